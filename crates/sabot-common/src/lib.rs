@@ -1,0 +1,28 @@
+//! Ids, event time, epochs, limits, the clock trait and small helpers for messages.
+//!
+//! Every other crate stands on this one, so it holds only what has one meaning everywhere: what a
+//! point in event time is, how an operator is named, how many key groups there may be. Nothing here
+//! does I/O, and nothing here knows Arrow.
+
+mod clock;
+mod ids;
+mod near_miss;
+mod time;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use ids::{DeviceId, Epoch, KeyGroupRange, KeyGroups, KeyGroupsError, OperatorId, RowLocation};
+pub use near_miss::{did_you_mean, list_names};
+pub use time::{EventTime, Span};
+
+/// Limits that several crates share. Each is a promise to users or a guard against nonsense input.
+pub mod limits {
+    /// Key groups of a pipeline when the user names no number.
+    pub const KEY_GROUPS_DEFAULT: u16 = 128;
+    /// The largest number of key groups; a pipeline's parallelism can never exceed its key groups.
+    pub const KEY_GROUPS_MAX: u16 = 32_768;
+    /// Rows of a CPU morsel when nothing else is asked: 16 Ki rows keep a handful of live 8-byte
+    /// columns inside a typical 1–2 MiB L2 cache.
+    pub const MORSEL_ROWS_DEFAULT: usize = 16_384;
+    /// Morsels that an edge queue holds before its producer waits.
+    pub const QUEUE_MORSELS_DEFAULT: usize = 8;
+}

@@ -1,0 +1,1 @@
+//! Source and sink life cycles, positions, in-memory channels and the seeded generator.

@@ -1,0 +1,1 @@
+//! The CPU backend: vectorised kernels with SIMD variants chosen at run time.

@@ -1,0 +1,1 @@
+//! The runtime: tasks, queues, workers, exchange, tickets, barriers.

@@ -1,0 +1,1 @@
+//! Operator specs, fragments, the backend contract, reference implementations and the conformance suite.

@@ -1,0 +1,1 @@
+//! The plan as data: builder with every check, cutting into fragments, explain.

@@ -1,0 +1,1 @@
+//! The state part of keyed operators: single-threaded, no I/O, steppable in tests.

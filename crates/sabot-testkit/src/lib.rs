@@ -1,0 +1,1 @@
+//! Seeded generators and batch assertions for Sabot's own tests.

@@ -1,0 +1,1 @@
+//! Watermarks, window arithmetic and lateness as pure functions and state machines.

@@ -1,0 +1,1 @@
+//! Sabot: a streaming engine on Arrow morsels.
