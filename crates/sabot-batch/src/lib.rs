@@ -1,1 +1,20 @@
-//! Morsels: Arrow record batches with row kinds, lazy selection, time bounds; and the key hash.
+//! Morsels: Arrow record batches as they travel through a pipeline, and the key hash.
+//!
+//! A [`Morsel`] is a record batch plus what a streaming engine must know about its rows: whether they
+//! are inserts or changes ([`RowKinds`]), which of them are still alive ([`Selection`]), between which
+//! event times they lie ([`TimeBounds`]) and where they came from ([`RowOrigin`]). Its columns are on
+//! the host or on a device; code that works on the host takes `&RecordBatch`, so that a device morsel
+//! cannot reach it by accident.
+#![forbid(unsafe_code)]
+
+mod device;
+pub mod hidden;
+pub mod key_hash;
+mod kinds;
+mod morsel;
+mod selection;
+
+pub use device::{DeviceBatch, DeviceError};
+pub use kinds::{RowKind, RowKinds};
+pub use morsel::{Columns, Morsel, MorselError, RowOrigin, TimeBounds};
+pub use selection::Selection;

@@ -60,7 +60,9 @@ mod tests {
     #[test]
     fn swaps_case_and_small_typos_are_near() {
         let known = ["date", "delay", "distance", "origin", "destination"];
-        for (wrong, right) in [("dealy", "delay"), ("Origin", "origin"), ("distanse", "distance"), ("dat", "date")] {
+        for (wrong, right) in
+            [("dealy", "delay"), ("Origin", "origin"), ("distanse", "distance"), ("dat", "date")]
+        {
             assert_eq!(did_you_mean(wrong, known), Some(right), "{wrong}");
         }
         assert_eq!(did_you_mean("x", known), None);

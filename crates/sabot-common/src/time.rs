@@ -93,9 +93,14 @@ mod tests {
 
     #[test]
     fn spans_print_in_their_largest_whole_unit() {
-        for (micros, text) in
-            [(0, "0 s"), (3_600_000_000, "1 h"), (90_000_000, "90 s"), (5_000, "5 ms"), (7, "7 µs"), (-60_000_000, "-1 min")]
-        {
+        for (micros, text) in [
+            (0, "0 s"),
+            (3_600_000_000, "1 h"),
+            (90_000_000, "90 s"),
+            (5_000, "5 ms"),
+            (7, "7 µs"),
+            (-60_000_000, "-1 min"),
+        ] {
             assert_eq!(Span(micros).to_string(), text);
         }
     }

@@ -1,0 +1,71 @@
+//! Row kinds: what a row means in a changelog.
+
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What a row says about the table that a changelog describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum RowKind {
+    /// A new row.
+    Insert = 0,
+    /// The old form of a row that changes; its [`RowKind::UpdateAfter`] follows directly.
+    UpdateBefore = 1,
+    /// The new form of a row that changed.
+    UpdateAfter = 2,
+    /// A row that is no longer there.
+    Delete = 3,
+}
+
+impl RowKind {
+    /// The two-character form of changelog displays: `+I`, `-U`, `+U`, `-D`.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            RowKind::Insert => "+I",
+            RowKind::UpdateBefore => "-U",
+            RowKind::UpdateAfter => "+U",
+            RowKind::Delete => "-D",
+        }
+    }
+}
+
+/// The kinds of a morsel's rows. Append-only morsels, which are nearly all, store nothing per row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowKinds {
+    /// Every row is an insert.
+    AllInsert,
+    /// One kind a row, as long as the morsel.
+    PerRow(Arc<[RowKind]>),
+}
+
+impl RowKinds {
+    /// The kind of row `i`; `None` past the end of a per-row list.
+    pub fn get(&self, i: usize) -> Option<RowKind> {
+        match self {
+            RowKinds::AllInsert => Some(RowKind::Insert),
+            RowKinds::PerRow(kinds) => kinds.get(i).copied(),
+        }
+    }
+
+    /// Whether every row is an insert, whichever way that is stored.
+    pub fn is_append_only(&self) -> bool {
+        match self {
+            RowKinds::AllInsert => true,
+            RowKinds::PerRow(kinds) => kinds.iter().all(|k| *k == RowKind::Insert),
+        }
+    }
+
+    pub(crate) fn keep(&self, keep: impl Iterator<Item = usize>) -> RowKinds {
+        match self {
+            RowKinds::AllInsert => RowKinds::AllInsert,
+            RowKinds::PerRow(kinds) => RowKinds::PerRow(keep.map(|i| kinds[i]).collect()),
+        }
+    }
+
+    pub(crate) fn slice(&self, offset: usize, length: usize) -> RowKinds {
+        match self {
+            RowKinds::AllInsert => RowKinds::AllInsert,
+            RowKinds::PerRow(kinds) => RowKinds::PerRow(kinds[offset..offset + length].into()),
+        }
+    }
+}
