@@ -74,9 +74,10 @@ pub enum MorselError {
 /// pair (before, after) stands in adjacent rows and is kept or dropped as a whole.
 ///
 /// ```
-/// use arrow::array::{Int64Array, RecordBatch, record_batch};
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 /// use sabot_batch::{Morsel, Selection};
-/// let batch = record_batch!(("delay", Int64, [5, 20, 40]))?;
+/// let delay: ArrayRef = std::sync::Arc::new(Int64Array::from(vec![5, 20, 40]));
+/// let batch = RecordBatch::try_from_iter([("delay", delay)])?;
 /// let morsel = Morsel::new(batch).with_selection(Selection::from_words(vec![0b110], 3))?;
 /// assert_eq!((morsel.rows(), morsel.live_rows()), (3, 2));
 /// assert_eq!(morsel.into_dense_host()?.num_rows(), 2);
@@ -349,10 +350,17 @@ impl Morsel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Int64Array, record_batch};
+    use arrow::array::{Int64Array, StringArray};
+
+    fn ints(values: &[i64]) -> RecordBatch {
+        let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+        RecordBatch::try_from_iter([("a", column)]).unwrap()
+    }
 
     fn three() -> Morsel {
-        Morsel::new(record_batch!(("a", Int64, [1, 2, 3]), ("s", Utf8, ["x", "y", "z"])).unwrap())
+        let a: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        let s: ArrayRef = Arc::new(StringArray::from(vec!["x", "y", "z"]));
+        Morsel::new(RecordBatch::try_from_iter([("a", a), ("s", s)]).unwrap())
     }
 
     #[test]
@@ -381,7 +389,7 @@ mod tests {
 
     #[test]
     fn splitting_never_parts_an_update_pair() {
-        let batch = record_batch!(("a", Int64, [1, 2, 3, 4, 5])).unwrap();
+        let batch = ints(&[1, 2, 3, 4, 5]);
         let kinds =
             [RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Insert, RowKind::Delete];
         let morsel = Morsel::new(batch).with_kinds(RowKinds::PerRow(kinds.into())).unwrap();
@@ -392,7 +400,7 @@ mod tests {
 
     #[test]
     fn slices_are_charged_for_their_own_rows() {
-        let batch = record_batch!(("a", Int64, [1, 2, 3, 4])).unwrap();
+        let batch = ints(&[1, 2, 3, 4]);
         let morsel = Morsel::new(batch);
         assert_eq!(morsel.bytes(), 32);
         assert_eq!(morsel.slice(1, 2).unwrap().bytes(), 16);
