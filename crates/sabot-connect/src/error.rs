@@ -1,0 +1,217 @@
+//! What can go wrong between Sabot and the world outside, with the place where it went wrong.
+//!
+//! Every variant carries enough to find the culprit without a debugger: a path and what the operating
+//! system said, a row and a column and what was expected there, a name and the names that exist.
+
+use arrow::error::ArrowError;
+use sabot_common::{Epoch, RowLocation};
+use std::io;
+use std::path::PathBuf;
+
+/// A source or a sink could not do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The operating system refused something about a file.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `open`, `write`, `rename`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// There is no file or folder at a path.
+    #[error("{} does not exist; {hint}", path.display())]
+    NotFound {
+        /// The path that was given.
+        path: PathBuf,
+        /// What would be right, such as a name nearby.
+        hint: String,
+    },
+    /// A row of a source cannot be read.
+    #[error("{location}: column \"{column}\": expected {expected}, found {found}")]
+    Malformed {
+        /// The file or partition, and the row in it.
+        location: RowLocation,
+        /// The column.
+        column: String,
+        /// What would be right.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A file is not in the format that it should have, or a part of it is broken.
+    #[error("{} is not a readable {format} file: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// The format: `Parquet`, `CSV`.
+        format: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// A column has a type that Sabot does not compute with.
+    #[error("{name}: column \"{column}\" has type {type_name}; supported: {supported}")]
+    UnsupportedType {
+        /// The source or sink.
+        name: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        type_name: String,
+        /// The types that would be right.
+        supported: String,
+    },
+    /// Two schemas that must be equal are not.
+    #[error("{name}: {difference}")]
+    SchemaMismatch {
+        /// The source or sink.
+        name: String,
+        /// The first difference, in words.
+        difference: String,
+    },
+    /// A read request or an event-time column points at a column that is not there.
+    #[error("{name} has {columns} columns; column number {index} does not exist")]
+    ColumnOutOfRange {
+        /// The source.
+        name: String,
+        /// The number asked for, from 0.
+        index: usize,
+        /// How many columns there are.
+        columns: usize,
+    },
+    /// A source that can be read once is asked for a second time.
+    #[error(
+        "{name} is already claimed by a job, and its rows cannot be read twice; put several sinks into one job instead"
+    )]
+    AlreadyClaimed {
+        /// The source or sink.
+        name: String,
+    },
+    /// The other side of a channel is gone.
+    #[error("channel {name} is closed: its {side} was dropped")]
+    ChannelClosed {
+        /// The channel.
+        name: String,
+        /// The side that is gone: `receiver` or `reader`.
+        side: &'static str,
+    },
+    /// The job that feeds a channel ended before its input did.
+    #[error("{name} ended early: its job was aborted or failed")]
+    Aborted {
+        /// The sink.
+        name: String,
+    },
+    /// A source was asked for a partition that it does not have.
+    #[error("{name} has no partition \"{partition}\"; partitions: {known}")]
+    UnknownPartition {
+        /// The source.
+        name: String,
+        /// The partition asked for.
+        partition: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A reader cannot start at a position.
+    #[error("{name} cannot be read from row {row}: {reason}")]
+    BadPosition {
+        /// The source or file.
+        name: String,
+        /// The row of the position, from 0.
+        row: u64,
+        /// Why not.
+        reason: String,
+    },
+    /// A sink that takes only inserts was given updates or deletes.
+    #[error("{name} takes only inserted rows; it was given updates or deletes")]
+    ChangesRefused {
+        /// The sink.
+        name: String,
+    },
+    /// A sink is used out of its life cycle.
+    #[error("{name}: {reason}")]
+    LifeCycle {
+        /// The sink.
+        name: String,
+        /// What was done too early, too late or twice.
+        reason: String,
+    },
+    /// A staged part is not there when its epoch is committed.
+    #[error("{name}: the part {} of epoch {epoch} is gone", part.display())]
+    PartMissing {
+        /// The sink.
+        name: String,
+        /// The part.
+        part: PathBuf,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// An output folder holds files of another run.
+    #[error("{} already holds {found}; name an empty folder, or remove the old output", path.display())]
+    OutputExists {
+        /// The folder.
+        path: PathBuf,
+        /// A file found there.
+        found: String,
+    },
+    /// Another job writes the same output.
+    #[error("{} is being written by another job", path.display())]
+    OutputBusy {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// No connector has this kind.
+    #[error("unknown {what} kind \"{kind}\"{near}; kinds: {known}")]
+    UnknownKind {
+        /// `source` or `sink`.
+        what: &'static str,
+        /// The kind asked for.
+        kind: String,
+        /// `; did you mean "csv"?`, or nothing.
+        near: String,
+        /// The kinds that there are.
+        known: String,
+    },
+    /// An option of a connector is missing, unknown or has a value that means nothing.
+    #[error("{kind}: option \"{option}\": expected {expected}, found {found}")]
+    BadOption {
+        /// The connector's kind.
+        kind: String,
+        /// The option.
+        option: String,
+        /// What would be right.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// Arrow could not build or convert a batch.
+    #[error("{name}: {source}")]
+    Arrow {
+        /// The source or sink.
+        name: String,
+        /// What Arrow said.
+        source: ArrowError,
+    },
+    /// The reader that an application handed in failed.
+    #[error("{name}: the record batch reader failed: {source}")]
+    Reader {
+        /// The source.
+        name: String,
+        /// What it said.
+        source: ArrowError,
+    },
+}
+
+impl ConnectError {
+    /// An error of the operating system about a path.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { action, path: path.into(), source }
+    }
+
+    /// An error of Arrow in a source or sink.
+    pub fn arrow(name: impl Into<String>, source: ArrowError) -> Self {
+        Self::Arrow { name: name.into(), source }
+    }
+}

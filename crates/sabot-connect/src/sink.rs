@@ -1,0 +1,111 @@
+//! The life cycle of a sink: open a writer for each task, write, stage an epoch, commit it.
+//!
+//! The invariant: rows become part of the output by [`Sink::commit`] of their epoch and in no other way
+//! (channels, which deliver at once, say so), a commit may be repeated, and after [`Sink::abort`]
+//! nothing of what was not committed remains.
+
+use arrow::datatypes::SchemaRef;
+use sabot_batch::Morsel;
+use sabot_common::Epoch;
+use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+use std::task::{Context, Poll};
+
+use crate::ConnectError;
+
+/// Whether the order of rows is part of what a sink keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SinkOrder {
+    /// It is: the runtime merges tasks into the defined order and opens one writer. Files, `collect`.
+    Ordered,
+    /// It is not: every task writes as it goes. Channels, folders.
+    Multiset,
+}
+
+/// What a task has staged for an epoch: data that a commit record can hold, and enough to commit with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Committable {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The task that staged it.
+    pub task: u32,
+    /// The rows of the epoch, for the record.
+    pub rows: u64,
+    /// What was staged, in the words of the connector: the file names of parts. Empty when the task
+    /// wrote nothing.
+    pub parts: Vec<String>,
+}
+
+/// Where rows go.
+pub trait Sink: Debug + Send + Sync {
+    /// The name for messages: a path, a channel's name.
+    fn name(&self) -> String;
+
+    /// Whether the order of rows matters here.
+    fn order(&self) -> SinkOrder;
+
+    /// Whether the sink takes updates and deletes.
+    fn accepts_changes(&self) -> bool;
+
+    /// Opens the writer of a task. All tasks are opened before the first row is written.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the sink cannot take the schema, the task is open already, or the medium
+    /// refuses.
+    fn open(&self, schema: SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError>;
+
+    /// Makes an epoch part of the output. Doing it again for the same epoch changes nothing.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the medium refuses; the call may then be repeated.
+    fn commit(&self, epoch: Epoch, staged: &[Committable]) -> Result<(), ConnectError>;
+
+    /// The job ended well and every epoch is committed: a one-file sink's file appears. Idempotent.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the medium refuses; the call may then be repeated.
+    fn finish(&self) -> Result<(), ConnectError>;
+
+    /// The job failed or was dropped: what was not committed is removed, and a one-file sink leaves no
+    /// file. Idempotent, and harmless after [`Sink::finish`].
+    ///
+    /// # Errors
+    /// [`ConnectError`] when something could not be removed.
+    fn abort(&self) -> Result<(), ConnectError>;
+}
+
+/// One task's end of a sink. Dropping it without [`SinkWriter::close`] means that the task failed.
+pub trait SinkWriter: Send {
+    /// Whether the next [`SinkWriter::write`] will find room. `Ready` reserves that room for this
+    /// writer; `Pending` wakes the waker when there is some.
+    ///
+    /// # Errors
+    /// [`ConnectError::ChannelClosed`] when nobody will ever read.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>>;
+
+    /// Writes the live rows of a morsel that is on the host.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the rows do not fit the schema, or the medium refuses.
+    fn write(&mut self, morsel: &Morsel) -> Result<(), ConnectError>;
+
+    /// Ends the epoch: everything written since the last stage is made durable, but not yet visible.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the medium refuses.
+    fn stage(&mut self, epoch: Epoch) -> Result<Committable, ConnectError>;
+
+    /// No more rows come from this task; receivers see the end once every task has closed.
+    fn close(&mut self);
+}
+
+/// Refuses a morsel with updates or deletes, for sinks that take inserts alone.
+///
+/// # Errors
+/// [`ConnectError::ChangesRefused`] naming the sink.
+pub fn refuse_changes(name: &str, morsel: &Morsel) -> Result<(), ConnectError> {
+    match morsel.kinds().is_append_only() {
+        true => Ok(()),
+        false => Err(ConnectError::ChangesRefused { name: name.to_owned() }),
+    }
+}
