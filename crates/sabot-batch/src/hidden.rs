@@ -24,6 +24,9 @@ pub const KEY: &str = "__sabot.key";
 /// UInt64, not null: the key hash of the row.
 pub const HASH: &str = "__sabot.hash";
 
+/// Int64, not null: the start of the row's window in µs UTC.
+pub const WINDOW: &str = "__sabot.window";
+
 /// Whether a column name belongs to the engine.
 pub fn is_hidden(name: &str) -> bool {
     name.starts_with(PREFIX)
@@ -32,7 +35,7 @@ pub fn is_hidden(name: &str) -> bool {
 /// The field of a hidden column; `None` for a name that is not one of this module's.
 pub fn field(name: &str) -> Option<Field> {
     let data_type = match name {
-        TIME | LATE => DataType::Int64,
+        TIME | LATE | WINDOW => DataType::Int64,
         PARTITION => DataType::UInt32,
         ROW | HASH => DataType::UInt64,
         KEY => DataType::Binary,

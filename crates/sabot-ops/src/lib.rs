@@ -1,1 +1,34 @@
-//! Operator specs, fragments, the backend contract, reference implementations and the conformance suite.
+//! What an operator is, and what a backend must do with it.
+//!
+//! An operator is *data*: an [`OperatorSpec`] with semantics written once, in its documentation and in
+//! a slow [`mod@reference`] implementation. A [`Fragment`] is a chain of specs without a pipeline breaker
+//! in it: the unit of compilation and of placement. A [`Backend`] says which fragments it can run, and
+//! turns them into [`Kernel`]s that the runtime drives with morsels. The conformance suite (feature
+//! `conformance`) drives every backend through the same cases, and only through [`Kernel`].
+#![forbid(unsafe_code)]
+
+mod backend;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod filter_project;
+mod fragment;
+mod group_by;
+mod partition;
+pub mod reference;
+mod schema_data;
+mod spec;
+mod union;
+mod window_assign;
+
+pub use backend::{
+    Backend, CompileError, CompileJob, Failure, Kernel, Output, Program, Progress, Retry, Support, TaskContext,
+    Ticket,
+};
+pub use filter_project::{FilterProjectSpec, Projection};
+pub use fragment::Fragment;
+pub use group_by::{AggregateFunction, AggregateSpec, GroupByMode, GroupBySpec};
+pub use partition::PartitionSpec;
+pub use schema_data::schema_serde;
+pub use spec::{OperatorSpec, SpecError};
+pub use union::UnionSpec;
+pub use window_assign::WindowAssignSpec;

@@ -1,1 +1,4 @@
-//! The plan as data: builder with every check, cutting into fragments, explain.
+//! The plan as data: builder with every check, cutting into stages, explain.
+#![forbid(unsafe_code)]
+
+mod physical;

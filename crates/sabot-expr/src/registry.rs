@@ -1,0 +1,216 @@
+//! User functions by name and version.
+//!
+//! A plan is data and must mean the same when it is loaded again, so an expression names a function
+//! and its version and never holds code. The registry joins the two when a plan is resolved or loaded;
+//! a changed function is a new version beside the old one.
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::ExprError;
+
+/// A function of whole batches, written by a user.
+///
+/// It is given one array per argument, all of the same length, with nulls as they are; a dictionary of
+/// strings arrives decoded. It returns one array of that length and of the type that `return_type`
+/// gave. Row `i` of the result may depend on row `i` of the arguments only, because rows are cut into
+/// batches at will.
+pub trait ScalarFunction: Send + Sync {
+    /// The name that expressions call it by.
+    fn name(&self) -> &str;
+
+    /// The version; a function that gives other results than before is a new version.
+    fn version(&self) -> u32;
+
+    /// The type of the result for arguments of these types.
+    ///
+    /// # Errors
+    /// When the function does not take these types; the message says what it takes.
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType, FunctionError>;
+
+    /// Computes `rows` rows. `rows` matters for functions without arguments.
+    ///
+    /// # Errors
+    /// When a row cannot be computed; [`FunctionError::at_row`] names it.
+    fn evaluate(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef, FunctionError>;
+
+    /// Whether `evaluate` may return an error. A function that never does can be computed for rows
+    /// that a filter drops, which is faster.
+    fn fallible(&self) -> bool {
+        true
+    }
+
+    /// Whether equal arguments always give equal results.
+    fn deterministic(&self) -> bool {
+        true
+    }
+}
+
+/// What a user function reports when it cannot compute its result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct FunctionError {
+    /// What went wrong.
+    pub message: String,
+    /// The row of the arguments that caused it, from 0, where the function knows it.
+    pub row: Option<usize>,
+}
+
+impl FunctionError {
+    /// An error of the whole batch.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), row: None }
+    }
+
+    /// An error of one row of the arguments.
+    pub fn at_row(row: usize, message: impl Into<String>) -> Self {
+        Self { message: message.into(), row: Some(row) }
+    }
+}
+
+type Evaluate = dyn Fn(&[ArrayRef], usize) -> Result<ArrayRef, FunctionError> + Send + Sync;
+
+/// A [`ScalarFunction`] made of a closure, with fixed argument and result types.
+pub struct ClosureFunction {
+    name: String,
+    version: u32,
+    arguments: Vec<DataType>,
+    returns: DataType,
+    fallible: bool,
+    evaluate: Box<Evaluate>,
+}
+
+impl ClosureFunction {
+    /// A function of this name and version that takes exactly these argument types.
+    pub fn new(
+        name: impl Into<String>,
+        version: u32,
+        arguments: impl Into<Vec<DataType>>,
+        returns: DataType,
+        evaluate: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, FunctionError> + Send + Sync + 'static,
+    ) -> Self {
+        let (name, arguments, evaluate) = (name.into(), arguments.into(), Box::new(evaluate));
+        Self { name, version, arguments, returns, fallible: true, evaluate }
+    }
+
+    /// Promises that the closure never returns an error.
+    #[must_use]
+    pub fn infallible(mut self) -> Self {
+        self.fallible = false;
+        self
+    }
+}
+
+impl ScalarFunction for ClosureFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType, FunctionError> {
+        if arguments == self.arguments {
+            return Ok(self.returns.clone());
+        }
+        let names = |types: &[DataType]| types.iter().map(crate::types::type_name).collect::<Vec<_>>().join(", ");
+        Err(FunctionError::new(format!("takes ({}), got ({})", names(&self.arguments), names(arguments))))
+    }
+
+    fn evaluate(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef, FunctionError> {
+        (self.evaluate)(arguments, rows)
+    }
+
+    fn fallible(&self) -> bool {
+        self.fallible
+    }
+}
+
+/// The user functions that expressions may call. Cloning shares the functions.
+///
+/// ```
+/// use std::sync::Arc;
+/// use arrow::array::{ArrayRef, AsArray, Int64Array};
+/// use arrow::datatypes::{DataType, Int64Type};
+/// use sabot_expr::{ClosureFunction, FunctionRegistry};
+///
+/// let double = ClosureFunction::new("double", 1, [DataType::Int64], DataType::Int64, |args, _rows| {
+///     let doubled: Int64Array = args[0].as_primitive::<Int64Type>().iter().map(|v| v.map(|v| v.wrapping_mul(2))).collect();
+///     Ok(Arc::new(doubled) as ArrayRef)
+/// });
+/// let mut registry = FunctionRegistry::new();
+/// registry.register(Arc::new(double))?;
+/// assert!(registry.get("double", 1).is_ok());
+/// let message = registry.get("duoble", 1).err().map(|e| e.to_string());
+/// assert_eq!(message.as_deref(), Some("unknown function duoble version 1; did you mean double version 1? functions: double version 1"));
+/// # Ok::<(), sabot_expr::ExprError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct FunctionRegistry {
+    functions: BTreeMap<String, BTreeMap<u32, Arc<dyn ScalarFunction>>>,
+}
+
+impl FunctionRegistry {
+    /// A registry without functions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a function.
+    ///
+    /// # Errors
+    /// [`ExprError::InvalidFunction`] when this name and version is taken, or the name is empty.
+    pub fn register(&mut self, function: Arc<dyn ScalarFunction>) -> Result<(), ExprError> {
+        let (name, version) = (function.name().to_owned(), function.version());
+        let refuse = |message: &str| {
+            Err(ExprError::InvalidFunction { name: name.clone(), version, message: message.to_owned() })
+        };
+        if name.is_empty() {
+            return refuse("the name is empty");
+        }
+        let versions = self.functions.entry(name.clone()).or_default();
+        if versions.contains_key(&version) {
+            return refuse("already registered; a changed function needs a new version");
+        }
+        versions.insert(version, function);
+        Ok(())
+    }
+
+    /// The function of this name and version.
+    ///
+    /// # Errors
+    /// [`ExprError::UnknownFunction`] with the near miss: another version of the name, or a similar name.
+    pub fn get(&self, name: &str, version: u32) -> Result<Arc<dyn ScalarFunction>, ExprError> {
+        if let Some(found) = self.functions.get(name).and_then(|versions| versions.get(&version)) {
+            return Ok(Arc::clone(found));
+        }
+        let near = sabot_common::did_you_mean(name, self.functions.keys().map(String::as_str));
+        let suggestion = near.and_then(|near| {
+            let versions = self.functions.get(near)?;
+            let nearest = versions.contains_key(&version).then_some(version).or(versions.keys().next_back().copied())?;
+            Some(format!("{near} version {nearest}"))
+        });
+        let all: Vec<String> = self.names().map(|(name, version)| format!("{name} version {version}")).collect();
+        Err(ExprError::UnknownFunction {
+            name: name.to_owned(),
+            version,
+            suggestion,
+            functions: sabot_common::list_names(all.iter().map(String::as_str)),
+        })
+    }
+
+    /// Names and versions in order.
+    pub fn names(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.functions.iter().flat_map(|(name, versions)| versions.keys().map(move |v| (name.as_str(), *v)))
+    }
+}
+
+impl fmt::Debug for FunctionRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}

@@ -1,0 +1,310 @@
+//! Group-by: aggregates by key, cut so that any device can do the first half.
+//!
+//! `Partial` turns the rows of *one morsel* into one row of partial state a key; `Merge` combines rows
+//! of partial state; `Final` turns partial state into values. Partial state is an ordinary morsel with
+//! the same schema on every device, so it can be made on one, moved, and merged on another. The result
+//! of `Partial`, any number of `Merge`s in any grouping and order, then `Final`, depends on the rows
+//! alone (floats: within the bound of [`AggregateFunction`]).
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use sabot_batch::{hidden, key_hash};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use crate::SpecError;
+use crate::spec::{column, unique_names};
+
+const OPERATOR: &str = "group-by";
+
+/// Aggregates by key within each morsel.
+///
+/// Keys compare as the key hash says: nulls are equal to each other, −0.0 to 0.0, all NaNs to each
+/// other. The key that stands in the output is that of the group's first row in canonical form. Groups come in the
+/// order of their first row. No keys at all is one group; a morsel without live rows gives no row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupBySpec {
+    /// The key columns in order.
+    pub keys: Vec<usize>,
+    /// The key columns among `keys`, by position there, that take part in the hash
+    /// ([`hidden::HASH`]); the window start, say, is a key but moves no row to another task.
+    pub hashed: Vec<usize>,
+    /// Seed of the key hash.
+    pub seed: u64,
+    /// The aggregates in order.
+    pub aggregates: Vec<AggregateSpec>,
+    /// Which half of the work.
+    pub mode: GroupByMode,
+}
+
+/// Which part of an aggregation a group-by does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupByMode {
+    /// Rows to partial state. Output: keys, [`hidden::HASH`], then the state columns of each aggregate.
+    Partial,
+    /// Partial state to partial state, one row a key. Input and output have the partial schema; `keys`
+    /// are its first columns, and `input` of an aggregate is ignored.
+    Merge,
+    /// Partial state, one row a key, to values. Output: keys, then one column an aggregate.
+    Final,
+}
+
+/// One aggregate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AggregateSpec {
+    /// The function.
+    pub function: AggregateFunction,
+    /// The column it reads; `None` for `count(*)`.
+    pub input: Option<usize>,
+    /// Type of that column, so that state and result are known without the input; `None` as above.
+    #[serde(with = "option_type_serde")]
+    pub input_type: Option<DataType>,
+    /// Name of the result column.
+    pub name: String,
+}
+
+/// The aggregate functions. All skip nulls; `count(*)` counts every row.
+///
+/// | function | argument | result | state columns |
+/// |---|---|---|---|
+/// | count | any or none | int64, never null | count int64 |
+/// | sum | int, uint | int64, uint64; null without values; an error beyond the range | sum decimal128(38, 0), nullable |
+/// | sum | f32, f64 | f64; null without values | sum f64, nullable |
+/// | avg | int, uint, bool | f64: exact 128-bit sum ÷ count, one rounding each; null without values | sum decimal128(38, 0), nullable; count int64 |
+/// | avg | f32, f64 | f64; null without values | sum f64, nullable; count int64 |
+/// | min, max | bool, int, uint, f32, f64, utf8, large utf8, dictionary of strings, date32, timestamp | the argument's type (a dictionary: its string type); null without values | value, nullable |
+///
+/// Float sums: |result − exact| ≤ n · 2⁻⁵² · Σ|x| over the n values of the group, in whatever order they
+/// are added, as long as no partial sum leaves the finite range. NaN and infinities give what IEEE 754
+/// addition gives. min and max: −0.0 equals 0.0 (either may be returned as 0.0), NaN is greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AggregateFunction {
+    /// Rows, or values that are not null.
+    Count,
+    /// Sum.
+    Sum,
+    /// Arithmetic mean.
+    Avg,
+    /// Smallest value.
+    Min,
+    /// Largest value.
+    Max,
+}
+
+impl AggregateFunction {
+    /// Its name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            AggregateFunction::Count => "count",
+            AggregateFunction::Sum => "sum",
+            AggregateFunction::Avg => "avg",
+            AggregateFunction::Min => "min",
+            AggregateFunction::Max => "max",
+        }
+    }
+}
+
+/// The type of exact 128-bit integer sums.
+pub(crate) const SUM_TYPE: DataType = DataType::Decimal128(38, 0);
+
+impl AggregateSpec {
+    /// The field of the result.
+    ///
+    /// # Errors
+    /// [`SpecError::ColumnType`] when the function does not take the argument's type.
+    pub fn result_field(&self) -> Result<Field, SpecError> {
+        use AggregateFunction as F;
+        let data_type = match (self.function, &self.input_type) {
+            (F::Count, _) => return Ok(Field::new(&self.name, DataType::Int64, false)),
+            (F::Sum, Some(t)) if t.is_signed_integer() => DataType::Int64,
+            (F::Sum, Some(t)) if t.is_unsigned_integer() => DataType::UInt64,
+            (F::Sum | F::Avg, Some(t)) if is_float(t) => DataType::Float64,
+            (F::Avg, Some(t)) if t.is_integer() || t == &DataType::Boolean => DataType::Float64,
+            (F::Min | F::Max, Some(t)) => match min_max_type(t) {
+                Some(data_type) => data_type,
+                None => return Err(self.type_error()),
+            },
+            _ => return Err(self.type_error()),
+        };
+        Ok(Field::new(&self.name, data_type, true))
+    }
+
+    /// The fields of the partial state, named `<result>.<part>`.
+    ///
+    /// # Errors
+    /// [`SpecError::ColumnType`] when the function does not take the argument's type.
+    pub fn state_fields(&self) -> Result<Vec<Field>, SpecError> {
+        use AggregateFunction as F;
+        let result = self.result_field()?;
+        let sum_type = || match &self.input_type {
+            Some(t) if is_float(t) => DataType::Float64,
+            _ => SUM_TYPE,
+        };
+        let part = |part: &str, data_type, nullable| Field::new(format!("{}.{part}", self.name), data_type, nullable);
+        Ok(match self.function {
+            F::Count => vec![part("count", DataType::Int64, false)],
+            F::Sum => vec![part("sum", sum_type(), true)],
+            F::Avg => vec![part("sum", sum_type(), true), part("count", DataType::Int64, false)],
+            F::Min | F::Max => vec![part("value", result.data_type().clone(), true)],
+        })
+    }
+
+    fn type_error(&self) -> SpecError {
+        let expected = match self.function {
+            AggregateFunction::Sum => "an integer or a float",
+            AggregateFunction::Avg => "an integer, a float or a boolean",
+            _ => "a boolean, an integer, a float, a string, a date or a timestamp",
+        };
+        SpecError::Invalid {
+            operator: OPERATOR,
+            message: match &self.input_type {
+                Some(t) => format!("{} of {t} as \"{}\"; its argument must be {expected}", self.function.name(), self.name),
+                None => format!("{} needs an argument: {expected}", self.function.name()),
+            },
+        }
+    }
+}
+
+impl GroupBySpec {
+    /// The schema of the partial state, given the schema of the rows (for `Partial`) or of partial
+    /// state (otherwise).
+    ///
+    /// # Errors
+    /// [`SpecError`] when a column is missing or has a type that cannot be a key or an argument.
+    pub fn partial_schema(&self, input: &SchemaRef) -> Result<SchemaRef, SpecError> {
+        let mut fields = self.key_fields(input)?;
+        fields.push(Field::new(hidden::HASH, DataType::UInt64, false));
+        for aggregate in &self.aggregates {
+            fields.extend(aggregate.state_fields()?);
+        }
+        unique_names(OPERATOR, Schema::new(fields))
+    }
+
+    /// The schema of the output.
+    ///
+    /// # Errors
+    /// As [`GroupBySpec::partial_schema`].
+    pub fn output_schema(&self, input: &SchemaRef) -> Result<SchemaRef, SpecError> {
+        self.check(input)?;
+        match self.mode {
+            GroupByMode::Partial | GroupByMode::Merge => self.partial_schema(input),
+            GroupByMode::Final => {
+                let mut fields = self.key_fields(input)?;
+                for aggregate in &self.aggregates {
+                    fields.push(aggregate.result_field()?);
+                }
+                unique_names(OPERATOR, Schema::new(fields))
+            }
+        }
+    }
+
+    fn key_fields(&self, input: &SchemaRef) -> Result<Vec<Field>, SpecError> {
+        let mut fields = Vec::with_capacity(self.keys.len());
+        for index in &self.keys {
+            let field = column(OPERATOR, input, *index)?;
+            check_key(OPERATOR, field)?;
+            fields.push(Field::new(field.name(), key_type(field.data_type()), field.is_nullable()));
+        }
+        Ok(fields)
+    }
+
+    fn check(&self, input: &SchemaRef) -> Result<(), SpecError> {
+        if let Some(position) = self.hashed.iter().find(|p| **p >= self.keys.len()) {
+            return Err(SpecError::ColumnIndex { operator: OPERATOR, index: *position, columns: self.keys.len() });
+        }
+        if self.mode != GroupByMode::Partial {
+            let partial = self.partial_schema(input)?;
+            if partial.fields() != input.fields() {
+                return Err(SpecError::Invalid {
+                    operator: OPERATOR,
+                    message: format!("input {input} is not the partial state {partial}"),
+                });
+            }
+            return Ok(());
+        }
+        for aggregate in &self.aggregates {
+            if let Some(index) = aggregate.input {
+                let field = column(OPERATOR, input, index)?;
+                if Some(field.data_type()) != aggregate.input_type.as_ref() {
+                    return Err(SpecError::Invalid {
+                        operator: OPERATOR,
+                        message: format!(
+                            "argument \"{}\" of \"{}\" is {}, declared as {:?}",
+                            field.name(),
+                            aggregate.name,
+                            field.data_type(),
+                            aggregate.input_type
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The type that a key column has in the output: the value type of a dictionary, else its own.
+pub(crate) fn key_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, value) => value.as_ref().clone(),
+        other => other.clone(),
+    }
+}
+
+pub(crate) fn check_key(operator: &'static str, field: &FieldRef) -> Result<(), SpecError> {
+    if key_hash::supports_key(field.data_type()) {
+        return Ok(());
+    }
+    Err(SpecError::ColumnType {
+        operator,
+        role: "key",
+        column: field.name().clone(),
+        got: field.data_type().clone(),
+        expected: "a boolean, an integer, a float, a string, a date, a timestamp or a decimal".to_owned(),
+    })
+}
+
+fn is_float(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Float32 | DataType::Float64)
+}
+
+fn min_max_type(data_type: &DataType) -> Option<DataType> {
+    match data_type {
+        DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 | DataType::Date32 | DataType::Timestamp(..) => {
+            Some(data_type.clone())
+        }
+        DataType::Dictionary(_, value) if matches!(**value, DataType::Utf8 | DataType::LargeUtf8) => {
+            Some(value.as_ref().clone())
+        }
+        t if t.is_integer() || is_float(t) => Some(t.clone()),
+        _ => None,
+    }
+}
+
+impl fmt::Display for GroupBySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match self.mode {
+            GroupByMode::Partial => "pre-aggregate",
+            GroupByMode::Merge => "merge",
+            GroupByMode::Final => "finish",
+        };
+        let list: Vec<String> =
+            self.aggregates.iter().map(|a| format!("{} as {}", a.function.name(), a.name)).collect();
+        write!(f, "{mode} {} keys [{}]", self.keys.len(), list.join(", "))
+    }
+}
+
+mod option_type_serde {
+    use super::DataType;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Named(#[serde(with = "sabot_expr::types::type_serde")] DataType);
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<DataType>, s: S) -> Result<S::Ok, S::Error> {
+        value.clone().map(Named).serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<DataType>, D::Error> {
+        Ok(Option::<Named>::deserialize(d)?.map(|n| n.0))
+    }
+}

@@ -1,0 +1,1 @@
+//! Reference implementations: slow, row by row, obviously right.

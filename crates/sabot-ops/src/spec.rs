@@ -1,0 +1,126 @@
+//! The closed set of operators, and what can be wrong with one.
+
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use crate::{FilterProjectSpec, GroupBySpec, PartitionSpec, UnionSpec, WindowAssignSpec};
+
+/// One operator of a fragment, as plain data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OperatorSpec {
+    /// Keep the rows for which a predicate is true, and compute columns of them.
+    FilterProject(FilterProjectSpec),
+    /// Give each row the start of its window, and set rows aside that come too late.
+    WindowAssign(WindowAssignSpec),
+    /// Aggregate by key.
+    GroupBy(GroupBySpec),
+    /// Send rows to the task that owns their key group.
+    Partition(PartitionSpec),
+    /// Rows of several streams as one.
+    Union(UnionSpec),
+}
+
+impl OperatorSpec {
+    /// The operator's name as it stands in `explain`, docs and module names.
+    pub fn name(&self) -> &'static str {
+        match self {
+            OperatorSpec::FilterProject(_) => "filter-project",
+            OperatorSpec::WindowAssign(_) => "window-assign",
+            OperatorSpec::GroupBy(_) => "group-by",
+            OperatorSpec::Partition(_) => "partition",
+            OperatorSpec::Union(_) => "union",
+        }
+    }
+
+    /// The schema that comes out when `input` goes in.
+    ///
+    /// # Errors
+    /// [`SpecError`] when the spec does not fit the schema.
+    pub fn output_schema(&self, input: &SchemaRef) -> Result<SchemaRef, SpecError> {
+        match self {
+            OperatorSpec::FilterProject(spec) => spec.output_schema(input),
+            OperatorSpec::WindowAssign(spec) => spec.output_schema(input),
+            OperatorSpec::GroupBy(spec) => spec.output_schema(input),
+            OperatorSpec::Partition(spec) => spec.output_schema(input),
+            OperatorSpec::Union(spec) => spec.output_schema(input),
+        }
+    }
+}
+
+impl fmt::Display for OperatorSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OperatorSpec::FilterProject(spec) => spec.fmt(f),
+            OperatorSpec::WindowAssign(spec) => spec.fmt(f),
+            OperatorSpec::GroupBy(spec) => spec.fmt(f),
+            OperatorSpec::Partition(spec) => spec.fmt(f),
+            OperatorSpec::Union(spec) => spec.fmt(f),
+        }
+    }
+}
+
+/// A spec that does not fit the schema it is given.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SpecError {
+    /// A column index beyond the schema.
+    #[error("{operator}: column {index} of a schema with {columns} columns")]
+    ColumnIndex {
+        /// The operator.
+        operator: &'static str,
+        /// The index.
+        index: usize,
+        /// Columns there are.
+        columns: usize,
+    },
+    /// A column has a type that the operator cannot take there.
+    #[error("{operator}: {role} \"{column}\" is {got}; it must be {expected}")]
+    ColumnType {
+        /// The operator.
+        operator: &'static str,
+        /// What the column is for: `key`, `sum argument`, `event time`.
+        role: &'static str,
+        /// The column's name.
+        column: String,
+        /// Its type.
+        got: DataType,
+        /// What would be right, in words.
+        expected: String,
+    },
+    /// Two output columns with one name.
+    #[error("{operator}: two output columns are named \"{name}\"; give one of them another name with alias")]
+    DuplicateName {
+        /// The operator.
+        operator: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Something else is wrong; the text says what and what would be right.
+    #[error("{operator}: {message}")]
+    Invalid {
+        /// The operator.
+        operator: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Checks that column `index` is there.
+pub(crate) fn column<'a>(
+    operator: &'static str,
+    schema: &'a Schema,
+    index: usize,
+) -> Result<&'a arrow::datatypes::FieldRef, SpecError> {
+    schema.fields().get(index).ok_or(SpecError::ColumnIndex { operator, index, columns: schema.fields().len() })
+}
+
+/// Checks that no two output columns share a name.
+pub(crate) fn unique_names(operator: &'static str, schema: Schema) -> Result<SchemaRef, SpecError> {
+    let mut seen = std::collections::HashSet::new();
+    for field in schema.fields() {
+        if !seen.insert(field.name().as_str()) {
+            return Err(SpecError::DuplicateName { operator, name: field.name().clone() });
+        }
+    }
+    Ok(schema.into())
+}

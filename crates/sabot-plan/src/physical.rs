@@ -1,0 +1,189 @@
+//! What the runtime runs: stages, cut from a plan.
+//!
+//! A stage becomes one or more tasks. Stages meet where rows must change hands: behind a source, at a
+//! fork, at an exchange, around a keyed operator, in front of a sink. Everything between two such
+//! places is one [`Fragment`]. A union is no stage of its own: a stage may have several inputs, and the
+//! common schema is the first step of its fragment.
+//!
+//! Schemas here are physical: the user's columns that something downstream needs, then the hidden
+//! columns ([`sabot_batch::hidden`]) that something downstream needs.
+
+use arrow::datatypes::SchemaRef;
+use sabot_common::{KeyGroups, OperatorId, Span};
+use sabot_expr::TypedExpr;
+use sabot_ops::{Fragment, GroupBySpec};
+use sabot_time::TumblingWindow;
+use std::time::Duration;
+
+use crate::Connector;
+
+/// A plan cut into stages, in topological order: inputs come before their consumers.
+#[derive(Clone, Debug)]
+pub struct PhysicalPlan {
+    /// The stages.
+    pub stages: Vec<Stage>,
+    /// Seed of the key hash.
+    pub hash_seed: u64,
+    /// The pipeline's key groups.
+    pub key_groups: KeyGroups,
+    /// Tasks of every keyed stage.
+    pub keyed_parallelism: u32,
+}
+
+/// One stage.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The operators of the plan that the stage carries out, upstream first. The last one names the
+    /// stage in errors and metrics.
+    pub operators: Vec<OperatorId>,
+    /// Where its rows come from; empty for sources.
+    pub inputs: Vec<StageInput>,
+    /// What it does.
+    pub kind: StageKind,
+    /// Schema of the main output (of a sink: what it is given).
+    pub output: SchemaRef,
+}
+
+/// One input of a stage.
+#[derive(Clone, Debug)]
+pub struct StageInput {
+    /// Index of the stage that the rows come from.
+    pub stage: usize,
+    /// Which of its outputs.
+    pub port: Port,
+    /// How its tasks are wired to this stage's tasks.
+    pub route: Route,
+}
+
+/// An output of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Port {
+    /// The result.
+    Main,
+    /// Rows that came too late for their window, as they went into the window step.
+    Late,
+}
+
+/// How the tasks of two stages are wired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// One task of its own for each task of the input: order is kept, nothing is mixed.
+    Forward,
+    /// Every task of the input to every task here; the target of each morsel says which.
+    KeyGroups,
+    /// Every task of the input to the one task here.
+    Gather,
+}
+
+/// What a stage does.
+#[derive(Clone, Debug)]
+pub enum StageKind {
+    /// Reads a source; one task a partition.
+    Source(SourceStage),
+    /// Runs a fragment.
+    Fragment(FragmentStage),
+    /// Calls the user's function on each batch.
+    MapBatches(MapBatchesStage),
+    /// Keeps state by key.
+    Keyed(KeyedStage),
+    /// Hands rows to a sink.
+    Sink(SinkStage),
+}
+
+/// A source with everything that was pushed down into it.
+#[derive(Clone, Debug)]
+pub struct SourceStage {
+    /// What to read.
+    pub connector: Connector,
+    /// The connector's whole schema.
+    pub schema: SchemaRef,
+    /// Which of its columns are read, ascending.
+    pub projection: Vec<usize>,
+    /// A predicate over the whole schema that every row must pass further down; a hint for pruning.
+    pub pruning: Option<TypedExpr>,
+    /// Event time, where it is declared.
+    pub event_time: Option<EventTimeSpec>,
+    /// Hidden columns to append, in this order.
+    pub hidden: Vec<&'static str>,
+    /// This source's number within the plan; with the partition's index it makes the hidden partition
+    /// ordinal (`ordinal << 20 | index`).
+    pub ordinal: u32,
+}
+
+/// How event time is read from a source.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct EventTimeSpec {
+    /// The timestamp or date column, in the source's whole schema.
+    pub column: usize,
+    /// How far a row may be behind the running maximum of its partition.
+    pub out_of_orderness: Span,
+    /// After how long without rows a partition counts as idle.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// A fragment and how its rows are to be understood.
+#[derive(Clone, Debug)]
+pub struct FragmentStage {
+    /// The steps.
+    pub fragment: Fragment,
+    /// Schema of [`Port::Late`], when something reads it.
+    pub late: Option<SchemaRef>,
+}
+
+/// A user function over batches.
+#[derive(Clone, Debug)]
+pub struct MapBatchesStage {
+    /// The slot in which the function is bound.
+    pub slot: String,
+    /// The user's columns that go in.
+    pub input: SchemaRef,
+    /// The user's columns that must come out.
+    pub returned: SchemaRef,
+}
+
+/// A keyed aggregation: prepared rows in, results out.
+#[derive(Clone, Debug)]
+pub struct KeyedStage {
+    /// The windows, or none for one result at the end of bounded input.
+    pub window: Option<KeyedWindow>,
+    /// Rows to partial state: applied here when the input is raw rows, else already upstream.
+    pub partial: GroupBySpec,
+    /// Whether rows arrive raw (a row's lateness is decided here) or as partial state.
+    pub input: KeyedInput,
+    /// Schema of the partial state.
+    pub partial_schema: SchemaRef,
+    /// This operator's number within the plan, for the hidden partition ordinal (`ordinal << 20`).
+    pub ordinal: u32,
+    /// Schema of [`Port::Late`], when something reads it and the input is raw.
+    pub late: Option<SchemaRef>,
+}
+
+/// The windows of a keyed stage.
+#[derive(Clone, Debug)]
+pub struct KeyedWindow {
+    /// The windows.
+    pub window: TumblingWindow,
+    /// How long a window waits for late rows behind the watermark.
+    pub allowed_lateness: Span,
+}
+
+/// What goes into a keyed stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyedInput {
+    /// Partial state, made upstream.
+    Partial,
+    /// Rows after the window step; used where an upstream partition may go idle, because only the
+    /// owner of the state knows which windows are closed when it returns.
+    Raw,
+}
+
+/// A sink.
+#[derive(Clone, Debug)]
+pub struct SinkStage {
+    /// Where to.
+    pub connector: Connector,
+    /// Whether rows are merged into one total order first.
+    pub ordered: bool,
+    /// The user's columns, as the sink sees them.
+    pub visible: SchemaRef,
+}
