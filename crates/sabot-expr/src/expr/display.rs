@@ -36,6 +36,7 @@ fn binds(expr: &Expr) -> Binds {
             Binds::Comparison
         }
         Expr::Negate(_) => Binds::Sign,
+        Expr::Literal(value) if value.to_string().starts_with('-') => Binds::Sign,
         _ => Binds::Atom,
     }
 }
