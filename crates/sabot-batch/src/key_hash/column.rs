@@ -57,19 +57,16 @@ impl<'a> Column<'a> {
                 absorb_keys(*keys, first, lanes, |k| values.get(k).copied());
             }
             Column::LargeDictionary { keys, values, start } => {
-                absorb_keys(*keys, first, lanes, |k| (k < values.len()).then(|| encode_one(*values, k, *start)));
+                absorb_keys(*keys, first, lanes, |k| {
+                    (k < values.len()).then(|| encode_one(*values, k, *start))
+                });
             }
         }
     }
 }
 
 /// Absorbs what `value` gives for each key; null keys, and keys outside the dictionary, are null.
-fn absorb_keys(
-    keys: &dyn Array,
-    first: usize,
-    lanes: &mut Lanes,
-    value: impl Fn(usize) -> Option<Encoded>,
-) {
+fn absorb_keys(keys: &dyn Array, first: usize, lanes: &mut Lanes, value: impl Fn(usize) -> Option<Encoded>) {
     downcast_integer_array!(
         keys => absorb_typed_keys(keys, first, lanes, value),
         other => debug_assert!(false, "dictionary keys of type {other}")
@@ -97,9 +94,9 @@ fn absorb_valid(
 ) {
     match nulls {
         None => lanes.absorb_rows(encoded),
-        Some(nulls) => lanes.absorb_rows(|i| {
-            if nulls.is_valid(first + i) { encoded(i) } else { encode::NULL }
-        }),
+        Some(nulls) => {
+            lanes.absorb_rows(|i| if nulls.is_valid(first + i) { encoded(i) } else { encode::NULL })
+        }
     }
 }
 

@@ -164,10 +164,7 @@ pub(super) fn timestamp_coarse(count: i64, micros_per_unit: i64) -> Encoded {
         None => {
             let micros = (i128::from(count) * i128::from(micros_per_unit)).cast_unsigned();
             // The casts take bits 0 to 63 and bits 64 to 95; the header keeps 24 of the latter.
-            Encoded {
-                header: header(tag::TIMESTAMP_WIDE, (micros >> 64) as u32),
-                pair: words(micros as u64),
-            }
+            Encoded { header: header(tag::TIMESTAMP_WIDE, (micros >> 64) as u32), pair: words(micros as u64) }
         }
     }
 }

@@ -72,9 +72,10 @@ impl KeyValue {
             DataType::Float32 | DataType::Float64 => {
                 KeyValue::Float(widened(DataType::Float64)?.as_primitive::<Float64Type>().value(0))
             }
-            DataType::Decimal128(_, scale) => {
-                KeyValue::Decimal { coefficient: one.as_primitive::<Decimal128Type>().value(0), scale: *scale }
-            }
+            DataType::Decimal128(_, scale) => KeyValue::Decimal {
+                coefficient: one.as_primitive::<Decimal128Type>().value(0),
+                scale: *scale,
+            },
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
                 KeyValue::Text(widened(DataType::LargeUtf8)?.as_string::<i64>().value(0).to_owned())
             }
