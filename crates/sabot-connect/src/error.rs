@@ -4,6 +4,7 @@
 //! system said, a row and a column and what was expected there, a name and the names that exist.
 
 use arrow::error::ArrowError;
+use sabot_batch::MorselError;
 use sabot_common::{Epoch, RowLocation};
 use std::io;
 use std::path::PathBuf;
@@ -193,6 +194,14 @@ pub enum ConnectError {
         name: String,
         /// What Arrow said.
         source: ArrowError,
+    },
+    /// Rows of a morsel could not be brought to the host or together.
+    #[error("{name}: {source}")]
+    Morsel {
+        /// The sink.
+        name: String,
+        /// What failed.
+        source: MorselError,
     },
     /// The reader that an application handed in failed.
     #[error("{name}: the record batch reader failed: {source}")]

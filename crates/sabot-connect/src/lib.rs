@@ -6,15 +6,32 @@
 //! live in crates of their own and meet the runtime through this one.
 #![forbid(unsafe_code)]
 
+mod channel;
+mod collect;
+mod cut;
 mod error;
+mod memory;
 pub mod prune;
+mod reader;
+mod shape;
 mod sink;
 mod source;
 mod spawner;
+#[cfg(test)]
+mod testing;
 
+pub use channel::{
+    ChannelReceiver, ChannelSender, ChannelSink, ChannelSource, Recv, Send, input_channel, input_channels,
+    output_channel,
+};
+pub use collect::{CollectSink, Collected};
+pub use cut::Cutter;
 pub use error::ConnectError;
+pub use memory::MemorySource;
 pub use prune::PruneFilter;
-pub use sink::{Committable, Sink, SinkOrder, SinkWriter, refuse_changes};
+pub use reader::ReaderSource;
+pub use shape::{PauseGate, Shaper, batch_bytes};
+pub use sink::{Committable, Sink, SinkOrder, SinkWriter, check_schema, dense_rows, refuse_changes};
 pub use source::{
     Boundedness, PartitionId, PartitionReader, Position, ReadCounters, ReadRequest, Source, SourceItem,
     unknown_partition,

@@ -4,11 +4,13 @@
 //! (channels, which deliver at once, say so), a commit may be repeated, and after [`Sink::abort`]
 //! nothing of what was not committed remains.
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
+use arrow::record_batch::RecordBatch;
 use sabot_batch::Morsel;
 use sabot_common::Epoch;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::ConnectError;
@@ -108,4 +110,37 @@ pub fn refuse_changes(name: &str, morsel: &Morsel) -> Result<(), ConnectError> {
         true => Ok(()),
         false => Err(ConnectError::ChangesRefused { name: name.to_owned() }),
     }
+}
+
+/// The live rows of a morsel of inserts, without gaps.
+///
+/// # Errors
+/// [`ConnectError::ChangesRefused`] for updates and deletes, [`ConnectError::Morsel`] when rows cannot be
+/// brought together.
+pub fn dense_rows(name: &str, morsel: &Morsel) -> Result<RecordBatch, ConnectError> {
+    refuse_changes(name, morsel)?;
+    morsel.clone().into_dense_host().map_err(|source| ConnectError::Morsel { name: name.to_owned(), source })
+}
+
+/// Checks that a batch has the columns, by name and type, that were promised. Metadata and nullability
+/// are not compared: they change no value.
+///
+/// # Errors
+/// [`ConnectError::SchemaMismatch`] with the first difference.
+pub fn check_schema(name: &str, wanted: &SchemaRef, found: &SchemaRef) -> Result<(), ConnectError> {
+    if Arc::ptr_eq(wanted, found) {
+        return Ok(());
+    }
+    let mismatch = |difference| Err(ConnectError::SchemaMismatch { name: name.to_owned(), difference });
+    let (columns, given) = (wanted.fields().len(), found.fields().len());
+    if columns != given {
+        return mismatch(format!("expected {columns} columns, got {given}"));
+    }
+    for (i, (want, got)) in wanted.fields().iter().zip(found.fields()).enumerate() {
+        if want.name() != got.name() || want.data_type() != got.data_type() {
+            let shown = |f: &Field| format!("\"{}\" {}", f.name(), f.data_type());
+            return mismatch(format!("column {}: expected {}, got {}", i + 1, shown(want), shown(got)));
+        }
+    }
+    Ok(())
 }

@@ -47,6 +47,12 @@ impl PartitionId {
     }
 }
 
+impl From<&str> for PartitionId {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
 impl fmt::Display for PartitionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -1,0 +1,315 @@
+//! Channels into a job.
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use super::queue::{Queue, Waiter};
+use crate::cut::Cutter;
+use crate::shape::{PauseGate, Shaper, batch_bytes};
+use crate::sink::check_schema;
+use crate::source::unknown_partition;
+use crate::{
+    Boundedness, ConnectError, PartitionId, PartitionReader, Position, ReadCounters, ReadRequest, Source,
+    SourceItem, Spawner,
+};
+
+/// A channel of one partition: what is sent by the sender and its clones, in the order in which the
+/// channel took it. It holds at most `capacity` batches (at least 1) before senders wait.
+///
+/// ```
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use sabot_connect::{Source, input_channel};
+/// let a: ArrayRef = std::sync::Arc::new(Int64Array::from(vec![1, 2]));
+/// let batch = RecordBatch::try_from_iter([("a", a)])?;
+/// let (sender, source) = input_channel("orders", 4, batch.schema());
+/// sender.send_blocking(batch)?;
+/// assert_eq!(source.discover()?.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn input_channel(
+    name: impl Into<Arc<str>>,
+    capacity: usize,
+    schema: SchemaRef,
+) -> (ChannelSender, ChannelSource) {
+    let (name, queue) = (name.into(), |name: &Arc<str>| Queue::new(name.clone(), "reader", capacity));
+    let lane = queue(&name);
+    let sender = ChannelSender::new(lane.clone(), schema.clone());
+    (sender, ChannelSource::new(name, schema, vec![lane]))
+}
+
+/// A channel of `partitions` partitions (at least 1), each with a sender and a capacity of its own. The
+/// application decides which row belongs to which partition.
+pub fn input_channels(
+    name: impl Into<Arc<str>>,
+    partitions: usize,
+    capacity: usize,
+    schema: SchemaRef,
+) -> (Vec<ChannelSender>, ChannelSource) {
+    let name: Arc<str> = name.into();
+    let lanes: Vec<Arc<Queue>> = (0..partitions.max(1))
+        .map(|i| Queue::new(format!("{name}/{i}").into(), "reader", capacity))
+        .collect();
+    let senders = lanes.iter().map(|lane| ChannelSender::new(lane.clone(), schema.clone())).collect();
+    (senders, ChannelSource::new(name, schema, lanes))
+}
+
+/// Sends batches into a job. The partition ends when its last sender is dropped.
+#[derive(Debug)]
+pub struct ChannelSender {
+    queue: Arc<Queue>,
+    schema: SchemaRef,
+}
+
+impl ChannelSender {
+    fn new(queue: Arc<Queue>, schema: SchemaRef) -> Self {
+        queue.add_producer();
+        Self { queue, schema }
+    }
+
+    /// The schema that batches must have.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Sends a batch, waiting for room without holding a thread. A batch without rows is dropped.
+    ///
+    /// # Errors
+    /// [`ConnectError::SchemaMismatch`], or [`ConnectError::ChannelClosed`] once no job can read it.
+    pub fn send(&self, batch: RecordBatch) -> Send<'_> {
+        Send { sender: self, batch: Some(batch), waiter: Waiter::default() }
+    }
+
+    /// Sends a batch, waiting for room on this thread. A batch without rows is dropped.
+    ///
+    /// # Errors
+    /// As [`ChannelSender::send`].
+    pub fn send_blocking(&self, batch: RecordBatch) -> Result<(), ConnectError> {
+        check_schema(self.queue.name(), &self.schema, &batch.schema())?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.queue.reserve_blocking()?;
+        self.queue.push(batch, true)
+    }
+
+    /// Sends a batch if there is room, and gives it back if there is none.
+    ///
+    /// # Errors
+    /// As [`ChannelSender::send`].
+    pub fn try_send(&self, batch: RecordBatch) -> Result<Option<RecordBatch>, ConnectError> {
+        check_schema(self.queue.name(), &self.schema, &batch.schema())?;
+        if batch.num_rows() == 0 {
+            return Ok(None);
+        }
+        match self.queue.try_reserve()? {
+            true => self.queue.push(batch, true).map(|()| None),
+            false => Ok(Some(batch)),
+        }
+    }
+}
+
+impl Clone for ChannelSender {
+    fn clone(&self) -> Self {
+        Self::new(self.queue.clone(), self.schema.clone())
+    }
+}
+
+impl Drop for ChannelSender {
+    fn drop(&mut self) {
+        self.queue.remove_producer();
+    }
+}
+
+/// A batch on its way into a channel; see [`ChannelSender::send`]. Dropping it before it is ready sends
+/// nothing.
+#[derive(Debug)]
+#[must_use = "nothing is sent until the future is polled"]
+pub struct Send<'a> {
+    sender: &'a ChannelSender,
+    batch: Option<RecordBatch>,
+    waiter: Waiter,
+}
+
+impl Future for Send<'_> {
+    type Output = Result<(), ConnectError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let queue = &this.sender.queue;
+        match &this.batch {
+            None => return Poll::Ready(Ok(())),
+            Some(batch) => check_schema(queue.name(), &this.sender.schema, &batch.schema())?,
+        }
+        let Some(batch) = this.batch.take_if(|batch| batch.num_rows() > 0) else {
+            return Poll::Ready(Ok(()));
+        };
+        match queue.poll_reserve(cx, &mut this.waiter) {
+            Poll::Ready(reserved) => Poll::Ready(reserved.and_then(|()| queue.push(batch, true))),
+            Poll::Pending => {
+                this.batch = Some(batch);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Send<'_> {
+    fn drop(&mut self) {
+        self.sender.queue.leave(&mut self.waiter, false);
+    }
+}
+
+/// The job's end of an input channel. It can be claimed by one job, and its rows cannot be read twice.
+#[derive(Debug)]
+pub struct ChannelSource {
+    name: Arc<str>,
+    schema: SchemaRef,
+    boundedness: Boundedness,
+    claimed: AtomicBool,
+    lanes: Vec<Lane>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    id: PartitionId,
+    queue: Arc<Queue>,
+    opened: AtomicBool,
+}
+
+impl ChannelSource {
+    fn new(name: Arc<str>, schema: SchemaRef, queues: Vec<Arc<Queue>>) -> Self {
+        let lanes = queues
+            .into_iter()
+            .map(|queue| Lane { id: PartitionId::new(queue.name().clone()), queue, opened: false.into() })
+            .collect();
+        Self { name, schema, boundedness: Boundedness::Unbounded, claimed: false.into(), lanes }
+    }
+
+    /// Says whether the application will drop its senders at some point. A channel counts as unbounded
+    /// unless it is told otherwise.
+    #[must_use]
+    pub fn with_boundedness(mut self, boundedness: Boundedness) -> Self {
+        self.boundedness = boundedness;
+        self
+    }
+}
+
+impl Source for ChannelSource {
+    fn name(&self) -> String {
+        format!("channel {}", self.name)
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn boundedness(&self) -> Boundedness {
+        self.boundedness
+    }
+
+    fn replayable(&self) -> bool {
+        false
+    }
+
+    fn claim(&self) -> Result<(), ConnectError> {
+        match self.claimed.swap(true, Ordering::AcqRel) {
+            false => Ok(()),
+            true => Err(ConnectError::AlreadyClaimed { name: self.name() }),
+        }
+    }
+
+    fn discover(&self) -> Result<Vec<PartitionId>, ConnectError> {
+        Ok(self.lanes.iter().map(|lane| lane.id.clone()).collect())
+    }
+
+    fn open(
+        &self,
+        partition: &PartitionId,
+        from: Option<&Position>,
+        request: &ReadRequest,
+        _spawner: &Arc<dyn Spawner>,
+    ) -> Result<Box<dyn PartitionReader>, ConnectError> {
+        let Some(lane) = self.lanes.iter().find(|lane| lane.id == *partition) else {
+            return Err(unknown_partition(&self.name(), partition, &self.discover()?));
+        };
+        if let Some(position) = from.filter(|position| position.row > 0) {
+            let reason = "rows of a channel cannot be read twice".to_owned();
+            return Err(ConnectError::BadPosition { name: self.name(), row: position.row, reason });
+        }
+        let shaper = Shaper::new(self.name(), &self.schema, request)?;
+        if lane.opened.swap(true, Ordering::AcqRel) {
+            return Err(ConnectError::AlreadyClaimed { name: self.name() });
+        }
+        Ok(Box::new(ChannelReader {
+            queue: lane.queue.clone(),
+            shaper,
+            cutter: Cutter::new(request.morsel_rows),
+            gate: PauseGate::default(),
+            counters: ReadCounters::default(),
+        }))
+    }
+}
+
+impl Drop for ChannelSource {
+    fn drop(&mut self) {
+        // A partition that was opened lives on in its reader; the others can never be read now.
+        for lane in self.lanes.iter().filter(|lane| !lane.opened.load(Ordering::Acquire)) {
+            lane.queue.close_consumer();
+        }
+    }
+}
+
+struct ChannelReader {
+    queue: Arc<Queue>,
+    shaper: Shaper,
+    cutter: Cutter,
+    gate: PauseGate,
+    counters: ReadCounters,
+}
+
+impl PartitionReader for ChannelReader {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<SourceItem>, ConnectError>> {
+        if self.gate.holds(cx) {
+            return Poll::Pending;
+        }
+        if self.cutter.is_empty() {
+            let Some(batch) = ready!(self.queue.poll_pop(cx))? else {
+                return Poll::Ready(Ok(None));
+            };
+            self.cutter.put(self.shaper.shape(&batch)?);
+        }
+        Poll::Ready(Ok(self.cutter.cut().map(|batch| {
+            let first_row = self.counters.rows;
+            self.counters.rows += batch.num_rows() as u64;
+            self.counters.bytes += batch_bytes(&batch);
+            SourceItem::Rows { batch, first_row }
+        })))
+    }
+
+    fn position(&self) -> Position {
+        Position::at_row(self.counters.rows)
+    }
+
+    fn pause(&mut self) {
+        self.gate.pause();
+    }
+
+    fn resume(&mut self) {
+        self.gate.resume();
+    }
+
+    fn counters(&self) -> ReadCounters {
+        self.counters
+    }
+}
+
+impl Drop for ChannelReader {
+    fn drop(&mut self) {
+        self.queue.close_consumer();
+    }
+}

@@ -1,0 +1,222 @@
+//! Channels out of a job.
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use futures_core::Stream;
+use sabot_batch::Morsel;
+use sabot_common::Epoch;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use super::queue::{Queue, Waiter};
+use crate::sink::{check_schema, dense_rows};
+use crate::{Committable, ConnectError, Sink, SinkOrder, SinkWriter};
+
+/// A channel out of a job, with room for `capacity` batches (at least 1) before the job waits.
+pub fn output_channel(name: impl Into<Arc<str>>, capacity: usize) -> (ChannelSink, ChannelReceiver) {
+    let queue = Queue::new(name.into(), "receiver", capacity);
+    let shared = Arc::new(Shared { queue, opened: Mutex::default() });
+    (ChannelSink { shared: shared.clone() }, ChannelReceiver { shared })
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Arc<Queue>,
+    opened: Mutex<Opened>,
+}
+
+#[derive(Debug, Default)]
+struct Opened {
+    schema: Option<SchemaRef>,
+    tasks: BTreeSet<u32>,
+}
+
+/// The job's end of an output channel.
+///
+/// Rows reach the receiver when they are written and not when their epoch is committed: what a job has
+/// sent before it failed stays sent. The receiver then meets an error instead of the end.
+#[derive(Debug)]
+pub struct ChannelSink {
+    shared: Arc<Shared>,
+}
+
+impl Sink for ChannelSink {
+    fn name(&self) -> String {
+        format!("channel {}", self.shared.queue.name())
+    }
+
+    fn order(&self) -> SinkOrder {
+        SinkOrder::Multiset
+    }
+
+    fn accepts_changes(&self) -> bool {
+        false
+    }
+
+    fn open(&self, schema: SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError> {
+        let mut opened = self.shared.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if !opened.tasks.insert(task) {
+            let reason = format!("task {task} has a writer already");
+            return Err(ConnectError::LifeCycle { name: self.name(), reason });
+        }
+        opened.schema = Some(schema.clone());
+        self.shared.queue.add_producer();
+        Ok(Box::new(ChannelWriter {
+            queue: self.shared.queue.clone(),
+            name: self.name(),
+            schema,
+            task,
+            rows: 0,
+            waiter: Waiter::default(),
+            reserved: false,
+            closed: false,
+        }))
+    }
+
+    fn commit(&self, _epoch: Epoch, _staged: &[Committable]) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), ConnectError> {
+        self.shared.queue.finish();
+        Ok(())
+    }
+
+    fn abort(&self) -> Result<(), ConnectError> {
+        self.shared.queue.abort();
+        Ok(())
+    }
+}
+
+impl Drop for ChannelSink {
+    fn drop(&mut self) {
+        // A sink that no job ever opened: its receiver must not wait for ever.
+        let opened = self.shared.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.tasks.is_empty() {
+            self.shared.queue.abort();
+        }
+    }
+}
+
+struct ChannelWriter {
+    queue: Arc<Queue>,
+    name: String,
+    schema: SchemaRef,
+    task: u32,
+    rows: u64,
+    waiter: Waiter,
+    reserved: bool,
+    closed: bool,
+}
+
+impl SinkWriter for ChannelWriter {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        if self.reserved {
+            return Poll::Ready(Ok(()));
+        }
+        let ready = self.queue.poll_reserve(cx, &mut self.waiter);
+        self.reserved = matches!(ready, Poll::Ready(Ok(())));
+        ready
+    }
+
+    fn write(&mut self, morsel: &Morsel) -> Result<(), ConnectError> {
+        let batch = dense_rows(&self.name, morsel)?;
+        check_schema(&self.name, &self.schema, &batch.schema())?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.rows += batch.num_rows() as u64;
+        self.queue.push(batch, std::mem::take(&mut self.reserved))
+    }
+
+    fn stage(&mut self, epoch: Epoch) -> Result<Committable, ConnectError> {
+        let rows = std::mem::take(&mut self.rows);
+        Ok(Committable { epoch, task: self.task, rows, parts: Vec::new() })
+    }
+
+    fn close(&mut self) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.queue.leave(&mut self.waiter, std::mem::take(&mut self.reserved));
+            self.queue.remove_producer();
+        }
+    }
+}
+
+impl Drop for ChannelWriter {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.queue.abort();
+            self.close();
+        }
+    }
+}
+
+/// The application's end of an output channel. It is a [`Stream`] as well. Dropping it makes the job
+/// fail with [`ConnectError::ChannelClosed`] at its next row.
+#[derive(Debug)]
+pub struct ChannelReceiver {
+    shared: Arc<Shared>,
+}
+
+impl ChannelReceiver {
+    /// The schema of the batches, once a job has opened the channel.
+    pub fn schema(&self) -> Option<SchemaRef> {
+        self.shared.opened.lock().unwrap_or_else(PoisonError::into_inner).schema.clone()
+    }
+
+    /// The next batch, `None` after the last, waiting without holding a thread.
+    ///
+    /// # Errors
+    /// [`ConnectError::Aborted`] when the job ended early.
+    pub fn recv(&mut self) -> Recv<'_> {
+        Recv { receiver: self }
+    }
+
+    /// The next batch, `None` after the last, waiting on this thread.
+    ///
+    /// # Errors
+    /// As [`ChannelReceiver::recv`].
+    pub fn recv_blocking(&mut self) -> Result<Option<RecordBatch>, ConnectError> {
+        self.shared.queue.pop_blocking()
+    }
+
+    /// The next batch, or `Pending` with the waker kept.
+    ///
+    /// # Errors
+    /// As [`ChannelReceiver::recv`].
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RecordBatch>, ConnectError>> {
+        self.shared.queue.poll_pop(cx)
+    }
+}
+
+impl Stream for ChannelReceiver {
+    type Item = Result<RecordBatch, ConnectError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_recv(cx).map(Result::transpose)
+    }
+}
+
+impl Drop for ChannelReceiver {
+    fn drop(&mut self) {
+        self.shared.queue.close_consumer();
+    }
+}
+
+/// A batch awaited from a channel; see [`ChannelReceiver::recv`]. Dropping it loses nothing.
+#[derive(Debug)]
+#[must_use = "nothing is received until the future is polled"]
+pub struct Recv<'a> {
+    receiver: &'a mut ChannelReceiver,
+}
+
+impl Future for Recv<'_> {
+    type Output = Result<Option<RecordBatch>, ConnectError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().receiver.poll_recv(cx)
+    }
+}
