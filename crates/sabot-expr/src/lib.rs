@@ -27,9 +27,13 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+pub mod cast;
 mod error;
 mod expr;
+mod interpret;
+mod like;
 mod registry;
+mod resolve;
 mod scalar;
 pub mod temporal;
 mod typed;
@@ -38,7 +42,10 @@ pub mod types;
 pub use builder::{Case, IntoExpr, When, call, coalesce, col, lit, null, when};
 pub use error::{ExprError, RowError, RowErrorKind};
 pub use expr::{BinaryOp, CastMode, DatePart, Expr, MathFunc, StringMatchKind, TruncUnit};
+pub use interpret::{compare, interpret, interpret_batch};
+pub use like::LikePattern;
 pub use registry::{ClosureFunction, FunctionError, FunctionRegistry, ScalarFunction};
+pub use resolve::{DEPTH_MAX, resolve};
 pub use scalar::Scalar;
 pub use typed::{BoundFunction, TypedExpr, TypedKind};
 pub use types::{check_type, type_name};

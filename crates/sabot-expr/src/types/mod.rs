@@ -7,7 +7,7 @@
 
 pub mod rules;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
 
 use crate::error::ExprError;
 
@@ -37,11 +37,13 @@ pub fn is_supported(data_type: &DataType) -> bool {
         DataType::Boolean
         | DataType::Float32
         | DataType::Float64
-        | DataType::Decimal128(_, _)
         | DataType::Utf8
         | DataType::LargeUtf8
         | DataType::Date32
         | DataType::Timestamp(_, _) => true,
+        DataType::Decimal128(precision, scale) => {
+            (1..=DECIMAL128_MAX_PRECISION).contains(precision) && scale.unsigned_abs() <= DECIMAL128_MAX_PRECISION
+        }
         DataType::Dictionary(key, value) => is_integer(key) && is_plain_string(value),
         other => is_integer(other),
     }

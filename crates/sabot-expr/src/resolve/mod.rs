@@ -1,0 +1,424 @@
+//! From [`Expr`] to [`TypedExpr`]: names become indices, types are checked, implicit casts are written out.
+//!
+//! Everything that can be wrong with an expression is found here, so that running it can only fail on
+//! rows. The type rules are those of [`types::rules`](crate::types::rules).
+
+mod operand;
+
+use arrow::datatypes::{DataType, Schema};
+
+use crate::cast::cast_scalar;
+use crate::error::ExprError;
+use crate::expr::{BinaryOp, CastMode, DatePart, Expr, MathFunc, StringMatchKind, TruncUnit};
+use crate::registry::FunctionRegistry;
+use crate::scalar::Scalar;
+use crate::typed::{BoundFunction, TypedExpr, TypedKind};
+use crate::types::{
+    check_type, decoded_type, is_integer, is_numeric, is_plain_string, is_unsigned_integer, is_utc, rules, type_name,
+};
+use operand::Operand;
+
+/// Levels of nesting that an expression may have. Evaluation and storage recurse, and must not exhaust
+/// the stack of a worker thread.
+pub const DEPTH_MAX: usize = 200;
+
+/// Checks an expression against the columns of its input and gives its typed form.
+///
+/// # Errors
+/// [`ExprError`] for an unknown or ambiguous column, types that do not fit, an unknown function, or
+/// anything else that would keep the expression from having a meaning.
+///
+/// ```
+/// use arrow::datatypes::{DataType, Field, Schema};
+/// use sabot_expr::{FunctionRegistry, col, resolve};
+/// let schema = Schema::new(vec![Field::new("delay", DataType::Int16, false)]);
+/// // The literal takes the column's type; the division shows its implicit cast.
+/// let hours = resolve(&(col("delay") / 60.0), &schema, &FunctionRegistry::new())?;
+/// assert_eq!(hours.to_string(), "CAST(delay AS float64) / 60.0");
+/// assert_eq!(hours.data_type(), &DataType::Float64);
+/// # Ok::<(), sabot_expr::ExprError>(())
+/// ```
+pub fn resolve(expr: &Expr, schema: &Schema, registry: &FunctionRegistry) -> Result<TypedExpr, ExprError> {
+    let depth = expr.depth();
+    if depth > DEPTH_MAX {
+        return Err(ExprError::TooDeep { depth, limit: DEPTH_MAX });
+    }
+    let operand = Resolver { schema, registry }.operand(expr)?;
+    if operand.is_untyped_null() {
+        return Err(untyped_null(expr));
+    }
+    Ok(operand.expr)
+}
+
+struct Resolver<'a> {
+    schema: &'a Schema,
+    registry: &'a FunctionRegistry,
+}
+
+impl Resolver<'_> {
+    fn operand(&self, expr: &Expr) -> Result<Operand, ExprError> {
+        Ok(match expr {
+            Expr::Column(name) => self.column(name)?.into(),
+            Expr::Literal(value) => literal(value)?,
+            Expr::Binary { op, left, right } => self.binary(expr, *op, left, right)?.into(),
+            Expr::Not(inner) => {
+                let input = self.boolean(expr, inner)?;
+                let nullable = input.nullable();
+                TypedExpr::new(TypedKind::Not(Box::new(input)), DataType::Boolean, nullable).into()
+            }
+            Expr::Negate(inner) => self.negate(expr, inner)?,
+            Expr::IsNull(inner) => self.null_test(inner, TypedKind::IsNull)?.into(),
+            Expr::IsNotNull(inner) => self.null_test(inner, TypedKind::IsNotNull)?.into(),
+            Expr::Case { whens, otherwise } => self.case(expr, whens, otherwise.as_deref())?.into(),
+            Expr::Cast { expr: inner, to, mode } => self.cast(expr, inner, to, *mode)?.into(),
+            Expr::Coalesce(args) => self.coalesce(expr, args)?.into(),
+            Expr::Between { expr: inner, low, high, negated } => {
+                self.between(expr, inner, low, high, *negated)?.into()
+            }
+            Expr::InList { expr: inner, list, negated } => self.in_list(expr, inner, list, *negated)?.into(),
+            Expr::Like { expr: inner, pattern, negated, escape } => {
+                let (input, pattern) = (self.string(expr, inner)?, self.string(expr, pattern)?);
+                let nullable = input.nullable() || pattern.nullable();
+                let (input, pattern) = (Box::new(input), Box::new(pattern));
+                let kind = TypedKind::Like { input, pattern, negated: *negated, escape: *escape };
+                TypedExpr::new(kind, DataType::Boolean, nullable).into()
+            }
+            Expr::StringMatch { kind, expr: inner, needle } => self.string_match(expr, *kind, inner, needle)?.into(),
+            Expr::DatePart { part, expr: inner } => self.date_part(expr, *part, inner)?.into(),
+            Expr::DateTrunc { unit, expr: inner } => self.date_trunc(expr, *unit, inner)?.into(),
+            Expr::Math { func, expr: inner } => self.math(expr, *func, inner)?.into(),
+            Expr::Call { name, version, args } => self.call(name, *version, args)?.into(),
+            Expr::Alias { expr: inner, .. } => self.operand(inner)?,
+        })
+    }
+
+    fn column(&self, name: &str) -> Result<TypedExpr, ExprError> {
+        let names = || self.schema.fields().iter().map(|field| field.name().as_str());
+        let mut found = names().enumerate().filter(|(_, candidate)| *candidate == name).map(|(index, _)| index);
+        let Some(index) = found.next() else {
+            return Err(ExprError::unknown_column(name, names()));
+        };
+        match found.count() {
+            0 => TypedExpr::column(index, self.schema),
+            more => Err(ExprError::AmbiguousColumn { name: name.to_owned(), count: more + 1 }),
+        }
+    }
+
+    fn binary(&self, whole: &Expr, op: BinaryOp, left: &Expr, right: &Expr) -> Result<TypedExpr, ExprError> {
+        let (left, right, data_type) = if op.is_logical() {
+            (self.boolean(whole, left)?, self.boolean(whole, right)?, DataType::Boolean)
+        } else {
+            let operands = vec![self.operand(left)?, self.operand(right)?];
+            if op.is_comparison() {
+                let (left, right, _) = pair(whole, operands)?;
+                (left, right, DataType::Boolean)
+            } else {
+                for operand in &operands {
+                    check_number(whole, operand, op.is_wrapping())?;
+                }
+                pair(whole, operands)?
+            }
+        };
+        let nullable = left.nullable() || right.nullable();
+        let kind = TypedKind::Binary { op, left: Box::new(left), right: Box::new(right) };
+        Ok(TypedExpr::new(kind, data_type, nullable))
+    }
+
+    /// A boolean operand; NULL becomes a boolean null.
+    fn boolean(&self, whole: &Expr, expr: &Expr) -> Result<TypedExpr, ExprError> {
+        let operand = self.operand(expr)?;
+        if operand.is_untyped_null() || *operand.expr.data_type() == DataType::Boolean {
+            return operand.coerce(whole, &DataType::Boolean);
+        }
+        Err(wrong_type(whole, "a truth value", operand.expr.data_type()))
+    }
+
+    /// A string operand; dictionaries are decoded, NULL becomes a null string.
+    fn string(&self, whole: &Expr, expr: &Expr) -> Result<TypedExpr, ExprError> {
+        let operand = self.operand(expr)?;
+        if operand.is_untyped_null() {
+            return operand.coerce(whole, &DataType::Utf8);
+        }
+        let wanted = decoded_type(operand.expr.data_type()).clone();
+        if is_plain_string(&wanted) { operand.coerce(whole, &wanted) } else { Err(wrong_type(whole, "a string", &wanted)) }
+    }
+
+    fn string_match(
+        &self,
+        whole: &Expr,
+        kind: StringMatchKind,
+        input: &Expr,
+        needle: &Expr,
+    ) -> Result<TypedExpr, ExprError> {
+        let (input, needle) = (self.string(whole, input)?, self.string(whole, needle)?);
+        let nullable = input.nullable() || needle.nullable();
+        let kind = TypedKind::StringMatch { kind, input: Box::new(input), needle: Box::new(needle) };
+        Ok(TypedExpr::new(kind, DataType::Boolean, nullable))
+    }
+
+    fn negate(&self, whole: &Expr, inner: &Expr) -> Result<Operand, ExprError> {
+        let operand = self.operand(inner)?;
+        check_number(whole, &operand, false)?;
+        if operand.is_untyped_null() {
+            return Ok(operand);
+        }
+        let data_type = operand.expr.data_type().clone();
+        if is_unsigned_integer(&data_type) {
+            return Err(wrong_type(whole, "a signed number", &data_type));
+        }
+        // The parser of a language reads -5 as the negation of 5; as one literal it adapts like 5 does.
+        if let Some(negated) = operand.as_free_literal().and_then(negated) {
+            return Ok(Operand::literal(negated));
+        }
+        let nullable = operand.expr.nullable();
+        Ok(TypedExpr::new(TypedKind::Negate(Box::new(operand.expr)), data_type, nullable).into())
+    }
+
+    fn null_test(&self, inner: &Expr, kind: fn(Box<TypedExpr>) -> TypedKind) -> Result<TypedExpr, ExprError> {
+        let operand = self.operand(inner)?;
+        let input =
+            if operand.is_untyped_null() { operand.coerce(inner, &DataType::Boolean)? } else { operand.expr };
+        Ok(TypedExpr::new(kind(Box::new(input)), DataType::Boolean, false))
+    }
+
+    fn case(
+        &self,
+        whole: &Expr,
+        whens: &[(Expr, Expr)],
+        otherwise: Option<&Expr>,
+    ) -> Result<TypedExpr, ExprError> {
+        if whens.is_empty() {
+            return Err(incomplete(whole, "a CASE needs at least one WHEN"));
+        }
+        let conditions =
+            whens.iter().map(|(when, _)| self.boolean(whole, when)).collect::<Result<Vec<_>, ExprError>>()?;
+        let values = whens.iter().map(|(_, then)| then).chain(otherwise);
+        let values = values.map(|value| self.operand(value)).collect::<Result<Vec<_>, ExprError>>()?;
+        let (mut values, data_type) = operand::unify(whole, values)?;
+        let nullable = otherwise.is_none() || values.iter().any(TypedExpr::nullable);
+        let otherwise = if otherwise.is_some() { values.pop().map(Box::new) } else { None };
+        let whens = conditions.into_iter().zip(values).collect();
+        Ok(TypedExpr::new(TypedKind::Case { whens, otherwise }, data_type, nullable))
+    }
+
+    fn coalesce(&self, whole: &Expr, args: &[Expr]) -> Result<TypedExpr, ExprError> {
+        if args.is_empty() {
+            return Err(incomplete(whole, "coalesce needs at least one value"));
+        }
+        let args = args.iter().map(|arg| self.operand(arg)).collect::<Result<Vec<_>, ExprError>>()?;
+        let (args, data_type) = operand::unify(whole, args)?;
+        let nullable = args.iter().all(TypedExpr::nullable);
+        Ok(TypedExpr::new(TypedKind::Coalesce(args), data_type, nullable))
+    }
+
+    fn cast(&self, whole: &Expr, inner: &Expr, to: &DataType, mode: CastMode) -> Result<TypedExpr, ExprError> {
+        check_type(to)?;
+        let input = self.operand(inner)?.expr;
+        let from = input.data_type().clone();
+        if from == *to {
+            return Ok(input);
+        }
+        if from != DataType::Null && !rules::can_cast(&from, to) {
+            let (from, to) = (type_name(&from), type_name(to));
+            return Err(ExprError::UnsupportedCast { from, to, expression: whole.to_string() });
+        }
+        // A literal is cast now. If it cannot be, the error stays one of the rows that reach it.
+        if let Some(value) = input.as_literal() {
+            match (cast_scalar(value, to), mode) {
+                (Some(value), _) => return Ok(TypedExpr::literal(value)),
+                (None, CastMode::Try) => return Ok(TypedExpr::literal(Scalar::Null(to.clone()))),
+                (None, CastMode::Strict) => {}
+            }
+        }
+        let nullable = input.nullable() || (mode == CastMode::Try && !rules::cast_is_total(&from, to));
+        Ok(TypedExpr::new(TypedKind::Cast { input: Box::new(input), mode }, to.clone(), nullable))
+    }
+
+    /// `low <= x AND x <= high`, written out. As `x` stands there twice it must be the same both times.
+    fn between(
+        &self,
+        whole: &Expr,
+        inner: &Expr,
+        low: &Expr,
+        high: &Expr,
+        negated: bool,
+    ) -> Result<TypedExpr, ExprError> {
+        let input = self.operand(inner)?;
+        if !input.expr.is_deterministic() {
+            return Err(unsupported(whole, "BETWEEN reads its operand twice, and this one may change in between"));
+        }
+        let bound = |op: BinaryOp, bound: &Expr| -> Result<TypedExpr, ExprError> {
+            let (left, right, _) = pair(whole, vec![input.clone(), self.operand(bound)?])?;
+            let nullable = left.nullable() || right.nullable();
+            let kind = TypedKind::Binary { op, left: Box::new(left), right: Box::new(right) };
+            Ok(TypedExpr::new(kind, DataType::Boolean, nullable))
+        };
+        let (left, right) = (bound(BinaryOp::GtEq, low)?, bound(BinaryOp::LtEq, high)?);
+        let nullable = left.nullable() || right.nullable();
+        let kind = TypedKind::Binary { op: BinaryOp::And, left: Box::new(left), right: Box::new(right) };
+        let both = TypedExpr::new(kind, DataType::Boolean, nullable);
+        Ok(if negated {
+            TypedExpr::new(TypedKind::Not(Box::new(both)), DataType::Boolean, nullable)
+        } else {
+            both
+        })
+    }
+
+    fn in_list(&self, whole: &Expr, inner: &Expr, list: &[Expr], negated: bool) -> Result<TypedExpr, ExprError> {
+        if list.is_empty() {
+            return Err(incomplete(whole, "IN needs at least one value"));
+        }
+        let operands = std::iter::once(inner).chain(list).map(|expr| self.operand(expr));
+        let (mut list, data_type) = operand::unify(whole, operands.collect::<Result<Vec<_>, ExprError>>()?)?;
+        refuse_decimal(whole, &data_type)?;
+        let nullable = list.iter().any(TypedExpr::nullable);
+        let input = Box::new(list.remove(0));
+        Ok(TypedExpr::new(TypedKind::InList { input, list, negated }, DataType::Boolean, nullable))
+    }
+
+    /// A date or a timestamp in UTC.
+    fn temporal(&self, whole: &Expr, inner: &Expr) -> Result<TypedExpr, ExprError> {
+        let operand = self.operand(inner)?;
+        match operand.expr.data_type() {
+            DataType::Date32 => Ok(operand.expr),
+            DataType::Timestamp(_, zone) if is_utc(zone.as_deref()) => Ok(operand.expr),
+            DataType::Timestamp(_, Some(zone)) => Err(unsupported(
+                whole,
+                &format!("the timestamp is in zone {zone}; date parts and truncation work in UTC only for now"),
+            )),
+            other => Err(wrong_type(whole, "a date or timestamp", other)),
+        }
+    }
+
+    fn date_part(&self, whole: &Expr, part: DatePart, inner: &Expr) -> Result<TypedExpr, ExprError> {
+        let input = self.temporal(whole, inner)?;
+        let nullable = input.nullable();
+        Ok(TypedExpr::new(TypedKind::DatePart { part, input: Box::new(input) }, DataType::Int64, nullable))
+    }
+
+    fn date_trunc(&self, whole: &Expr, unit: TruncUnit, inner: &Expr) -> Result<TypedExpr, ExprError> {
+        let input = self.temporal(whole, inner)?;
+        let (data_type, nullable) = (input.data_type().clone(), input.nullable());
+        Ok(TypedExpr::new(TypedKind::DateTrunc { unit, input: Box::new(input) }, data_type, nullable))
+    }
+
+    fn math(&self, whole: &Expr, func: MathFunc, inner: &Expr) -> Result<TypedExpr, ExprError> {
+        let operand = self.operand(inner)?;
+        check_number(whole, &operand, false)?;
+        let own = operand.expr.data_type().clone();
+        let wanted = match func {
+            MathFunc::Abs | MathFunc::Round if is_numeric(&own) => own,
+            _ if own == DataType::Float32 => own,
+            _ => DataType::Float64,
+        };
+        let input = operand.coerce(whole, &wanted)?;
+        let changes_nothing = match func {
+            MathFunc::Abs => is_unsigned_integer(&wanted),
+            MathFunc::Round => is_integer(&wanted),
+            _ => false,
+        };
+        if changes_nothing {
+            return Ok(input);
+        }
+        let nullable = input.nullable();
+        Ok(TypedExpr::new(TypedKind::Math { func, input: Box::new(input) }, wanted, nullable))
+    }
+
+    fn call(&self, name: &str, version: u32, args: &[Expr]) -> Result<TypedExpr, ExprError> {
+        let function = self.registry.get(name, version)?;
+        let mut typed = Vec::with_capacity(args.len());
+        for arg in args {
+            let operand = self.operand(arg)?;
+            if operand.is_untyped_null() {
+                return Err(untyped_null(arg));
+            }
+            refuse_decimal(arg, operand.expr.data_type())?;
+            let wanted = decoded_type(operand.expr.data_type()).clone();
+            typed.push(operand.coerce(arg, &wanted)?);
+        }
+        let types: Vec<DataType> = typed.iter().map(|arg| arg.data_type().clone()).collect();
+        let invalid = |message| ExprError::InvalidFunction { name: name.to_owned(), version, message };
+        let returns = function.return_type(&types).map_err(|error| invalid(error.message))?;
+        check_type(&returns)?;
+        if matches!(returns, DataType::Dictionary(_, _) | DataType::Decimal128(_, _)) {
+            return Err(invalid(format!("functions cannot return {}", type_name(&returns))));
+        }
+        let kind = TypedKind::Call { function: BoundFunction::new(function), args: typed };
+        Ok(TypedExpr::new(kind, returns, true))
+    }
+}
+
+fn literal(value: &Scalar) -> Result<Operand, ExprError> {
+    let data_type = value.data_type();
+    if data_type != DataType::Null {
+        check_type(&data_type)?;
+    }
+    if matches!(data_type, DataType::Dictionary(_, _)) {
+        return Err(ExprError::unsupported_type(&data_type));
+    }
+    Ok(Operand::literal(value.clone()))
+}
+
+fn negated(value: &Scalar) -> Option<Scalar> {
+    match value {
+        Scalar::Float32(v) => Some(Scalar::Float32(-v)),
+        Scalar::Float64(v) => Some(Scalar::Float64(-v)),
+        integer => Scalar::from_integer(-integer.as_integer()?, &integer.data_type()),
+    }
+}
+
+/// Two operands of a comparison or of arithmetic in their common type.
+fn pair(whole: &Expr, operands: Vec<Operand>) -> Result<(TypedExpr, TypedExpr, DataType), ExprError> {
+    let (mut both, data_type) = operand::unify(whole, operands)?;
+    refuse_decimal(whole, &data_type)?;
+    match (both.pop(), both.pop()) {
+        (Some(right), Some(left)) => Ok((left, right, data_type)),
+        _ => Err(incomplete(whole, "an operator needs two operands")),
+    }
+}
+
+fn check_number(whole: &Expr, operand: &Operand, integers_only: bool) -> Result<(), ExprError> {
+    let data_type = operand.expr.data_type();
+    match data_type {
+        DataType::Null => Ok(()),
+        DataType::Date32 | DataType::Timestamp(_, _) => {
+            Err(unsupported(whole, &format!("there is no arithmetic on {} yet", type_name(data_type))))
+        }
+        DataType::Decimal128(_, _) => refuse_decimal(whole, data_type),
+        integer if is_integer(integer) => Ok(()),
+        number if is_numeric(number) && !integers_only => Ok(()),
+        other => Err(wrong_type(whole, if integers_only { "integers" } else { "numbers" }, other)),
+    }
+}
+
+fn refuse_decimal(whole: &Expr, data_type: &DataType) -> Result<(), ExprError> {
+    if !matches!(data_type, DataType::Decimal128(_, _)) {
+        return Ok(());
+    }
+    let name = type_name(data_type);
+    Err(unsupported(whole, &format!("{name} can be passed on, tested for null and chosen by CASE or coalesce only")))
+}
+
+fn wrong_type(whole: &Expr, expected: &str, actual: &DataType) -> ExprError {
+    let (expected, actual) = (expected.to_owned(), type_name(actual));
+    ExprError::WrongType { expression: whole.to_string(), expected, actual }
+}
+
+fn unsupported(whole: &Expr, reason: &str) -> ExprError {
+    ExprError::Unsupported { expression: whole.to_string(), reason: reason.to_owned() }
+}
+
+fn incomplete(whole: &Expr, reason: &str) -> ExprError {
+    ExprError::Incomplete { expression: whole.to_string(), reason: reason.to_owned() }
+}
+
+fn untyped_null(whole: &Expr) -> ExprError {
+    ExprError::InvalidLiteral {
+        literal: whole.to_string(),
+        expected: "typed value".to_owned(),
+        reason: "nothing here gives NULL a type; cast it to the type you mean".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
