@@ -54,12 +54,15 @@ pub trait Backend: Debug + Send + Sync {
     fn compile(&self, fragment: &Fragment) -> Result<CompileJob, CompileError>;
 }
 
+/// What came of a compilation.
+pub type Compiled = Result<Arc<dyn Program>, CompileError>;
+
 /// A compilation, finished or under way.
 pub enum CompileJob {
     /// Finished.
     Ready(Arc<dyn Program>),
     /// Under way: each call says whether it is finished by now.
-    Pending(Box<dyn FnMut() -> Option<Result<Arc<dyn Program>, CompileError>> + Send>),
+    Pending(Box<dyn FnMut() -> Option<Compiled> + Send>),
 }
 
 /// A compiled fragment, shared by all tasks that run it.
@@ -77,7 +80,7 @@ pub struct Ticket(pub u64);
 pub struct TaskContext<'a> {
     /// The largest number of rows that an output morsel should have.
     pub morsel_rows: usize,
-    /// Woken when a pending ticket may have finished.
+    /// Woken when a pending ticket may have finished. A `Pending` without a later wake is a hang.
     pub waker: &'a Waker,
 }
 
@@ -92,7 +95,8 @@ pub trait Kernel: Send {
     fn poll(&mut self, ticket: Ticket, cx: &mut TaskContext<'_>) -> Progress;
 
     /// Starts everything that a coalescing kernel still holds back; called before every control
-    /// element. All earlier tickets finish without further submissions once this ticket is done.
+    /// element. All earlier tickets finish without further submissions once this ticket is done. Its own
+    /// output is empty.
     fn flush(&mut self, cx: &mut TaskContext<'_>) -> Ticket;
 }
 
@@ -108,6 +112,10 @@ pub enum Progress {
 }
 
 /// What a fragment made of one morsel.
+///
+/// A morsel without rows may be left out. Row kinds go with their rows; time bounds are kept or widened,
+/// never narrower than the rows, and none at all behind a group-by; the origin stays only while the rows
+/// are one dense run of the source.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Result morsels in row order, each with its target: the task that owns its key groups when the
@@ -146,7 +154,9 @@ pub enum Failure {
         /// What may help.
         retry: Retry,
     },
-    /// A row cannot be computed. The row is the first of the morsel, in row order, that fails.
+    /// A row cannot be computed. The row is the first of the morsel, in row order, that fails; it is
+    /// counted over all rows of the submitted morsel, dead ones included, so that the morsel's origin
+    /// locates it. Behind a group-by it is the first row of the group.
     #[error("{0}")]
     Row(RowError),
     /// The morsel does not fit the fragment: a bug in the engine, reported as such.
@@ -167,7 +177,9 @@ impl Failure {
 impl From<MorselError> for Failure {
     fn from(error: MorselError) -> Self {
         match error {
-            MorselError::Device(e) => Failure::Device { device: e.device.clone(), reason: e.reason, retry: Retry::Elsewhere },
+            MorselError::Device(e) => {
+                Failure::Device { device: e.device.clone(), reason: e.reason, retry: Retry::Elsewhere }
+            }
             other => Failure::Internal(other.to_string()),
         }
     }

@@ -9,25 +9,59 @@ use crate::{OperatorSpec, SpecError, schema_serde};
 /// A chain of operators between two pipeline breakers: the unit of compilation and of placement.
 ///
 /// A morsel runs through all steps before the next one starts, and nothing in between is
-/// materialised unless a step needs it. `Display` prints the steps in one line, for `explain`.
+/// materialised unless a step needs it. Row by row: the error of a fragment is that of the first row, in
+/// row order, that fails in any of its steps. A group-by needs all its rows before its first group, so
+/// what stands before it fails before what stands behind it. `Display` prints the steps in one line, for `explain`.
+///
+/// A fragment that is read back is checked like a new one; its output schema is not stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct Fragment {
+    input: SchemaRef,
+    steps: Vec<OperatorSpec>,
+    output: SchemaRef,
+}
+
+/// What a plan keeps of a fragment.
+#[derive(Serialize, Deserialize)]
+struct Stored {
     #[serde(with = "schema_serde")]
     input: SchemaRef,
     steps: Vec<OperatorSpec>,
-    #[serde(with = "schema_serde")]
-    output: SchemaRef,
+}
+
+impl TryFrom<Stored> for Fragment {
+    type Error = SpecError;
+    fn try_from(stored: Stored) -> Result<Self, SpecError> {
+        Fragment::new(stored.input, stored.steps)
+    }
+}
+
+impl From<Fragment> for Stored {
+    fn from(fragment: Fragment) -> Self {
+        Stored { input: fragment.input, steps: fragment.steps }
+    }
 }
 
 impl Fragment {
     /// A fragment from its input schema and steps; every step is checked against the schema it sees.
     ///
     /// # Errors
-    /// [`SpecError`] of the first step that does not fit.
+    /// [`SpecError`] of the first step that does not fit; also of a partition step that is not the last,
+    /// because only the end of a fragment has targets, and of a second window step, because late rows
+    /// have one schema.
     pub fn new(input: SchemaRef, steps: Vec<OperatorSpec>) -> Result<Self, SpecError> {
         let mut output = input.clone();
         for step in &steps {
             output = step.output_schema(&output)?;
+        }
+        if let Some(early) = steps.iter().rev().skip(1).find(|s| matches!(s, OperatorSpec::Partition(_))) {
+            let message = "not the last step of its fragment; only the end of a fragment has targets".into();
+            return Err(SpecError::Invalid { operator: early.name(), message });
+        }
+        if let Some(second) = steps.iter().filter(|s| matches!(s, OperatorSpec::WindowAssign(_))).nth(1) {
+            let message = "second window step of a fragment; late rows would have two schemas".into();
+            return Err(SpecError::Invalid { operator: second.name(), message });
         }
         Ok(Self { input, steps, output })
     }
@@ -45,6 +79,19 @@ impl Fragment {
     /// The steps in order.
     pub fn steps(&self) -> &[OperatorSpec] {
         &self.steps
+    }
+
+    /// The schema of late rows: what goes into the window step. `None` without such a step.
+    pub fn late(&self) -> Option<SchemaRef> {
+        let mut schema = self.input.clone();
+        for step in &self.steps {
+            if matches!(step, OperatorSpec::WindowAssign(_)) {
+                return Some(schema);
+            }
+            // Every step was checked against this schema when the fragment was made.
+            schema = step.output_schema(&schema).ok()?;
+        }
+        None
     }
 
     /// How many targets its output has: more than one only when it ends in a partition step.

@@ -8,19 +8,24 @@
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use sabot_batch::{hidden, key_hash};
+use sabot_expr::type_name;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use crate::SpecError;
-use crate::spec::{column, unique_names};
+use crate::spec::{column, describe, same_columns, unique_names};
 
 const OPERATOR: &str = "group-by";
 
 /// Aggregates by key within each morsel.
 ///
 /// Keys compare as the key hash says: nulls are equal to each other, −0.0 to 0.0, all NaNs to each
-/// other. The key that stands in the output is that of the group's first row in canonical form. Groups come in the
-/// order of their first row. No keys at all is one group; a morsel without live rows gives no row.
+/// other. The key that stands in the output is that of the group's first row in canonical form: 0.0, the
+/// quiet NaN with an empty payload, dictionaries looked up. Groups come in the order of their first row.
+/// No keys at all is one group; a morsel without live rows gives no row.
+///
+/// Rows are inserts. A live row of another kind is an internal failure, as the plan lets no changelog
+/// in: an aggregate that took a delete for an insert would be silently wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupBySpec {
     /// The key columns in order.
@@ -44,7 +49,9 @@ pub enum GroupByMode {
     /// Partial state to partial state, one row a key. Input and output have the partial schema; `keys`
     /// are its first columns, and `input` of an aggregate is ignored.
     Merge,
-    /// Partial state, one row a key, to values. Output: keys, then one column an aggregate.
+    /// Partial state, one row a key, to values. Output: keys, then one column an aggregate. Rows are
+    /// not grouped. A sum beyond the range of its result is the row's error: an overflow of `sum` in
+    /// the expression that has the aggregate's name.
     Final,
 }
 
@@ -139,7 +146,9 @@ impl AggregateSpec {
             Some(t) if is_float(t) => DataType::Float64,
             _ => SUM_TYPE,
         };
-        let part = |part: &str, data_type, nullable| Field::new(format!("{}.{part}", self.name), data_type, nullable);
+        let part = |part: &str, data_type, nullable| {
+            Field::new(format!("{}.{part}", self.name), data_type, nullable)
+        };
         Ok(match self.function {
             F::Count => vec![part("count", DataType::Int64, false)],
             F::Sum => vec![part("sum", sum_type(), true)],
@@ -157,7 +166,12 @@ impl AggregateSpec {
         SpecError::Invalid {
             operator: OPERATOR,
             message: match &self.input_type {
-                Some(t) => format!("{} of {t} as \"{}\"; its argument must be {expected}", self.function.name(), self.name),
+                Some(t) => format!(
+                    "{} of {} as \"{}\"; its argument must be {expected}",
+                    self.function.name(),
+                    type_name(t),
+                    self.name
+                ),
                 None => format!("{} needs an argument: {expected}", self.function.name()),
             },
         }
@@ -197,6 +211,22 @@ impl GroupBySpec {
         }
     }
 
+    /// The spec that combines the partial state of this one.
+    pub fn to_merge(&self) -> GroupBySpec {
+        self.over_partial_state(GroupByMode::Merge)
+    }
+
+    /// The spec that turns the partial state of this one into values.
+    pub fn to_final(&self) -> GroupBySpec {
+        self.over_partial_state(GroupByMode::Final)
+    }
+
+    /// In partial state the keys are the first columns and aggregates read their own state.
+    fn over_partial_state(&self, mode: GroupByMode) -> GroupBySpec {
+        let aggregates = self.aggregates.iter().map(|a| AggregateSpec { input: None, ..a.clone() }).collect();
+        GroupBySpec { keys: (0..self.keys.len()).collect(), aggregates, mode, ..self.clone() }
+    }
+
     fn key_fields(&self, input: &SchemaRef) -> Result<Vec<Field>, SpecError> {
         let mut fields = Vec::with_capacity(self.keys.len());
         for index in &self.keys {
@@ -209,30 +239,47 @@ impl GroupBySpec {
 
     fn check(&self, input: &SchemaRef) -> Result<(), SpecError> {
         if let Some(position) = self.hashed.iter().find(|p| **p >= self.keys.len()) {
-            return Err(SpecError::ColumnIndex { operator: OPERATOR, index: *position, columns: self.keys.len() });
+            return Err(SpecError::ColumnIndex {
+                operator: OPERATOR,
+                index: *position,
+                columns: self.keys.len(),
+            });
         }
         if self.mode != GroupByMode::Partial {
             let partial = self.partial_schema(input)?;
-            if partial.fields() != input.fields() {
+            if !same_columns(&partial, input) {
                 return Err(SpecError::Invalid {
                     operator: OPERATOR,
-                    message: format!("input {input} is not the partial state {partial}"),
+                    message: format!(
+                        "input {} is not the partial state {}",
+                        describe(input),
+                        describe(&partial)
+                    ),
                 });
             }
             return Ok(());
         }
         for aggregate in &self.aggregates {
+            if aggregate.input.is_some() != aggregate.input_type.is_some() {
+                return Err(SpecError::Invalid {
+                    operator: OPERATOR,
+                    message: format!(
+                        "\"{}\" has an argument without a type or a type without an argument; give both or none",
+                        aggregate.name
+                    ),
+                });
+            }
             if let Some(index) = aggregate.input {
                 let field = column(OPERATOR, input, index)?;
                 if Some(field.data_type()) != aggregate.input_type.as_ref() {
                     return Err(SpecError::Invalid {
                         operator: OPERATOR,
                         message: format!(
-                            "argument \"{}\" of \"{}\" is {}, declared as {:?}",
+                            "argument \"{}\" of \"{}\" is {}, declared as {}",
                             field.name(),
                             aggregate.name,
-                            field.data_type(),
-                            aggregate.input_type
+                            type_name(field.data_type()),
+                            aggregate.input_type.as_ref().map_or("none".to_owned(), type_name)
                         ),
                     });
                 }
@@ -269,9 +316,11 @@ fn is_float(data_type: &DataType) -> bool {
 
 fn min_max_type(data_type: &DataType) -> Option<DataType> {
     match data_type {
-        DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 | DataType::Date32 | DataType::Timestamp(..) => {
-            Some(data_type.clone())
-        }
+        DataType::Boolean
+        | DataType::Utf8
+        | DataType::LargeUtf8
+        | DataType::Date32
+        | DataType::Timestamp(..) => Some(data_type.clone()),
         DataType::Dictionary(_, value) if matches!(**value, DataType::Utf8 | DataType::LargeUtf8) => {
             Some(value.as_ref().clone())
         }

@@ -21,8 +21,8 @@ mod union;
 mod window_assign;
 
 pub use backend::{
-    Backend, CompileError, CompileJob, Failure, Kernel, Output, Program, Progress, Retry, Support, TaskContext,
-    Ticket,
+    Backend, CompileError, CompileJob, Compiled, Failure, Kernel, Output, Program, Progress, Retry, Support,
+    TaskContext, Ticket,
 };
 pub use filter_project::{FilterProjectSpec, Projection};
 pub use fragment::Fragment;

@@ -1,6 +1,7 @@
 //! The closed set of operators, and what can be wrong with one.
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use sabot_expr::type_name;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -48,6 +49,19 @@ impl OperatorSpec {
     }
 }
 
+macro_rules! operator_from {
+    ($($spec:ty => $variant:ident),* $(,)?) => {$(
+        impl From<$spec> for OperatorSpec {
+            fn from(spec: $spec) -> Self {
+                OperatorSpec::$variant(spec)
+            }
+        }
+    )*};
+}
+
+operator_from!(FilterProjectSpec => FilterProject, WindowAssignSpec => WindowAssign, GroupBySpec => GroupBy,
+    PartitionSpec => Partition, UnionSpec => Union);
+
 impl fmt::Display for OperatorSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -74,7 +88,7 @@ pub enum SpecError {
         columns: usize,
     },
     /// A column has a type that the operator cannot take there.
-    #[error("{operator}: {role} \"{column}\" is {got}; it must be {expected}")]
+    #[error("{operator}: {role} \"{column}\" is {}; it must be {expected}", type_name(got))]
     ColumnType {
         /// The operator.
         operator: &'static str,
@@ -110,8 +124,12 @@ pub(crate) fn column<'a>(
     operator: &'static str,
     schema: &'a Schema,
     index: usize,
-) -> Result<&'a arrow::datatypes::FieldRef, SpecError> {
-    schema.fields().get(index).ok_or(SpecError::ColumnIndex { operator, index, columns: schema.fields().len() })
+) -> Result<&'a FieldRef, SpecError> {
+    schema.fields().get(index).ok_or(SpecError::ColumnIndex {
+        operator,
+        index,
+        columns: schema.fields().len(),
+    })
 }
 
 /// Checks that no two output columns share a name.
@@ -123,4 +141,24 @@ pub(crate) fn unique_names(operator: &'static str, schema: Schema) -> Result<Sch
         }
     }
     Ok(schema.into())
+}
+
+/// A schema in one line for messages: `origin utf8?, delay int32`; `?` marks a column that may be null.
+pub(crate) fn describe(schema: &Schema) -> String {
+    let columns: Vec<String> = schema.fields().iter().map(|f| describe_field(f)).collect();
+    format!("[{}]", columns.join(", "))
+}
+
+fn describe_field(field: &Field) -> String {
+    let mark = if field.is_nullable() { "?" } else { "" };
+    format!("{} {}{mark}", field.name(), type_name(field.data_type()))
+}
+
+/// Whether two schemas have the same columns: names, types and nullability. Metadata is the user's and
+/// says nothing that an operator could depend on.
+pub(crate) fn same_columns(a: &Schema, b: &Schema) -> bool {
+    let same = |(a, b): (&FieldRef, &FieldRef)| {
+        a.name() == b.name() && a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
+    };
+    a.fields().len() == b.fields().len() && a.fields().iter().zip(b.fields()).all(same)
 }

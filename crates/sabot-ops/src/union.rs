@@ -4,12 +4,14 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+use crate::spec::describe;
 use crate::{SpecError, schema_serde};
 
 /// Passes every row on under one common schema (SQL's UNION ALL).
 ///
 /// Inputs agree in column names, order and types; a column is nullable when it is nullable in any of
-/// them. Duplicates stay. Between inputs no order is defined; within one it is kept.
+/// them. Duplicates stay. Between inputs no order is defined; within one it is kept. Row kinds, the
+/// selection and the place in the source go with the rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnionSpec {
     /// The common schema.
@@ -26,12 +28,18 @@ impl UnionSpec {
     pub fn output_schema(&self, input: &SchemaRef) -> Result<SchemaRef, SpecError> {
         let fits = input.fields().len() == self.schema.fields().len()
             && input.fields().iter().zip(self.schema.fields()).all(|(a, b)| {
-                a.name() == b.name() && a.data_type() == b.data_type() && (b.is_nullable() || !a.is_nullable())
+                a.name() == b.name()
+                    && a.data_type() == b.data_type()
+                    && (b.is_nullable() || !a.is_nullable())
             });
         if !fits {
             return Err(SpecError::Invalid {
                 operator: "union",
-                message: format!("input {input} does not fit the common schema {}", self.schema),
+                message: format!(
+                    "input {} does not fit the common schema {}",
+                    describe(input),
+                    describe(&self.schema)
+                ),
             });
         }
         Ok(self.schema.clone())

@@ -14,7 +14,9 @@ use crate::SpecError;
 ///
 /// A row whose lateness ([`hidden::LATE`]) exceeds `allowed_lateness` is dropped from the main output
 /// and stands, with all its input columns, in the late side output. Both hidden columns are never
-/// null. Order is kept in both outputs. It never fails on data.
+/// null. Order is kept in both outputs. An update pair of which one half is late becomes a plain delete
+/// in one output and a plain insert in the other. It never fails on data: where the start of a window
+/// would lie before the first point in time, that point is its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowAssignSpec {
     /// The windows.
@@ -27,21 +29,28 @@ impl WindowAssignSpec {
     /// The input with the window column at its end.
     ///
     /// # Errors
-    /// [`SpecError`] when the input has no event time, or a window column already.
+    /// [`SpecError`] when the input has no event time, or a window column already, or the allowed lateness
+    /// is negative.
     pub fn output_schema(&self, input: &SchemaRef) -> Result<SchemaRef, SpecError> {
         const OPERATOR: &str = "window-assign";
+        if self.allowed_lateness < Span::ZERO {
+            return Err(SpecError::Invalid {
+                operator: OPERATOR,
+                message: format!("allowed lateness {}; it must be 0 or more", self.allowed_lateness),
+            });
+        }
         for name in [hidden::TIME, hidden::LATE] {
             let field = input.field_with_name(name).map_err(|_| SpecError::Invalid {
                 operator: OPERATOR,
                 message: format!("the input has no column {name}; declare event_time on its source"),
             })?;
-            if field.data_type() != &DataType::Int64 {
+            if field.data_type() != &DataType::Int64 || field.is_nullable() {
                 return Err(SpecError::ColumnType {
                     operator: OPERATOR,
                     role: "event time",
                     column: name.to_owned(),
                     got: field.data_type().clone(),
-                    expected: "int64 microseconds".to_owned(),
+                    expected: "int64 microseconds and never null".to_owned(),
                 });
             }
         }
