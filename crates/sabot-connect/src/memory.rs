@@ -284,6 +284,6 @@ mod tests {
     fn batches_of_another_schema_are_refused() {
         let wanted = crate::testing::text_batch(&["x"]).schema();
         let refused = MemorySource::new("m", wanted, vec![vec![int_batch(&[1])]]).unwrap_err();
-        assert_eq!(refused.to_string(), "m: column 1: expected \"s\" Utf8, got \"a\" Int64");
+        assert_eq!(refused.to_string(), "m: column 1: expected \"s\" utf8, got \"a\" int64");
     }
 }

@@ -8,6 +8,7 @@ use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use sabot_batch::Morsel;
 use sabot_common::Epoch;
+use sabot_expr::type_name;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -138,7 +139,7 @@ pub fn check_schema(name: &str, wanted: &SchemaRef, found: &SchemaRef) -> Result
     }
     for (i, (want, got)) in wanted.fields().iter().zip(found.fields()).enumerate() {
         if want.name() != got.name() || want.data_type() != got.data_type() {
-            let shown = |f: &Field| format!("\"{}\" {}", f.name(), f.data_type());
+            let shown = |f: &Field| format!("\"{}\" {}", f.name(), type_name(f.data_type()));
             return mismatch(format!("column {}: expected {}, got {}", i + 1, shown(want), shown(got)));
         }
     }

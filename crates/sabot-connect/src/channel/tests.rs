@@ -100,7 +100,7 @@ fn a_channel_is_claimed_opened_and_read_once() {
 fn senders_learn_that_nobody_reads() {
     let (sender, source) = input_channel("in", 1, int_batch(&[]).schema());
     let wrong = sender.send_blocking(text_batch(&["x"])).unwrap_err().to_string();
-    assert_eq!(wrong, "in: column 1: expected \"a\" Int64, got \"s\" Utf8");
+    assert_eq!(wrong, "in: column 1: expected \"a\" int64, got \"s\" utf8");
     sender.send_blocking(int_batch(&[1])).unwrap();
     let blocked = sender.clone();
     let blocked = thread::spawn(move || blocked.send_blocking(int_batch(&[2])));
