@@ -1,1 +1,0 @@
-//! Reference implementations: slow, row by row, obviously right.
