@@ -10,6 +10,7 @@
 mod device;
 pub mod hidden;
 pub mod key_hash;
+pub mod key_index;
 mod kinds;
 mod morsel;
 mod selection;
