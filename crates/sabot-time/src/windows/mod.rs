@@ -79,20 +79,20 @@ impl TumblingWindow {
     /// How far `t` is from the boundary at or before it. Both remainders are in `0..size`, so their
     /// difference cannot overflow where `t - offset` could.
     #[inline]
-    fn into_window(&self, t: i64) -> i64 {
+    fn past_boundary(&self, t: i64) -> i64 {
         (t.rem_euclid(self.size) - self.offset).rem_euclid(self.size)
     }
 
     #[inline]
     fn start_micros(&self, t: i64) -> i64 {
-        t.saturating_sub(self.into_window(t))
+        t.saturating_sub(self.past_boundary(t))
     }
 
     /// The last time that lies in the window of `t`. It never overflows: the way to the last time of
     /// the window is counted from `t`, and `i64::MAX` is the last time of the last window.
     #[inline]
     fn last_micros(&self, t: i64) -> i64 {
-        t.saturating_add(self.size - self.into_window(t) - 1)
+        t.saturating_add(self.size - self.past_boundary(t) - 1)
     }
 
     /// The start of the window that holds `t`: the largest boundary at or before `t`, also for negative
