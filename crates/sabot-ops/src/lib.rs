@@ -4,11 +4,12 @@
 //! a slow [`mod@reference`] implementation. A [`Fragment`] is a chain of specs without a pipeline breaker
 //! in it: the unit of compilation and of placement. A [`Backend`] says which fragments it can run, and
 //! turns them into [`Kernel`]s that the runtime drives with morsels. The conformance suite (feature
-//! `conformance`) drives every backend through the same cases, and only through [`Kernel`].
+//! `conformance`) drives every backend through the same cases, and only through [`Kernel`]; the module
+//! `testing` (same feature) has the backends that tests of the runtime need.
 #![forbid(unsafe_code)]
 
 mod backend;
-#[cfg(feature = "conformance")]
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod filter_project;
 mod fragment;
@@ -17,6 +18,8 @@ mod partition;
 pub mod reference;
 mod schema_data;
 mod spec;
+#[cfg(any(test, feature = "conformance"))]
+pub mod testing;
 mod union;
 mod window_assign;
 

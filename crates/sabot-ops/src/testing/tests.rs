@@ -1,0 +1,1 @@
+//! The test backends are late, refuse and fail as they say.
