@@ -6,6 +6,7 @@
 //! engine.
 
 use std::fmt::Debug;
+use std::num::NonZero;
 use std::thread;
 
 /// A piece of work that runs once, somewhere else.
@@ -16,8 +17,14 @@ pub type Job = Box<dyn FnOnce() + Send>;
 /// A job never waits for another job, so any number of threads will do, one included. A spawner may
 /// run the job before `spawn` returns: callers hold no lock across `spawn`.
 pub trait Spawner: Debug + Send + Sync {
-    /// Runs `job`, soon.
+    /// Runs `job`, soon. Jobs that are spawned first should begin first: a reader spawns them in the order
+    /// in which it needs their results.
     fn spawn(&self, job: Job);
+
+    /// How many jobs can run at the same time; readers begin little more than that.
+    fn threads(&self) -> usize {
+        thread::available_parallelism().map_or(1, NonZero::get)
+    }
 }
 
 /// Runs every job at once on the thread that spawns it: no look-ahead, no threads.
@@ -27,6 +34,10 @@ pub struct InlineSpawner;
 impl Spawner for InlineSpawner {
     fn spawn(&self, job: Job) {
         job();
+    }
+
+    fn threads(&self) -> usize {
+        1
     }
 }
 

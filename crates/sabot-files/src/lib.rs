@@ -1,1 +1,12 @@
-//! Parquet and CSV sources and sinks.
+//! Parquet and CSV files as sources and sinks.
+//!
+//! Sources read a file as one partition, from any position; sinks stage what they write under hidden
+//! names and make it visible by renaming. This crate alone knows the file formats' libraries.
+#![forbid(unsafe_code)]
+
+pub mod parquet;
+mod paths;
+#[cfg(test)]
+mod testing;
+
+pub use self::parquet::ParquetSource;

@@ -94,16 +94,23 @@ fn comparison_of(op: BinaryOp) -> Option<Comparison> {
 
 /// The value of a literal; a null literal compares with nothing and is left to the filter itself.
 fn bound_of(expr: &TypedExpr) -> Option<Bound> {
-    Some(match expr.as_literal()? {
-        Scalar::Boolean(value) => Bound::Bool(*value),
-        Scalar::Date32(days) => Bound::Int(i128::from(*days)),
-        Scalar::Timestamp { value, .. } => Bound::Int(i128::from(*value)),
-        Scalar::Decimal128 { value, .. } => Bound::Int(*value),
-        Scalar::Utf8(text) | Scalar::LargeUtf8(text) => Bound::Text(text.to_string()),
-        other => match (other.as_integer(), other.as_float()) {
-            (Some(value), _) => Bound::Int(value),
-            (None, Some(value)) => Bound::Float(value),
-            (None, None) => return None,
-        },
-    })
+    Bound::of(expr.as_literal()?)
+}
+
+impl Bound {
+    /// A scalar as a bound; `None` for null.
+    pub fn of(value: &Scalar) -> Option<Self> {
+        Some(match value {
+            Scalar::Boolean(value) => Bound::Bool(*value),
+            Scalar::Date32(days) => Bound::Int(i128::from(*days)),
+            Scalar::Timestamp { value, .. } => Bound::Int(i128::from(*value)),
+            Scalar::Decimal128 { value, .. } => Bound::Int(*value),
+            Scalar::Utf8(text) | Scalar::LargeUtf8(text) => Bound::Text(text.to_string()),
+            other => match (other.as_integer(), other.as_float()) {
+                (Some(value), _) => Bound::Int(value),
+                (None, Some(value)) => Bound::Float(value),
+                (None, None) => return None,
+            },
+        })
+    }
 }
