@@ -13,6 +13,8 @@ use sabot_common::{KeyGroups, OperatorId, Span};
 use sabot_expr::TypedExpr;
 use sabot_ops::{Fragment, GroupBySpec};
 use sabot_time::TumblingWindow;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Connector;
@@ -111,7 +113,7 @@ pub struct SourceStage {
 }
 
 /// How event time is read from a source.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventTimeSpec {
     /// The timestamp or date column, in the source's whole schema.
     pub column: usize,
@@ -156,10 +158,21 @@ pub struct KeyedStage {
     pub ordinal: u32,
     /// Schema of [`Port::Late`], when something reads it and the input is raw.
     pub late: Option<SchemaRef>,
+    /// The columns of the raw input that make up a row of [`Port::Late`], in the order of its schema;
+    /// empty when nothing reads it.
+    pub late_columns: Vec<usize>,
+    /// The result column that holds the start of the window, when something reads it: a timestamp in µs
+    /// in `time_zone`. The output is made of the window columns, the keys, the aggregates and the hidden
+    /// columns, in this order.
+    pub window_start: Option<String>,
+    /// The result column that holds the first instant after the window, in the same form.
+    pub window_end: Option<String>,
+    /// Zone of the event-time column, and so of the window columns.
+    pub time_zone: Option<Arc<str>>,
 }
 
-/// The windows of a keyed stage.
-#[derive(Clone, Debug)]
+/// The windows of an aggregation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyedWindow {
     /// The windows.
     pub window: TumblingWindow,

@@ -1,0 +1,391 @@
+//! What is known of a node's rows, from its kind and its inputs; and every check of how they fit.
+//!
+//! The builder makes nodes through here, and so does the loader of stored plans: a plan that was
+//! changed by hand is held to the same rules as one that is typed in.
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use sabot_batch::hidden;
+use sabot_common::Span;
+use sabot_expr::{ExprError, TypedExpr, type_name};
+use sabot_ops::{AggregateSpec, FilterProjectSpec, GroupByMode, GroupBySpec, Projection, SpecError};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::node::zone_of;
+use crate::{
+    Aggregation, Boundedness, ChangeMode, KeyedWindow, NodeKind, NodeRef, PlanError, Properties,
+    TimeAttribute,
+};
+
+/// The result column that holds the first instant of a window.
+pub const WINDOW_START: &str = "window_start";
+/// The result column that holds the first instant after a window.
+pub const WINDOW_END: &str = "window_end";
+
+/// The properties of a node of this kind over these inputs.
+pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, PlanError> {
+    if let Some(sink) = inputs.iter().find(|i| matches!(i.kind(), NodeKind::Sink { .. })) {
+        return Err(PlanError::SinkExpected {
+            operator: sink.describe(),
+            problem: "is a sink; nothing can follow it",
+        });
+    }
+    match (kind, inputs) {
+        (NodeKind::Source { schema, boundedness, changes, connector, .. }, []) => {
+            check_schema(&format!("source {connector}"), schema)?;
+            Ok(Properties {
+                schema: schema.clone(),
+                time: None,
+                boundedness: *boundedness,
+                upsert_key: None,
+                accepts: ChangeMode::AppendOnly,
+                produces: *changes,
+                order_sensitive: false,
+            })
+        }
+        (NodeKind::EventTime { column, out_of_orderness, .. }, [input]) => {
+            event_time(column, *out_of_orderness, input)
+        }
+        (NodeKind::FilterProject { predicate, projections }, [input]) => {
+            filter_project(kind.name(), predicate.as_ref(), projections, input)
+        }
+        (NodeKind::Aggregate { window, keys, aggregates, .. }, [input]) => {
+            aggregate(window.as_ref(), keys, aggregates, input)
+        }
+        (NodeKind::LateRows, [input]) => late_rows(input),
+        (NodeKind::Union, [first, rest @ ..]) if !rest.is_empty() => union(first, rest),
+        (NodeKind::MapBatches { schema, .. }, [input]) => {
+            check_schema(kind.name(), schema)?;
+            refuse_changes(kind.name(), input)?;
+            // The function may write anything into a column, so only the hidden event time is certain.
+            let time = input.properties().time.clone().map(|time| TimeAttribute { column: None, ..time });
+            Ok(Properties { schema: schema.clone(), time, upsert_key: None, ..append_only(input) })
+        }
+        (NodeKind::Sink { ordered, accepts, collects, .. }, [input]) => {
+            sink(kind, *ordered, *accepts, collects.as_deref(), input)
+        }
+        _ => Err(PlanError::Corrupt {
+            operator: kind.name().to_owned(),
+            message: format!("{} inputs; that is not the number it takes", inputs.len()),
+        }),
+    }
+}
+
+/// The input's properties, for an operator that takes and gives inserts alone.
+fn append_only(input: &NodeRef) -> Properties {
+    Properties {
+        accepts: ChangeMode::AppendOnly,
+        produces: ChangeMode::AppendOnly,
+        order_sensitive: false,
+        ..input.properties().clone()
+    }
+}
+
+fn event_time(column: &str, out_of_orderness: Span, input: &NodeRef) -> Result<Properties, PlanError> {
+    if !matches!(input.kind(), NodeKind::Source { .. }) {
+        return Err(PlanError::EventTimeNotOnSource {
+            column: column.to_owned(),
+            operator: input.describe(),
+        });
+    }
+    not_negative("event_time", "out_of_orderness", out_of_orderness)?;
+    let Ok(field) = input.schema().field_with_name(column) else {
+        let names = input.schema().fields().iter().map(|f| f.name().as_str());
+        return Err(PlanError::expression("event_time", ExprError::unknown_column(column, names)));
+    };
+    if !matches!(field.data_type(), DataType::Timestamp(..) | DataType::Date32) {
+        return Err(PlanError::EventTimeType {
+            column: column.to_owned(),
+            got: type_name(field.data_type()),
+        });
+    }
+    let time = Some(TimeAttribute { column: Some(column.to_owned()), zone: zone_of(field.data_type()) });
+    let properties = input.properties().clone();
+    Ok(Properties { time, accepts: ChangeMode::Changelog, ..properties })
+}
+
+fn filter_project(
+    operator: &str,
+    predicate: Option<&TypedExpr>,
+    projections: &[Projection],
+    input: &NodeRef,
+) -> Result<Properties, PlanError> {
+    if projections.is_empty() {
+        return Err(PlanError::NoColumns { operator: operator.to_owned() });
+    }
+    check_names(operator, projections.iter().map(|p| p.name.as_str()))?;
+    if let Some(predicate) = predicate
+        && predicate.data_type() != &DataType::Boolean
+    {
+        let (expression, got) = (predicate.to_string(), type_name(predicate.data_type()));
+        return Err(PlanError::PredicateType { expression, got });
+    }
+    let spec = FilterProjectSpec {
+        predicate: predicate.cloned(),
+        projections: projections.to_vec(),
+        carried: Vec::new(),
+    };
+    let schema = spec.output_schema(input.schema())?;
+    // A column goes on under the first name that it is passed through as.
+    let new_name = |name: &str| {
+        let index = input.schema().index_of(name).ok()?;
+        projections.iter().find(|p| p.expr.as_column() == Some(index)).map(|p| p.name.clone())
+    };
+    let properties = input.properties().clone();
+    let time = properties
+        .time
+        .map(|time| TimeAttribute { column: time.column.as_deref().and_then(new_name), ..time });
+    let upsert_key = properties.upsert_key.and_then(|key| key.iter().map(|name| new_name(name)).collect());
+    Ok(Properties {
+        schema,
+        time,
+        upsert_key,
+        accepts: ChangeMode::Changelog,
+        produces: properties.produces,
+        boundedness: properties.boundedness,
+        order_sensitive: false,
+    })
+}
+
+fn aggregate(
+    window: Option<&KeyedWindow>,
+    keys: &[Projection],
+    aggregates: &[Aggregation],
+    input: &NodeRef,
+) -> Result<Properties, PlanError> {
+    refuse_changes("aggregate", input)?;
+    check_window(window, input)?;
+    if keys.is_empty() && aggregates.is_empty() {
+        return Err(PlanError::NoColumns { operator: "aggregate".to_owned() });
+    }
+    let values = aggregate_fields(keys, aggregates, input.schema())?;
+    let zone = input.properties().time.as_ref().and_then(|time| time.zone.clone());
+    let bounds = window.map(|_| window_fields(zone.clone())).into_iter().flatten();
+    let schema = Schema::new(bounds.chain(values).collect::<Vec<_>>());
+    check_names("aggregate", schema.fields().iter().map(|f| f.name().as_str()))?;
+    let bounds = window.map(|_| WINDOW_START.to_owned());
+    Ok(Properties {
+        schema: schema.into(),
+        // A window's result has the time of the last instant that it covers; no column shows that one.
+        time: window.map(|_| TimeAttribute { column: None, zone }),
+        upsert_key: Some(bounds.into_iter().chain(keys.iter().map(|key| key.name.clone())).collect()),
+        ..append_only(input)
+    })
+}
+
+/// Whether rows of `input` can be put into windows; without a window, whether they end.
+pub(crate) fn check_window(window: Option<&KeyedWindow>, input: &NodeRef) -> Result<(), PlanError> {
+    match window {
+        Some(window) => {
+            not_negative("window", "allowed_lateness", window.allowed_lateness)?;
+            if input.properties().time.is_none() {
+                return Err(PlanError::WindowWithoutEventTime { operator: input.describe() });
+            }
+        }
+        None => {
+            if let Some(source_name) = unbounded_source(input) {
+                return Err(PlanError::UnboundedAggregate { source_name });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The columns that show a window's bounds.
+fn window_fields(zone: Option<Arc<str>>) -> [Field; 2] {
+    let data_type = DataType::Timestamp(TimeUnit::Microsecond, zone);
+    [WINDOW_START, WINDOW_END].map(|name| Field::new(name, data_type.clone(), false))
+}
+
+/// The fields of keys and results; refuses types that cannot be keys or arguments.
+fn aggregate_fields(
+    keys: &[Projection],
+    aggregates: &[Aggregation],
+    input: &SchemaRef,
+) -> Result<Vec<Field>, PlanError> {
+    let arguments = aggregates.iter().filter_map(|a| a.argument.as_ref());
+    for expr in keys.iter().map(|key| &key.expr).chain(arguments) {
+        check_columns("aggregate", expr, input)?;
+    }
+    let specs: Vec<AggregateSpec> = aggregates.iter().map(|a| aggregate_spec(a, None)).collect();
+    let results = specs.iter().map(AggregateSpec::result_field).collect::<Result<Vec<_>, _>>()?;
+    // Names are checked on the result; here they only must not get in each other's way.
+    let key_fields: Vec<Field> = keys
+        .iter()
+        .enumerate()
+        .map(|(i, key)| Field::new(i.to_string(), key.expr.data_type().clone(), key.expr.nullable()))
+        .collect();
+    let group = GroupBySpec {
+        keys: (0..keys.len()).collect(),
+        hashed: (0..keys.len()).collect(),
+        seed: 0,
+        aggregates: Vec::new(),
+        mode: GroupByMode::Partial,
+    };
+    let hashed = group.output_schema(&Arc::new(Schema::new(key_fields))).map_err(|e| name_key(e, keys))?;
+    let mut fields: Vec<Field> = keys
+        .iter()
+        .zip(hashed.fields())
+        .map(|(key, field)| Field::new(&key.name, field.data_type().clone(), field.is_nullable()))
+        .collect();
+    fields.extend(results);
+    Ok(fields)
+}
+
+/// Puts the key's own name into an error about the key at a position.
+fn name_key(error: SpecError, keys: &[Projection]) -> SpecError {
+    match error {
+        SpecError::ColumnType { operator, role, column, got, expected } => {
+            let key = column.parse::<usize>().ok().and_then(|i| keys.get(i));
+            let column = key.map_or(column, |key| key.name.clone());
+            SpecError::ColumnType { operator, role, column, got, expected }
+        }
+        other => other,
+    }
+}
+
+/// The aggregate as an operator spec that reads column `input`.
+pub(crate) fn aggregate_spec(aggregation: &Aggregation, input: Option<usize>) -> AggregateSpec {
+    AggregateSpec {
+        function: aggregation.function,
+        input,
+        input_type: aggregation.argument.as_ref().map(|expr| expr.data_type().clone()),
+        name: aggregation.name.clone(),
+    }
+}
+
+fn late_rows(input: &NodeRef) -> Result<Properties, PlanError> {
+    let (NodeKind::Aggregate { window: Some(_), .. }, [rows]) = (input.kind(), input.inputs()) else {
+        return Err(PlanError::LateRowsWithoutWindow { operator: input.describe() });
+    };
+    Ok(Properties { upsert_key: None, ..append_only(rows) })
+}
+
+fn union(first: &NodeRef, rest: &[NodeRef]) -> Result<Properties, PlanError> {
+    let mut fields: Vec<Field> = first.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+    let mut properties =
+        Properties { upsert_key: None, order_sensitive: false, ..first.properties().clone() };
+    for other in rest {
+        if let Some(difference) = schema_difference(first.schema(), other.schema()) {
+            return Err(PlanError::UnionSchemas { difference });
+        }
+        for (field, theirs) in fields.iter_mut().zip(other.schema().fields()) {
+            field.set_nullable(field.is_nullable() || theirs.is_nullable());
+        }
+        let theirs = other.properties();
+        properties.time = common_time(properties.time, theirs.time.as_ref());
+        properties.produces = properties.produces.max(theirs.produces);
+        if theirs.boundedness == Boundedness::Unbounded {
+            properties.boundedness = Boundedness::Unbounded;
+        }
+    }
+    Ok(Properties { schema: Schema::new(fields).into(), accepts: ChangeMode::Changelog, ..properties })
+}
+
+/// The time attribute of rows of two streams: what both have in common.
+fn common_time(ours: Option<TimeAttribute>, theirs: Option<&TimeAttribute>) -> Option<TimeAttribute> {
+    let (ours, theirs) = (ours?, theirs?);
+    Some(TimeAttribute {
+        column: ours.column.filter(|column| Some(column) == theirs.column.as_ref()),
+        zone: ours.zone.filter(|zone| Some(zone) == theirs.zone.as_ref()),
+    })
+}
+
+/// The first way in which two schemas differ, nullability apart.
+fn schema_difference(left: &Schema, right: &Schema) -> Option<String> {
+    for (i, (l, r)) in left.fields().iter().zip(right.fields()).enumerate() {
+        if l.name() != r.name() {
+            let (place, left, right) = (i + 1, l.name(), r.name());
+            return Some(format!("column {place} is \"{left}\" on one side and \"{right}\" on the other"));
+        }
+        if l.data_type() != r.data_type() {
+            let (left, right) = (type_name(l.data_type()), type_name(r.data_type()));
+            return Some(format!("column \"{}\" is {left} on one side and {right} on the other", l.name()));
+        }
+    }
+    let (longer, shorter) =
+        if left.fields().len() > right.fields().len() { (left, right) } else { (right, left) };
+    let extra = longer.fields().get(shorter.fields().len())?;
+    Some(format!("column \"{}\" is on one side only", extra.name()))
+}
+
+fn sink(
+    kind: &NodeKind,
+    ordered: bool,
+    accepts: ChangeMode,
+    collects: Option<&str>,
+    input: &NodeRef,
+) -> Result<Properties, PlanError> {
+    let NodeKind::Sink { connector, .. } = kind else { return Ok(input.properties().clone()) };
+    let name = collects.map_or_else(|| format!("sink {connector}"), str::to_owned);
+    if accepts == ChangeMode::AppendOnly {
+        refuse_changes(&name, input)?;
+    }
+    if collects.is_some()
+        && let Some(source_name) = unbounded_source(input)
+    {
+        return Err(PlanError::UnboundedCollect { sink: name, source_name });
+    }
+    Ok(Properties { accepts, order_sensitive: ordered, ..input.properties().clone() })
+}
+
+fn unbounded_source(input: &NodeRef) -> Option<String> {
+    if input.properties().boundedness == Boundedness::Bounded {
+        return None;
+    }
+    let unbounded =
+        |kind: &NodeKind| matches!(kind, NodeKind::Source { boundedness: Boundedness::Unbounded, .. });
+    Some(input.find_source(unbounded).unwrap_or_else(|| input.clone()).describe())
+}
+
+fn refuse_changes(operator: &str, input: &NodeRef) -> Result<(), PlanError> {
+    if input.properties().produces == ChangeMode::AppendOnly {
+        return Ok(());
+    }
+    let changelog = |kind: &NodeKind| matches!(kind, NodeKind::Source { changes: ChangeMode::Changelog, .. });
+    let source_name = input.find_source(changelog).unwrap_or_else(|| input.clone()).describe();
+    Err(PlanError::ChangesRefused { operator: operator.to_owned(), source_name })
+}
+
+fn not_negative(operator: &'static str, what: &'static str, span: Span) -> Result<(), PlanError> {
+    if span < Span::ZERO { Err(PlanError::NegativeSpan { operator, what, span }) } else { Ok(()) }
+}
+
+/// Checks columns that come from outside: their types, and their names.
+fn check_schema(operator: &str, schema: &Schema) -> Result<(), PlanError> {
+    if schema.fields().is_empty() {
+        return Err(PlanError::NoColumns { operator: operator.to_owned() });
+    }
+    for field in schema.fields() {
+        if !sabot_expr::types::is_supported(field.data_type()) {
+            return Err(PlanError::UnsupportedType {
+                operator: operator.to_owned(),
+                column: field.name().clone(),
+                data_type: type_name(field.data_type()),
+            });
+        }
+    }
+    check_names(operator, schema.fields().iter().map(|f| f.name().as_str()))
+}
+
+/// Checks that names are the user's to give, and that each is given once.
+pub(crate) fn check_names<'a>(operator: &str, names: impl Iterator<Item = &'a str>) -> Result<(), PlanError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if hidden::is_hidden(name) {
+            return Err(PlanError::ReservedColumn { operator: operator.to_owned(), name: name.to_owned() });
+        }
+        if !seen.insert(name) {
+            return Err(PlanError::DuplicateColumn { operator: operator.to_owned(), name: name.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that every column that an expression reads is there and of the type it was resolved with:
+/// always so when it was just resolved, to be shown when it was loaded.
+fn check_columns(operator: &str, expr: &TypedExpr, schema: &SchemaRef) -> Result<(), PlanError> {
+    let projections = vec![Projection { name: operator.to_owned(), expr: expr.clone() }];
+    FilterProjectSpec { predicate: None, projections, carried: Vec::new() }.output_schema(schema)?;
+    Ok(())
+}

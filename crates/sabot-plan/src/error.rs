@@ -1,0 +1,255 @@
+//! What can be wrong with a plan.
+//!
+//! Each error is found while the plan is built, loaded or cut, before any row is read. Messages say
+//! what was wrong, where, and what would be right.
+
+use sabot_common::Span;
+use sabot_expr::ExprError;
+use sabot_ops::SpecError;
+
+/// Why a plan was refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// An expression that does not fit the operator's input: an unknown column, or types that do not go
+    /// together.
+    #[error("{}", expression(operator, error))]
+    Expression {
+        /// The operator.
+        operator: String,
+        /// What is wrong with it.
+        error: Box<ExprError>,
+    },
+    /// A filter by something that is neither true nor false.
+    #[error("filter: `{expression}` is {got}; a filter needs a boolean, such as a comparison")]
+    PredicateType {
+        /// The expression.
+        expression: String,
+        /// Name of its type.
+        got: String,
+    },
+    /// A key or an aggregate of a type that cannot be one.
+    #[error("{error}")]
+    Spec {
+        /// What is wrong.
+        error: Box<SpecError>,
+    },
+    /// Event time from a column that holds no time.
+    #[error(
+        "event_time: column \"{column}\" is {got}; it must be a timestamp or a date (cast it in the source's data, or declare another column)"
+    )]
+    EventTimeType {
+        /// The column.
+        column: String,
+        /// Name of its type.
+        got: String,
+    },
+    /// Event time declared elsewhere than directly on a source.
+    #[error(
+        "event_time(\"{column}\") follows {operator}; declare it directly on the source, before any other step, so that no row is dropped before its time is seen"
+    )]
+    EventTimeNotOnSource {
+        /// The event-time column.
+        column: String,
+        /// What it was declared on.
+        operator: String,
+    },
+    /// A length of time below zero.
+    #[error("{operator}: {what} is {span}; it must not be negative")]
+    NegativeSpan {
+        /// The operator.
+        operator: &'static str,
+        /// Which length of time.
+        what: &'static str,
+        /// The value.
+        span: Span,
+    },
+    /// A window over rows that have no event time.
+    #[error(
+        "window: {operator} has no event time; call event_time(column, out_of_orderness) on every source that feeds it, before any other step"
+    )]
+    WindowWithoutEventTime {
+        /// The window's input.
+        operator: String,
+    },
+    /// A group-by without a window whose result would never come.
+    #[error(
+        "group_by without a window gives its result when the input ends, but {source_name} never ends; put a window before the group_by"
+    )]
+    UnboundedAggregate {
+        /// The unbounded source.
+        source_name: String,
+    },
+    /// A sink that needs all rows, over input that never ends.
+    #[error(
+        "{sink} waits for the end of its input, but {source_name} never ends; use to_channel, execute_stream, or write to a sink and start the job"
+    )]
+    UnboundedCollect {
+        /// What was called: `collect`, `show`.
+        sink: String,
+        /// The unbounded source.
+        source_name: String,
+    },
+    /// Rows with kinds into an operator or a sink that takes appended rows alone.
+    #[error(
+        "{operator} takes appended rows only, but {source_name} also brings updates and deletes; no operator here turns those into appended rows"
+    )]
+    ChangesRefused {
+        /// The operator or sink.
+        operator: String,
+        /// Where the row kinds come from.
+        source_name: String,
+    },
+    /// Late rows of something that sets none aside.
+    #[error(
+        "late rows: {operator} has no window, so no row can be late for it; take the late rows of a windowed aggregation"
+    )]
+    LateRowsWithoutWindow {
+        /// The operator.
+        operator: String,
+    },
+    /// A union of streams with different columns.
+    #[error(
+        "union: {difference}; both sides must have the same columns in the same order (use select, alias or cast)"
+    )]
+    UnionSchemas {
+        /// The first difference.
+        difference: String,
+    },
+    /// Two columns with one name.
+    #[error("{operator}: two columns are named \"{name}\"; give one of them another name with alias")]
+    DuplicateColumn {
+        /// The operator.
+        operator: String,
+        /// The name.
+        name: String,
+    },
+    /// A user's column whose name belongs to the engine.
+    #[error(
+        "{operator}: column \"{name}\" starts with \"{}\", which is kept for the engine; give it another name",
+        sabot_batch::hidden::PREFIX
+    )]
+    ReservedColumn {
+        /// The operator.
+        operator: String,
+        /// The name.
+        name: String,
+    },
+    /// A column of a type that Sabot does not know.
+    #[error(
+        "{operator}: column \"{column}\" is {data_type}, which is not supported; supported types: {}",
+        sabot_expr::types::SUPPORTED_TYPES
+    )]
+    UnsupportedType {
+        /// The operator.
+        operator: String,
+        /// The column.
+        column: String,
+        /// Name of the type.
+        data_type: String,
+    },
+    /// No column at all.
+    #[error("{operator}: no column is left; name at least one")]
+    NoColumns {
+        /// The operator.
+        operator: String,
+    },
+    /// An empty name for an operator.
+    #[error("{kind}: an operator's name must not be empty")]
+    EmptyName {
+        /// What was to be named.
+        kind: &'static str,
+    },
+    /// Two different operators with one name.
+    #[error(
+        "two operators are named \"{name}\": a {first} and a {second} that is not the same; every operator needs a name of its own"
+    )]
+    DuplicateOperatorName {
+        /// The name.
+        name: String,
+        /// Kind of the first.
+        first: &'static str,
+        /// Kind of the second.
+        second: &'static str,
+    },
+    /// A plan that writes nothing.
+    #[error("the job has no sink; write at least one stream to somewhere")]
+    NoSinks,
+    /// Something that is not a sink where one is needed, or a step after a sink.
+    #[error("{operator} {problem}")]
+    SinkExpected {
+        /// The operator.
+        operator: String,
+        /// What is wrong, in words.
+        problem: &'static str,
+    },
+    /// A source that can be read once, wanted by a second job.
+    #[error(
+        "source {source_name} can be read only once and is already claimed by another job, collect or show; put both sinks into one job"
+    )]
+    SourceClaimed {
+        /// The source.
+        source_name: String,
+    },
+    /// A source that can be read once, wanted twice within one plan.
+    #[error(
+        "source {source_name} can be read only once, but is wanted {readings}; declare event_time once and continue from that stream everywhere"
+    )]
+    ReadTwice {
+        /// The source.
+        source_name: String,
+        /// In which ways.
+        readings: String,
+    },
+    /// A stored plan of a format that this version does not know.
+    #[error(
+        "the plan has format version {found}; this build reads versions 1 to {known}, so it needs a newer one"
+    )]
+    UnknownFormat {
+        /// The version found.
+        found: u32,
+        /// The newest known version.
+        known: u32,
+    },
+    /// A stored plan that contradicts itself.
+    #[error("stored plan, operator {operator}: {message}")]
+    Corrupt {
+        /// The operator.
+        operator: String,
+        /// What does not fit.
+        message: String,
+    },
+    /// More sources and keyed operators than their numbers have room for.
+    #[error("{count} sources and keyed operators in one plan; at most {limit} are allowed")]
+    TooManyOrdinals {
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+}
+
+impl PlanError {
+    pub(crate) fn expression(operator: &str, error: ExprError) -> Self {
+        Self::Expression { operator: operator.to_owned(), error: Box::new(error.in_context(operator)) }
+    }
+}
+
+impl From<SpecError> for PlanError {
+    fn from(error: SpecError) -> Self {
+        match error {
+            SpecError::DuplicateName { operator, name } => {
+                PlanError::DuplicateColumn { operator: operator.to_owned(), name }
+            }
+            other => PlanError::Spec { error: Box::new(other) },
+        }
+    }
+}
+
+/// Messages about columns say the operator themselves.
+fn expression(operator: &str, error: &ExprError) -> String {
+    match error {
+        ExprError::UnknownColumn { .. } => error.to_string(),
+        other => format!("{operator}: {other}"),
+    }
+}

@@ -1,0 +1,347 @@
+//! Nodes: what an operator of the logical plan is, and what is known of the rows that leave it.
+//!
+//! A [`NodeRef`] is an immutable tree that is shared by reference: a stream is such a value, and
+//! continuing it twice shares everything up to the fork. Its properties are derived from its kind and
+//! its inputs when it is made, and every check happens there.
+
+use arrow::datatypes::{DataType, SchemaRef};
+use sabot_common::{OperatorId, Span};
+use sabot_expr::TypedExpr;
+use sabot_ops::{AggregateFunction, Projection, schema_serde};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::derive::derive;
+use crate::digest::digest;
+use crate::{KeyedWindow, PlanError};
+
+/// What a source or sink is connected to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Connector {
+    /// A connector that is known by name, with its options.
+    Registered {
+        /// Its name: `csv`, `parquet`.
+        kind: String,
+        /// Its options: `path`, `delimiter`.
+        options: BTreeMap<String, String>,
+    },
+    /// A named slot, bound when the plan is run: a channel, batches in memory, a closure.
+    Slot(String),
+}
+
+impl Connector {
+    /// The slot of this name.
+    pub fn slot(name: impl Into<String>) -> Self {
+        Connector::Slot(name.into())
+    }
+
+    /// A registered connector with options.
+    pub fn registered<K: Into<String>, V: Into<String>>(
+        kind: impl Into<String>,
+        options: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let options = options.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+        Connector::Registered { kind: kind.into(), options }
+    }
+}
+
+/// `csv(path=flights.csv)`, or `slot orders`.
+impl fmt::Display for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Connector::Slot(name) => write!(f, "slot {name}"),
+            Connector::Registered { kind, options } => {
+                let options: Vec<String> = options.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                write!(f, "{kind}({})", options.join(", "))
+            }
+        }
+    }
+}
+
+/// Whether rows come to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Boundedness {
+    /// There is a last row.
+    Bounded,
+    /// There may always be another one.
+    Unbounded,
+}
+
+/// Which kinds of rows flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeMode {
+    /// Inserts alone.
+    AppendOnly,
+    /// Inserts, updates and deletes.
+    Changelog,
+}
+
+impl fmt::Display for ChangeMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ChangeMode::AppendOnly => "append-only",
+            ChangeMode::Changelog => "changelog",
+        })
+    }
+}
+
+/// When an aggregation gives results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmitMode {
+    /// One row per key and window, when the window is complete.
+    #[default]
+    Final,
+}
+
+/// Where the event time of rows is found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeAttribute {
+    /// The user's column that holds it, while there is one; rows carry it hidden either way.
+    pub column: Option<String>,
+    /// The zone of the event-time column, in which window bounds are shown.
+    pub zone: Option<Arc<str>>,
+}
+
+/// One aggregate of an aggregation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Aggregation {
+    /// The function.
+    pub function: AggregateFunction,
+    /// What it reads, over the input's visible columns; `None` for `count(*)`.
+    pub argument: Option<TypedExpr>,
+    /// Name of the result column.
+    pub name: String,
+}
+
+/// `sum(delay)`.
+impl fmt::Display for Aggregation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.argument {
+            Some(argument) => write!(f, "{}({argument})", self.function.name()),
+            None => write!(f, "{}(*)", self.function.name()),
+        }
+    }
+}
+
+/// What a node does. Expressions refer to the visible columns of its input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    /// Reads rows.
+    Source {
+        /// From where.
+        connector: Connector,
+        /// Their columns.
+        #[serde(with = "schema_serde")]
+        schema: SchemaRef,
+        /// Whether they end.
+        boundedness: Boundedness,
+        /// Whether they can be read again.
+        replayable: bool,
+        /// Which row kinds there are.
+        changes: ChangeMode,
+    },
+    /// Declares the event time of a source's rows.
+    EventTime {
+        /// The timestamp or date column.
+        column: String,
+        /// How far a row may be behind the running maximum of its partition.
+        out_of_orderness: Span,
+        /// After how long without rows a partition no longer holds the watermark back.
+        idle_timeout: Option<Duration>,
+    },
+    /// Keeps the rows for which a predicate is true, and computes columns of them.
+    FilterProject {
+        /// The predicate, or none to keep every row.
+        predicate: Option<TypedExpr>,
+        /// The columns.
+        projections: Vec<Projection>,
+    },
+    /// Aggregates by key, in windows or over everything.
+    Aggregate {
+        /// The windows; without them there is one result a key, at the end of the input.
+        window: Option<KeyedWindow>,
+        /// The keys.
+        keys: Vec<Projection>,
+        /// The aggregates.
+        aggregates: Vec<Aggregation>,
+        /// When results are given.
+        emit: EmitMode,
+    },
+    /// The rows that came too late for the windows of the aggregation that is its input, with the
+    /// columns that went into it.
+    LateRows,
+    /// All rows of all inputs.
+    Union,
+    /// Calls a user's function with each batch.
+    MapBatches {
+        /// The slot in which the function is bound.
+        slot: String,
+        /// The columns that it returns.
+        #[serde(with = "schema_serde")]
+        schema: SchemaRef,
+    },
+    /// Writes rows.
+    Sink {
+        /// To where.
+        connector: Connector,
+        /// Whether the order of rows matters there.
+        ordered: bool,
+        /// Which row kinds it takes.
+        accepts: ChangeMode,
+        /// For sinks that need all rows before they have a result: what the user called, `collect`.
+        collects: Option<String>,
+    },
+}
+
+impl NodeKind {
+    /// The kind's name in ids, messages and `explain`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            NodeKind::Source { .. } => "source",
+            NodeKind::EventTime { .. } => "event-time",
+            NodeKind::FilterProject { predicate: Some(_), .. } => "filter",
+            NodeKind::FilterProject { .. } => "select",
+            NodeKind::Aggregate { .. } => "aggregate",
+            NodeKind::LateRows => "late-rows",
+            NodeKind::Union => "union",
+            NodeKind::MapBatches { .. } => "map-batches",
+            NodeKind::Sink { .. } => "sink",
+        }
+    }
+}
+
+/// What is known of the rows that leave a node (of a sink: that enter it).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Properties {
+    /// The user's columns.
+    #[serde(with = "schema_serde")]
+    pub schema: SchemaRef,
+    /// Their event time, where it is declared.
+    pub time: Option<TimeAttribute>,
+    /// Whether they end.
+    pub boundedness: Boundedness,
+    /// Columns whose values name a row: a later row with the same values replaces it. An empty list
+    /// is a stream of one row. `None` where no such columns are known.
+    pub upsert_key: Option<Vec<String>>,
+    /// Which row kinds the node takes.
+    pub accepts: ChangeMode,
+    /// Which row kinds leave it.
+    pub produces: ChangeMode,
+    /// Whether the node's result depends on the order of its input.
+    pub order_sensitive: bool,
+}
+
+/// A node of a logical plan with everything above it; cloning shares it.
+#[derive(Clone)]
+pub struct NodeRef(Arc<LogicalNode>);
+
+struct LogicalNode {
+    id: OperatorId,
+    named: bool,
+    kind: NodeKind,
+    inputs: Vec<NodeRef>,
+    properties: Properties,
+}
+
+impl NodeRef {
+    /// A node, checked against its inputs.
+    pub(crate) fn new(kind: NodeKind, inputs: Vec<NodeRef>) -> Result<Self, PlanError> {
+        let properties = derive(&kind, &inputs)?;
+        let hash = digest(&kind, inputs.iter().map(NodeRef::id));
+        // Six digits keep ids readable; two nodes that agree in them are told apart in the plan.
+        let id = OperatorId::new(format!("{}-{:06x}", kind.name(), hash >> 40));
+        Ok(Self(Arc::new(LogicalNode { id, named: false, kind, inputs, properties })))
+    }
+
+    /// The same node under a name of the user's.
+    pub(crate) fn renamed(&self, id: OperatorId) -> Self {
+        let LogicalNode { kind, inputs, properties, .. } = &*self.0;
+        let (kind, inputs, properties) = (kind.clone(), inputs.clone(), properties.clone());
+        Self(Arc::new(LogicalNode { id, named: true, kind, inputs, properties }))
+    }
+
+    /// The operator's id: its name, or one that is derived from its structure. In a plan a derived id
+    /// may have a suffix that tells it from another.
+    pub fn id(&self) -> &OperatorId {
+        &self.0.id
+    }
+
+    /// Whether the id was given by the user.
+    pub fn is_named(&self) -> bool {
+        self.0.named
+    }
+
+    /// What the node does.
+    pub fn kind(&self) -> &NodeKind {
+        &self.0.kind
+    }
+
+    /// The nodes that its rows come from.
+    pub fn inputs(&self) -> &[NodeRef] {
+        &self.0.inputs
+    }
+
+    /// What is known of its rows.
+    pub fn properties(&self) -> &Properties {
+        &self.0.properties
+    }
+
+    /// The user's columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.0.properties.schema
+    }
+
+    /// How messages name the node: by the user's name, else by what it does or is connected to.
+    pub fn describe(&self) -> String {
+        match (self.kind(), self.is_named()) {
+            (kind, true) => format!("{} \"{}\"", kind.name(), self.id()),
+            (NodeKind::Source { connector, .. }, false) => format!("source {connector}"),
+            (NodeKind::Sink { collects: Some(call), .. }, false) => call.clone(),
+            (NodeKind::Sink { connector, .. }, false) => format!("sink {connector}"),
+            (kind, false) => kind.name().to_owned(),
+        }
+    }
+
+    /// The first source above the node, depth first, that `wanted` holds for.
+    pub(crate) fn find_source(&self, wanted: impl Fn(&NodeKind) -> bool) -> Option<NodeRef> {
+        let mut seen = HashSet::new();
+        let mut open = vec![self];
+        while let Some(node) = open.pop() {
+            if !seen.insert(node.address()) {
+                continue;
+            }
+            if matches!(node.kind(), NodeKind::Source { .. }) && wanted(node.kind()) {
+                return Some(node.clone());
+            }
+            open.extend(node.inputs().iter().rev());
+        }
+        None
+    }
+
+    /// Where the shared node lies: equal for clones of one reference.
+    pub(crate) fn address(&self) -> *const () {
+        Arc::as_ptr(&self.0).cast()
+    }
+}
+
+impl fmt::Debug for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeRef").field("id", &self.0.id).field("kind", &self.0.kind).finish_non_exhaustive()
+    }
+}
+
+/// The zone of a column's type.
+pub(crate) fn zone_of(data_type: &DataType) -> Option<Arc<str>> {
+    match data_type {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    }
+}

@@ -1,0 +1,196 @@
+//! Ids, sharing, and the stored form.
+
+use arrow::datatypes::{DataType, Field, Schema};
+use sabot_common::Span;
+use sabot_expr::{ClosureFunction, call, col};
+use sabot_time::TumblingWindow;
+use std::sync::Arc;
+
+use super::*;
+use crate::{AggregateRequest, KeyedWindow, PlanBuilder, SinkRequest, SourceRequest, avg, count};
+
+fn source(b: &PlanBuilder, slot: &str) -> NodeRef {
+    let schema = Schema::new(vec![
+        Field::new("at", DataType::Date32, false),
+        Field::new("n", DataType::Int64, true),
+        Field::new("x", DataType::Float64, true),
+    ]);
+    b.source(SourceRequest::bounded(Connector::slot(slot), schema.into())).unwrap()
+}
+
+fn out(b: &PlanBuilder, node: &NodeRef, slot: &str) -> NodeRef {
+    b.sink(node, SinkRequest::new(Connector::slot(slot)).ordered()).unwrap()
+}
+
+fn rich_plan(b: &PlanBuilder) -> Plan {
+    let timed = b
+        .event_time(&source(b, "in"), "at", Span::from_secs(60), Some(std::time::Duration::from_secs(5)))
+        .unwrap();
+    let kept = b.filter(&timed, &col("x").gt(f64::NAN).or(col("n").is_null())).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(3600), Span::from_secs(60)).unwrap();
+    let window = KeyedWindow { window, allowed_lateness: Span::from_secs(1) };
+    let request =
+        AggregateRequest::new([col("n") % 7], [count(), avg(col("x") * 2.5).alias("mean")]).windowed(window);
+    let hourly = b.aggregate(&kept, &request).unwrap();
+    let late = b.late_rows(&hourly).unwrap();
+    let all = b.union(&late, &kept).unwrap();
+    let mapped = b.named(&b.map_batches(&all, "f", all.schema()).unwrap(), "shuffle").unwrap();
+    Plan::from_sinks(&[out(b, &hourly, "windows"), out(b, &mapped, "rows")]).unwrap()
+}
+
+#[test]
+fn equal_sub_plans_are_one_node_with_two_consumers() {
+    let b = PlanBuilder::new();
+    let branch = || b.filter(&source(&b, "in"), &col("n").gt(5)).unwrap();
+    let plan = Plan::from_sinks(&[out(&b, &branch(), "a"), out(&b, &branch(), "b")]).unwrap();
+    let names: Vec<&str> = plan.nodes().iter().map(|n| n.kind.name()).collect();
+    assert_eq!(names, ["source", "filter", "sink", "sink"]);
+    assert_eq!(plan.consumers(), [vec![1], vec![2, 3], vec![], vec![]]);
+
+    let other = b.filter(&source(&b, "in"), &col("n").gt(6)).unwrap();
+    let plan = Plan::from_sinks(&[out(&b, &branch(), "a"), out(&b, &other, "b")]).unwrap();
+    assert_eq!(plan.nodes().len(), 5);
+}
+
+#[test]
+fn ids_come_from_structure_and_not_from_order() {
+    let b = PlanBuilder::new();
+    let (left, right) = (out(&b, &source(&b, "l"), "a"), out(&b, &source(&b, "r"), "b"));
+    let ids = |plan: Plan| {
+        let mut ids: Vec<String> = plan.nodes().iter().map(|n| n.id.to_string()).collect();
+        ids.sort();
+        ids
+    };
+    let there = ids(Plan::from_sinks(&[left.clone(), right.clone()]).unwrap());
+    assert_eq!(there, ids(Plan::from_sinks(&[right, left]).unwrap()));
+    let filter = b.filter(&source(&b, "l"), &col("n").gt(5)).unwrap();
+    // The very digits: they must never change, because state is found again by them.
+    assert_eq!(filter.id().as_str(), "filter-6c71ea");
+}
+
+#[test]
+fn a_name_shields_what_follows_from_changes_before_it() {
+    let b = PlanBuilder::new();
+    let after = |limit: i64| {
+        let filter = b.filter(&source(&b, "in"), &col("n").gt(limit)).unwrap();
+        let named = b.named(&filter, "kept").unwrap();
+        assert_eq!(named.id().as_str(), "kept");
+        (
+            b.select(&named, &[col("n")]).unwrap().id().clone(),
+            b.select(&filter, &[col("n")]).unwrap().id().clone(),
+        )
+    };
+    let ((shielded, open), (shielded_again, open_again)) = (after(1), after(2));
+    assert_eq!(shielded, shielded_again);
+    assert_ne!(open, open_again);
+}
+
+#[test]
+fn colliding_ids_get_a_suffix() {
+    let taken: HashSet<OperatorId> = ["filter-1", "filter-1-2"].map(OperatorId::from).into();
+    assert_eq!(free_id(&"filter-1".into(), &taken).as_str(), "filter-1-3");
+    assert_eq!(free_id(&"filter-2".into(), &taken).as_str(), "filter-2");
+    // A name that looks like a derived id is in the way of it, and both stay.
+    let b = PlanBuilder::new();
+    let kept = b.filter(&source(&b, "in"), &col("n").gt(5)).unwrap();
+    let other = b.named(&source(&b, "other"), kept.id().to_string()).unwrap();
+    let plan = Plan::from_sinks(&[out(&b, &other, "a"), out(&b, &kept, "b")]).unwrap();
+    assert_eq!(plan.node(&OperatorId::new(format!("{}-2", kept.id()))).unwrap().kind.name(), "filter");
+}
+
+#[test]
+fn slots_are_listed_with_their_operators() {
+    let plan = rich_plan(&PlanBuilder::new());
+    let slots: Vec<(&str, &str)> =
+        plan.slots().into_iter().map(|(slot, node)| (slot, node.kind.name())).collect();
+    assert_eq!(slots, [("in", "source"), ("windows", "sink"), ("f", "map-batches"), ("rows", "sink")]);
+}
+
+#[test]
+fn plans_survive_being_stored() {
+    let plan = rich_plan(&PlanBuilder::new());
+    let text = serde_json::to_string_pretty(&plan).unwrap();
+    assert!(text.starts_with("{\n  \"format_version\": 1,"), "{text}");
+    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+}
+
+#[test]
+fn newer_formats_are_refused_before_they_are_misread() {
+    let message = |text: &str| serde_json::from_str::<Plan>(text).unwrap_err().to_string();
+    let newer = message(r#"{"format_version": 2, "nodes": [{"kind": "of the future"}]}"#);
+    assert!(
+        newer.starts_with(
+            "the plan has format version 2; this build reads versions 1 to 1, so it needs a newer one"
+        ),
+        "{newer}"
+    );
+    assert!(message(r#"{"format_version": 0, "nodes": []}"#).starts_with("the plan has format version 0"));
+    assert!(message(r#"{"nodes": []}"#).starts_with("missing field `format_version`"));
+    assert!(message(r#"{"format_version": 1, "nodes": []}"#).starts_with("the job has no sink"));
+}
+
+#[test]
+fn stored_plans_that_contradict_themselves_are_refused() {
+    let plan = rich_plan(&PlanBuilder::new());
+    let good = serde_json::to_value(&plan).unwrap();
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        serde_json::from_value::<Plan>(bad).unwrap_err().to_string()
+    };
+    let all: [(&dyn Fn(&mut serde_json::Value), &str); 6] = [
+        (&|v| v["nodes"][1]["inputs"][0] = 3.into(), "an input does not stand before it"),
+        (&|v| v["nodes"][1]["inputs"] = serde_json::json!([]), "0 inputs; that is not the number it takes"),
+        (&|v| v["nodes"][1]["id"] = v["nodes"][0]["id"].clone(), "another operator has the same id"),
+        (
+            &|v| v["nodes"][1]["properties"]["boundedness"] = "unbounded".into(),
+            "its properties do not follow",
+        ),
+        (
+            &|v| v["nodes"][1]["properties"]["schema"][1]["type"] = "utf8".into(),
+            "its properties do not follow",
+        ),
+        (&|v| v["nodes"][1]["colour"] = "blue".into(), "unknown field `colour`"),
+    ];
+    for (change, expected) in all {
+        let message = refused(change);
+        assert!(message.contains(expected), "{message}");
+    }
+    let nodes = good["nodes"].as_array().unwrap().len();
+    let unread = refused(&|v| drop(v["nodes"].as_array_mut().unwrap().remove(nodes - 1)));
+    assert!(unread.contains("nothing reads its rows"), "{unread}");
+}
+
+#[test]
+fn loaded_plans_find_their_functions_again() {
+    let function = |version| {
+        let f = ClosureFunction::new("twice", version, [DataType::Int64], DataType::Int64, |args, _| {
+            Ok(args[0].clone())
+        });
+        let mut functions = FunctionRegistry::new();
+        functions.register(Arc::new(f)).unwrap();
+        functions
+    };
+    let b = PlanBuilder::with_functions(Arc::new(function(1)));
+    let doubled = b.select(&source(&b, "in"), &[call("twice", 1, [col("n")]).alias("n")]).unwrap();
+    let plan = Plan::from_sinks(&[out(&b, &doubled, "out")]).unwrap();
+    let mut loaded: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+    assert_eq!(loaded, plan);
+    assert_eq!(loaded.bind(&function(1)), Ok(()));
+    let message = loaded.bind(&function(2)).unwrap_err().to_string();
+    assert!(
+        message.starts_with("select: unknown function twice version 1; did you mean twice version 2?"),
+        "{message}"
+    );
+}
+
+#[test]
+fn diamonds_stay_small() {
+    let b = PlanBuilder::new();
+    let mut node = source(&b, "in");
+    for _ in 0..64 {
+        node = b.union(&node, &node).unwrap();
+    }
+    let plan = Plan::from_sinks(&[out(&b, &node, "out")]).unwrap();
+    assert_eq!(plan.nodes().len(), 66);
+}
