@@ -26,7 +26,7 @@
 //! ASCII whitespace around a text is ignored. Arrow's cast kernels agree except here: they truncate
 //! timestamps before 1970 toward zero where this floors; they read more forms of dates and timestamps
 //! than ISO 8601, and timestamps only between 1677 and 2262; they cannot print dates and times beyond
-//! the year ±262,142. A backend that uses them must treat these itself.
+//! the year ±262,142, nor take the date or change the zone of such timestamps. A backend that uses them must treat these itself.
 
 use arrow::array::{ArrayRef, Float32Array, Float64Array};
 use arrow::datatypes::DataType;
@@ -35,7 +35,8 @@ use std::sync::Arc;
 
 use crate::scalar::Scalar;
 use crate::temporal::{
-    convert_unit, date_to_timestamp, format_date, format_timestamp, parse_date, parse_timestamp, timestamp_to_date,
+    convert_unit, date_to_timestamp, format_date, format_timestamp, parse_date, parse_timestamp,
+    timestamp_to_date,
 };
 use crate::types::is_integer;
 
@@ -55,7 +56,9 @@ pub fn cast_scalar(value: &Scalar, to: &DataType) -> Option<Scalar> {
     match value {
         Scalar::Null(_) => Some(Scalar::Null(to.clone())),
         Scalar::Boolean(value) => from_bool(*value, to),
-        Scalar::Float32(value) => from_float(f64::from(*value), to).or_else(|| text(float32_text(*value), to)),
+        Scalar::Float32(value) => {
+            from_float(f64::from(*value), to).or_else(|| text(float32_text(*value), to))
+        }
         Scalar::Float64(value) => from_float(*value, to).or_else(|| text(float64_text(*value), to)),
         Scalar::Utf8(value) | Scalar::LargeUtf8(value) => from_text(value, to),
         Scalar::Date32(days) => match to {
@@ -66,7 +69,9 @@ pub fn cast_scalar(value: &Scalar, to: &DataType) -> Option<Scalar> {
         Scalar::Timestamp { value, unit, zone } => match to {
             DataType::Int64 => Some(Scalar::Int64(*value)),
             DataType::Date32 => timestamp_to_date(*value, *unit).map(Scalar::Date32),
-            DataType::Timestamp(wanted, _) => convert_unit(*value, *unit, *wanted).and_then(|v| timestamp(v, to)),
+            DataType::Timestamp(wanted, _) => {
+                convert_unit(*value, *unit, *wanted).and_then(|v| timestamp(v, to))
+            }
             _ => text(format_timestamp(*value, *unit, zone.as_deref()), to),
         },
         Scalar::Decimal128 { .. } => None,

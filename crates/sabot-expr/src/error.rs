@@ -120,7 +120,9 @@ pub enum ExprError {
         reason: String,
     },
     /// An expression that is nested too deeply to be evaluated or stored.
-    #[error("expression is nested {depth} levels deep; at most {limit} are allowed (use in_list for long chains of or)")]
+    #[error(
+        "expression is nested {depth} levels deep; at most {limit} are allowed (use in_list for long chains of or)"
+    )]
     TooDeep {
         /// Levels found.
         depth: usize,
@@ -169,7 +171,9 @@ impl ExprError {
 fn unknown_column(name: &str, context: Option<&str>, suggestion: Option<&str>, columns: &str) -> String {
     let place = context.map(|c| format!(" in {c}")).unwrap_or_default();
     match suggestion {
-        Some(near) => format!("unknown column \"{name}\"{place}; did you mean \"{near}\"? columns: {columns}"),
+        Some(near) => {
+            format!("unknown column \"{name}\"{place}; did you mean \"{near}\"? columns: {columns}")
+        }
         None => format!("unknown column \"{name}\"{place}; columns: {columns}"),
     }
 }
@@ -253,7 +257,12 @@ impl fmt::Display for RowErrorKind {
             }
             RowErrorKind::DivisionByZero { op, left } => write!(f, "division by zero: {left} {op} 0"),
             RowErrorKind::CastFailed { value, from, to } => {
-                write!(f, "cannot cast {value} from {} to {}; try_cast gives null instead", type_name(from), type_name(to))
+                write!(
+                    f,
+                    "cannot cast {value} from {} to {}; try_cast gives null instead",
+                    type_name(from),
+                    type_name(to)
+                )
             }
             RowErrorKind::UserFunction { name, message } => write!(f, "function {name} failed: {message}"),
             RowErrorKind::BadInput { message } => write!(f, "batch does not fit the expression: {message}"),

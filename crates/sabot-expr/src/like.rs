@@ -135,11 +135,16 @@ mod tests {
         let alphabet = ['a', 'b', 'é', '%', '_', '\\'];
         let mut matched = 0;
         for _ in 0..20_000 {
-            let mut word = |most| (0..rng.random_range(0..=most)).map(|_| alphabet[rng.random_range(0..6)]).collect();
+            let mut word =
+                |most| (0..rng.random_range(0..=most)).map(|_| alphabet[rng.random_range(0..6)]).collect();
             let (pattern, text): (String, String) = (word(6), word(8));
             let chars: Vec<char> = text.chars().collect();
             let expected = slow(&tokens(&pattern, '\\'), &chars);
-            assert_eq!(LikePattern::new(&pattern, '\\').matches(&text), expected, "{text:?} LIKE {pattern:?}");
+            assert_eq!(
+                LikePattern::new(&pattern, '\\').matches(&text),
+                expected,
+                "{text:?} LIKE {pattern:?}"
+            );
             matched += usize::from(expected);
         }
         assert!(matched > 1_000, "only {matched} matches: the test says little");

@@ -117,7 +117,8 @@ impl ScalarFunction for ClosureFunction {
         if arguments == self.arguments {
             return Ok(self.returns.clone());
         }
-        let names = |types: &[DataType]| types.iter().map(crate::types::type_name).collect::<Vec<_>>().join(", ");
+        let names =
+            |types: &[DataType]| types.iter().map(crate::types::type_name).collect::<Vec<_>>().join(", ");
         Err(FunctionError::new(format!("takes ({}), got ({})", names(&self.arguments), names(arguments))))
     }
 
@@ -191,10 +192,14 @@ impl FunctionRegistry {
         let near = sabot_common::did_you_mean(name, self.functions.keys().map(String::as_str));
         let suggestion = near.and_then(|near| {
             let versions = self.functions.get(near)?;
-            let nearest = versions.contains_key(&version).then_some(version).or(versions.keys().next_back().copied())?;
+            let nearest = versions
+                .contains_key(&version)
+                .then_some(version)
+                .or(versions.keys().next_back().copied())?;
             Some(format!("{near} version {nearest}"))
         });
-        let all: Vec<String> = self.names().map(|(name, version)| format!("{name} version {version}")).collect();
+        let all: Vec<String> =
+            self.names().map(|(name, version)| format!("{name} version {version}")).collect();
         Err(ExprError::UnknownFunction {
             name: name.to_owned(),
             version,

@@ -192,7 +192,12 @@ impl BoundFunction {
     ///
     /// # Errors
     /// What the function reports; also when it is not bound, or breaks a promise.
-    pub fn evaluate(&self, args: &[ArrayRef], rows: usize, returns: &DataType) -> Result<ArrayRef, FunctionError> {
+    pub fn evaluate(
+        &self,
+        args: &[ArrayRef],
+        rows: usize,
+        returns: &DataType,
+    ) -> Result<ArrayRef, FunctionError> {
         let Some(function) = &self.function else {
             return Err(FunctionError::new(format!(
                 "version {} is not bound; bind the plan to a function registry before it runs",
@@ -351,10 +356,14 @@ impl TypedExpr {
             TypedKind::Negate(_) | TypedKind::Math { func: MathFunc::Abs, .. } => {
                 crate::types::is_signed_integer(&self.data_type)
             }
-            TypedKind::Cast { input, mode: CastMode::Strict } => !rules::cast_is_total(&input.data_type, &self.data_type),
+            TypedKind::Cast { input, mode: CastMode::Strict } => {
+                !rules::cast_is_total(&input.data_type, &self.data_type)
+            }
             TypedKind::DateTrunc { unit, .. } => match &self.data_type {
                 DataType::Timestamp(tick, _) => temporal::fixed_size(*unit, *tick) != Some(1),
-                _ => matches!(unit, TruncUnit::Year | TruncUnit::Quarter | TruncUnit::Month | TruncUnit::Week),
+                _ => {
+                    matches!(unit, TruncUnit::Year | TruncUnit::Quarter | TruncUnit::Month | TruncUnit::Week)
+                }
             },
             TypedKind::Call { function, .. } => function.fallible,
             _ => false,
@@ -419,7 +428,9 @@ impl TypedExpr {
             Err(error) => return changed(error.message),
         }
         if (found.fallible(), found.deterministic()) != (function.fallible, function.deterministic) {
-            return changed("is no longer as fallible or deterministic as when the plan was built".to_owned());
+            return changed(
+                "is no longer as fallible or deterministic as when the plan was built".to_owned(),
+            );
         }
         function.function = Some(found);
         Ok(())

@@ -250,7 +250,12 @@ impl Expr {
 
     /// The negation of [`like`](Expr::like).
     pub fn not_like(self, pattern: impl IntoExpr) -> Expr {
-        Expr::Like { expr: Box::new(self), pattern: Box::new(pattern.into_expr()), negated: true, escape: '\\' }
+        Expr::Like {
+            expr: Box::new(self),
+            pattern: Box::new(pattern.into_expr()),
+            negated: true,
+            escape: '\\',
+        }
     }
 
     /// Whether a string starts with another.
@@ -388,7 +393,8 @@ macro_rules! operators {
                 binary(BinaryOp::$op, self, right)
             }
         }
-        operators!(@left $trait $method $op: i32, i64, f32, f64);
+        // One integer and one float type, so that the type of a bare `10 / col("x")` can be inferred.
+        operators!(@left $trait $method $op: i32, f64);
     )*};
     (@left $trait:ident $method:ident $op:ident: $($left:ty),*) => {$(
         impl ops::$trait<Expr> for $left {

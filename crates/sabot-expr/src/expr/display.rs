@@ -32,9 +32,11 @@ fn binds(expr: &Expr) -> Binds {
             Mul | Div | Mod | WrappingMul => Binds::Product,
         },
         Expr::Not(_) => Binds::Not,
-        Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Between { .. } | Expr::InList { .. } | Expr::Like { .. } => {
-            Binds::Comparison
-        }
+        Expr::IsNull(_)
+        | Expr::IsNotNull(_)
+        | Expr::Between { .. }
+        | Expr::InList { .. }
+        | Expr::Like { .. } => Binds::Comparison,
         Expr::Negate(_) => Binds::Sign,
         Expr::Literal(value) if value.to_string().starts_with('-') => Binds::Sign,
         _ => Binds::Atom,

@@ -24,7 +24,9 @@ pub fn compare(left: &Scalar, right: &Scalar) -> Option<Ordering> {
         }
         (Scalar::Utf8(a), Scalar::Utf8(b)) | (Scalar::LargeUtf8(a), Scalar::LargeUtf8(b)) => Some(a.cmp(b)),
         (Scalar::Date32(a), Scalar::Date32(b)) => Some(a.cmp(b)),
-        (Scalar::Timestamp { value: a, unit: u, .. }, Scalar::Timestamp { value: b, unit: v, .. }) if u == v => {
+        (Scalar::Timestamp { value: a, unit: u, .. }, Scalar::Timestamp { value: b, unit: v, .. })
+            if u == v =>
+        {
             Some(a.cmp(b))
         }
         _ if left.data_type() == right.data_type() => Some(left.as_integer()?.cmp(&right.as_integer()?)),

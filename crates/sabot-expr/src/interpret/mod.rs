@@ -57,7 +57,8 @@ pub fn interpret_batch(expr: &TypedExpr, batch: &RecordBatch) -> Result<ArrayRef
         // A column that is only passed on keeps its dictionary.
         return whole.column(expr, index).cloned();
     }
-    let values = (0..batch.num_rows()).map(|row| interpret(expr, batch, row)).collect::<Result<Vec<_>, _>>()?;
+    let values =
+        (0..batch.num_rows()).map(|row| interpret(expr, batch, row)).collect::<Result<Vec<_>, _>>()?;
     Scalar::collect(expr.data_type(), &values).map_err(|error| whole.bad_input(expr, error.to_string()))
 }
 
@@ -81,12 +82,12 @@ impl Row<'_> {
                 if op.is_comparison() {
                     return Ok(truth(compare(&left, &right).map(|order| compare::holds(*op, order))));
                 }
-                arithmetic::binary(*op, &left, &right, expr.data_type()).map_err(|kind| self.error(expr, kind))
+                arithmetic::binary(*op, &left, &right, expr.data_type())
+                    .map_err(|kind| self.error(expr, kind))
             }
             TypedKind::Not(input) => Ok(truth(self.truth_of(input)?.map(|value| !value))),
-            TypedKind::Negate(input) => {
-                arithmetic::negate(&self.value(input)?, expr.data_type()).map_err(|kind| self.error(expr, kind))
-            }
+            TypedKind::Negate(input) => arithmetic::negate(&self.value(input)?, expr.data_type())
+                .map_err(|kind| self.error(expr, kind)),
             TypedKind::IsNull(input) => Ok(Scalar::Boolean(self.value(input)?.is_null())),
             TypedKind::IsNotNull(input) => Ok(Scalar::Boolean(!self.value(input)?.is_null())),
             TypedKind::Case { whens, otherwise } => {
@@ -112,7 +113,8 @@ impl Row<'_> {
             }
             TypedKind::Like { input, pattern, negated, escape } => {
                 let (text, pattern) = (self.value(input)?, self.value(pattern)?);
-                let matched = both_text(&text, &pattern, |text, p| LikePattern::new(p, *escape).matches(text));
+                let matched =
+                    both_text(&text, &pattern, |text, p| LikePattern::new(p, *escape).matches(text));
                 Ok(truth(matched.map(|matched| matched != *negated)))
             }
             TypedKind::StringMatch { kind, input, needle } => {
@@ -125,9 +127,8 @@ impl Row<'_> {
             }
             TypedKind::DatePart { part, input } => Ok(date_part(*part, &self.value(input)?)),
             TypedKind::DateTrunc { unit, input } => self.date_trunc(expr, *unit, input),
-            TypedKind::Math { func, input } => {
-                arithmetic::math(*func, &self.value(input)?, expr.data_type()).map_err(|kind| self.error(expr, kind))
-            }
+            TypedKind::Math { func, input } => arithmetic::math(*func, &self.value(input)?, expr.data_type())
+                .map_err(|kind| self.error(expr, kind)),
             TypedKind::Call { function, args } => self.call(expr, function, args),
         }
     }
@@ -190,7 +191,12 @@ impl Row<'_> {
         })
     }
 
-    fn call(&self, expr: &TypedExpr, function: &BoundFunction, args: &[TypedExpr]) -> Result<Scalar, RowError> {
+    fn call(
+        &self,
+        expr: &TypedExpr,
+        function: &BoundFunction,
+        args: &[TypedExpr],
+    ) -> Result<Scalar, RowError> {
         let mut arrays = Vec::with_capacity(args.len());
         for arg in args {
             let array = self.value(arg)?.to_array(1);
@@ -199,7 +205,8 @@ impl Row<'_> {
         let failed = |message| {
             self.error(expr, RowErrorKind::UserFunction { name: function.name().to_owned(), message })
         };
-        let result = function.evaluate(&arrays, 1, expr.data_type()).map_err(|error| failed(error.message))?;
+        let result =
+            function.evaluate(&arrays, 1, expr.data_type()).map_err(|error| failed(error.message))?;
         Scalar::from_array(result.as_ref(), 0).map_err(|error| failed(error.to_string()))
     }
 
@@ -239,7 +246,9 @@ fn both_text(a: &Scalar, b: &Scalar, test: impl Fn(&str, &str) -> bool) -> Optio
 fn date_part(part: DatePart, value: &Scalar) -> Scalar {
     match value {
         Scalar::Date32(days) => Scalar::Int64(temporal::part_of_days(part, i64::from(*days))),
-        Scalar::Timestamp { value, unit, .. } => Scalar::Int64(temporal::part_of_timestamp(part, *value, *unit)),
+        Scalar::Timestamp { value, unit, .. } => {
+            Scalar::Int64(temporal::part_of_timestamp(part, *value, *unit))
+        }
         _ => Scalar::Null(DataType::Int64),
     }
 }

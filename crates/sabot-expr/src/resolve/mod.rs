@@ -14,7 +14,8 @@ use crate::registry::FunctionRegistry;
 use crate::scalar::Scalar;
 use crate::typed::{BoundFunction, TypedExpr, TypedKind};
 use crate::types::{
-    check_type, decoded_type, is_integer, is_numeric, is_plain_string, is_unsigned_integer, is_utc, rules, type_name,
+    check_type, decoded_type, is_integer, is_numeric, is_plain_string, is_unsigned_integer, is_utc, rules,
+    type_name,
 };
 use operand::Operand;
 
@@ -83,7 +84,9 @@ impl Resolver<'_> {
                 let kind = TypedKind::Like { input, pattern, negated: *negated, escape: *escape };
                 TypedExpr::new(kind, DataType::Boolean, nullable).into()
             }
-            Expr::StringMatch { kind, expr: inner, needle } => self.string_match(expr, *kind, inner, needle)?.into(),
+            Expr::StringMatch { kind, expr: inner, needle } => {
+                self.string_match(expr, *kind, inner, needle)?.into()
+            }
             Expr::DatePart { part, expr: inner } => self.date_part(expr, *part, inner)?.into(),
             Expr::DateTrunc { unit, expr: inner } => self.date_trunc(expr, *unit, inner)?.into(),
             Expr::Math { func, expr: inner } => self.math(expr, *func, inner)?.into(),
@@ -94,7 +97,8 @@ impl Resolver<'_> {
 
     fn column(&self, name: &str) -> Result<TypedExpr, ExprError> {
         let names = || self.schema.fields().iter().map(|field| field.name().as_str());
-        let mut found = names().enumerate().filter(|(_, candidate)| *candidate == name).map(|(index, _)| index);
+        let mut found =
+            names().enumerate().filter(|(_, candidate)| *candidate == name).map(|(index, _)| index);
         let Some(index) = found.next() else {
             return Err(ExprError::unknown_column(name, names()));
         };
@@ -140,7 +144,11 @@ impl Resolver<'_> {
             return operand.coerce(whole, &DataType::Utf8);
         }
         let wanted = decoded_type(operand.expr.data_type()).clone();
-        if is_plain_string(&wanted) { operand.coerce(whole, &wanted) } else { Err(wrong_type(whole, "a string", &wanted)) }
+        if is_plain_string(&wanted) {
+            operand.coerce(whole, &wanted)
+        } else {
+            Err(wrong_type(whole, "a string", &wanted))
+        }
     }
 
     fn string_match(
@@ -211,7 +219,13 @@ impl Resolver<'_> {
         Ok(TypedExpr::new(TypedKind::Coalesce(args), data_type, nullable))
     }
 
-    fn cast(&self, whole: &Expr, inner: &Expr, to: &DataType, mode: CastMode) -> Result<TypedExpr, ExprError> {
+    fn cast(
+        &self,
+        whole: &Expr,
+        inner: &Expr,
+        to: &DataType,
+        mode: CastMode,
+    ) -> Result<TypedExpr, ExprError> {
         check_type(to)?;
         let input = self.operand(inner)?.expr;
         let from = input.data_type().clone();
@@ -245,7 +259,10 @@ impl Resolver<'_> {
     ) -> Result<TypedExpr, ExprError> {
         let input = self.operand(inner)?;
         if !input.expr.is_deterministic() {
-            return Err(unsupported(whole, "BETWEEN reads its operand twice, and this one may change in between"));
+            return Err(unsupported(
+                whole,
+                "BETWEEN reads its operand twice, and this one may change in between",
+            ));
         }
         let bound = |op: BinaryOp, bound: &Expr| -> Result<TypedExpr, ExprError> {
             let (left, right, _) = pair(whole, vec![input.clone(), self.operand(bound)?])?;
@@ -264,7 +281,13 @@ impl Resolver<'_> {
         })
     }
 
-    fn in_list(&self, whole: &Expr, inner: &Expr, list: &[Expr], negated: bool) -> Result<TypedExpr, ExprError> {
+    fn in_list(
+        &self,
+        whole: &Expr,
+        inner: &Expr,
+        list: &[Expr],
+        negated: bool,
+    ) -> Result<TypedExpr, ExprError> {
         if list.is_empty() {
             return Err(incomplete(whole, "IN needs at least one value"));
         }
@@ -284,7 +307,9 @@ impl Resolver<'_> {
             DataType::Timestamp(_, zone) if is_utc(zone.as_deref()) => Ok(operand.expr),
             DataType::Timestamp(_, Some(zone)) => Err(unsupported(
                 whole,
-                &format!("the timestamp is in zone {zone}; date parts and truncation work in UTC only for now"),
+                &format!(
+                    "the timestamp is in zone {zone}; date parts and truncation work in UTC only for now"
+                ),
             )),
             other => Err(wrong_type(whole, "a date or timestamp", other)),
         }
@@ -396,7 +421,10 @@ fn refuse_decimal(whole: &Expr, data_type: &DataType) -> Result<(), ExprError> {
         return Ok(());
     }
     let name = type_name(data_type);
-    Err(unsupported(whole, &format!("{name} can be passed on, tested for null and chosen by CASE or coalesce only")))
+    Err(unsupported(
+        whole,
+        &format!("{name} can be passed on, tested for null and chosen by CASE or coalesce only"),
+    ))
 }
 
 fn wrong_type(whole: &Expr, expected: &str, actual: &DataType) -> ExprError {

@@ -93,7 +93,8 @@ pub(super) fn unify(whole: &Expr, operands: Vec<Operand>) -> Result<(Vec<TypedEx
     let Some(to) = meet.filter(|to| *to != DataType::Null) else {
         return Err(untyped_null(whole));
     };
-    let typed = operands.into_iter().map(|operand| operand.coerce(whole, &to)).collect::<Result<Vec<_>, _>>()?;
+    let typed =
+        operands.into_iter().map(|operand| operand.coerce(whole, &to)).collect::<Result<Vec<_>, _>>()?;
     Ok((typed, to))
 }
 
@@ -114,7 +115,8 @@ fn hint(left: &DataType, right: &DataType) -> String {
     }
     match (left, right) {
         (DataType::Timestamp(_, _), DataType::Timestamp(_, _)) => {
-            "a timestamp without zone is UTC; cast one side to the other's zone if that is what it means".to_owned()
+            "a timestamp without zone is UTC; cast one side to the other's zone if that is what it means"
+                .to_owned()
         }
         (DataType::Decimal128(_, _), _) | (_, DataType::Decimal128(_, _)) => {
             "decimal128 combines with exactly its own type only".to_owned()

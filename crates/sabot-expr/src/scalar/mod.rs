@@ -8,9 +8,9 @@ mod array;
 
 use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DecimalType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Date32Type, Decimal128Type, DecimalType, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -394,4 +394,4 @@ mod i128_text {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -98,7 +98,11 @@ pub fn part_of_days(part: DatePart, days: i64) -> i64 {
         DatePart::Day => civil_from_days(days).day,
         DatePart::DayOfWeek => day_of_week(days),
         DatePart::DayOfYear => days - days_from_civil(civil_from_days(days).year, 1, 1) + 1,
-        DatePart::Hour | DatePart::Minute | DatePart::Second | DatePart::Millisecond | DatePart::Microsecond => 0,
+        DatePart::Hour
+        | DatePart::Minute
+        | DatePart::Second
+        | DatePart::Millisecond
+        | DatePart::Microsecond => 0,
     }
 }
 

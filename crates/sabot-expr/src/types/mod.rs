@@ -42,7 +42,8 @@ pub fn is_supported(data_type: &DataType) -> bool {
         | DataType::Date32
         | DataType::Timestamp(_, _) => true,
         DataType::Decimal128(precision, scale) => {
-            (1..=DECIMAL128_MAX_PRECISION).contains(precision) && scale.unsigned_abs() <= DECIMAL128_MAX_PRECISION
+            (1..=DECIMAL128_MAX_PRECISION).contains(precision)
+                && scale.unsigned_abs() <= DECIMAL128_MAX_PRECISION
         }
         DataType::Dictionary(key, value) => is_integer(key) && is_plain_string(value),
         other => is_integer(other),
@@ -91,7 +92,9 @@ pub fn decoded_type(data_type: &DataType) -> &DataType {
 ///
 /// Times without zone are read as UTC everywhere in Sabot.
 pub fn is_utc(zone: Option<&str>) -> bool {
-    zone.is_none_or(|z| ["utc", "etc/utc", "z", "gmt", "+00:00", "-00:00", "+00", "+0000"].contains(&&*z.to_lowercase()))
+    zone.is_none_or(|z| {
+        ["utc", "etc/utc", "z", "gmt", "+00:00", "-00:00", "+00", "+0000"].contains(&&*z.to_lowercase())
+    })
 }
 
 /// The type's name in messages and stored plans: `int64`, `timestamp(us, UTC)`, `dictionary(int32, utf8)`.
