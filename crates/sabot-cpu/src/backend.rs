@@ -1,0 +1,324 @@
+//! The backend: fragments to steps, and kernels that run a morsel through them.
+
+use sabot_batch::{Morsel, RowOrigin, TimeBounds};
+use sabot_common::DeviceId;
+use sabot_ops::{
+    Backend, CompileError, CompileJob, Failure, Fragment, Kernel, OperatorSpec, Output, Program, Progress,
+    Support, TaskContext, Ticket, reference,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::filter_project::FilterProject;
+use crate::grouping::Grouping;
+use crate::partition::Partition;
+use crate::rows::Rows;
+use crate::simd::{Level, SIMD_VARIABLE, SimdError, SimdVariant};
+use crate::window_assign::WindowAssign;
+
+/// The backend that is always there. It supports every fragment.
+///
+/// ```
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use sabot_batch::Morsel;
+/// use sabot_cpu::CpuBackend;
+/// use sabot_expr::{FunctionRegistry, col, resolve};
+/// use sabot_ops::{
+///     Backend, CompileJob, FilterProjectSpec, Fragment, Progress, Projection, TaskContext,
+/// };
+/// use std::sync::Arc;
+/// use std::task::Waker;
+///
+/// let delay: ArrayRef = Arc::new(Int64Array::from(vec![5, 20, 40]));
+/// let batch = RecordBatch::try_from_iter([("delay", delay)])?;
+/// let typed = |expr| resolve(&expr, &batch.schema(), &FunctionRegistry::new());
+/// let spec = FilterProjectSpec {
+///     predicate: Some(typed(col("delay").gt(15))?),
+///     projections: vec![Projection { name: "minutes".into(), expr: typed(col("delay"))? }],
+///     carried: vec![],
+/// };
+/// let fragment = Fragment::new(batch.schema(), vec![spec.into()])?;
+///
+/// let CompileJob::Ready(program) = CpuBackend::new().compile(&fragment)? else { unreachable!() };
+/// let mut kernel = program.kernel();
+/// let mut cx = TaskContext { morsel_rows: 1024, waker: Waker::noop() };
+/// let ticket = kernel.submit(Morsel::new(batch), &mut cx);
+/// let Progress::Done(output) = kernel.poll(ticket, &mut cx) else { unreachable!() };
+/// assert_eq!(output.morsels[0].1.rows(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct CpuBackend {
+    level: Level,
+}
+
+impl CpuBackend {
+    /// The backend with the SIMD variant that the environment variable
+    /// [`SIMD_VARIABLE`](crate::SIMD_VARIABLE) names, else the newest that this machine has.
+    ///
+    /// A variable that names no variant, or one that this machine does not have, is ignored with a
+    /// warning.
+    pub fn new() -> Self {
+        let wanted = std::env::var(SIMD_VARIABLE).ok();
+        let variant = wanted.map_or(Ok(SimdVariant::Auto), |name| name.parse());
+        Self::with_variant_or_auto(variant)
+    }
+
+    fn with_variant_or_auto(variant: Result<SimdVariant, SimdError>) -> Self {
+        let level = variant.and_then(SimdVariant::level).or_else(|problem| {
+            tracing::warn!("{SIMD_VARIABLE} is ignored: {problem}");
+            SimdVariant::Auto.level()
+        });
+        Self { level: level.unwrap_or(Level::SCALAR) }
+    }
+
+    /// The backend with this SIMD variant, whatever the environment says.
+    ///
+    /// # Errors
+    /// [`SimdError::Unavailable`] when this machine does not have it.
+    pub fn with_variant(variant: SimdVariant) -> Result<Self, SimdError> {
+        Ok(Self { level: variant.level()? })
+    }
+
+    /// The SIMD variant in use; never [`SimdVariant::Auto`].
+    pub fn variant(&self) -> SimdVariant {
+        self.level.variant()
+    }
+}
+
+impl Default for CpuBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Backend for CpuBackend {
+    fn device(&self) -> DeviceId {
+        DeviceId::cpu()
+    }
+
+    fn supports(&self, _fragment: &Fragment) -> Support {
+        Support::Yes
+    }
+
+    fn compile(&self, fragment: &Fragment) -> Result<CompileJob, CompileError> {
+        let failed =
+            |reason: String| CompileError { device: self.device(), fragment: fragment.to_string(), reason };
+        let mut schema = fragment.input().clone();
+        let mut steps = Vec::with_capacity(fragment.steps().len());
+        for spec in fragment.steps() {
+            steps.push(Step::new(spec, &schema, self.level).map_err(&failed)?);
+            schema = spec.output_schema(&schema).map_err(|e| failed(e.to_string()))?;
+        }
+        Ok(CompileJob::Ready(Arc::new(CpuProgram { fragment: fragment.clone(), steps })))
+    }
+}
+
+/// Why a step did not finish.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// Some row failed. Which one, and how, the reference implementation says.
+    Row,
+    /// Something else, which is not a row's fault.
+    Other(Failure),
+}
+
+impl Halt {
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Halt::Other(Failure::Internal(message.into()))
+    }
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Row(_) => Halt::Row,
+            other => Halt::Other(other),
+        }
+    }
+}
+
+/// An operator, ready to run.
+#[derive(Clone, Debug)]
+enum Step {
+    FilterProject(FilterProject),
+    WindowAssign(WindowAssign),
+    GroupBy(Grouping),
+    Partition(Partition),
+    /// Only the schema changes.
+    Union,
+}
+
+impl Step {
+    fn new(spec: &OperatorSpec, input: &arrow::datatypes::SchemaRef, level: Level) -> Result<Self, String> {
+        Ok(match spec {
+            OperatorSpec::FilterProject(spec) => Step::FilterProject(FilterProject::new(spec, level)),
+            OperatorSpec::WindowAssign(spec) => Step::WindowAssign(WindowAssign::new(spec, input, level)),
+            OperatorSpec::GroupBy(spec) => {
+                Step::GroupBy(Grouping::new(spec, input).map_err(|e| e.to_string())?)
+            }
+            OperatorSpec::Partition(spec) => Step::Partition(Partition::new(spec, input)),
+            OperatorSpec::Union(_) => Step::Union,
+        })
+    }
+}
+
+struct CpuProgram {
+    fragment: Fragment,
+    steps: Vec<Step>,
+}
+
+impl Program for CpuProgram {
+    fn kernel(&self) -> Box<dyn Kernel> {
+        Box::new(CpuKernel {
+            fragment: self.fragment.clone(),
+            steps: self.steps.clone(),
+            tickets: 0,
+            done: BTreeMap::new(),
+        })
+    }
+}
+
+/// A kernel. Work is done inside `submit`; results wait here until they are polled.
+struct CpuKernel {
+    fragment: Fragment,
+    steps: Vec<Step>,
+    tickets: u64,
+    done: BTreeMap<Ticket, Progress>,
+}
+
+impl Kernel for CpuKernel {
+    fn submit(&mut self, input: Morsel, cx: &mut TaskContext<'_>) -> Ticket {
+        let started = Instant::now();
+        let progress = match self.run(input, cx.morsel_rows) {
+            Ok(output) => Progress::Done(Output { elapsed: Some(started.elapsed()), ..output }),
+            Err(failure) => Progress::Failed(failure),
+        };
+        self.ticket(progress)
+    }
+
+    fn poll(&mut self, ticket: Ticket, _cx: &mut TaskContext<'_>) -> Progress {
+        let unknown = || Failure::Internal(format!("ticket {} is unknown or was finished before", ticket.0));
+        self.done.remove(&ticket).unwrap_or_else(|| Progress::Failed(unknown()))
+    }
+
+    fn flush(&mut self, _cx: &mut TaskContext<'_>) -> Ticket {
+        self.ticket(Progress::Done(Output::default()))
+    }
+}
+
+impl CpuKernel {
+    fn ticket(&mut self, progress: Progress) -> Ticket {
+        let ticket = Ticket(self.tickets);
+        self.tickets += 1;
+        self.done.insert(ticket, progress);
+        ticket
+    }
+
+    fn run(&mut self, input: Morsel, morsel_rows: usize) -> Result<Output, Failure> {
+        let input = on_host(input)?;
+        let output = match self.run_steps(&input) {
+            Ok(output) => output,
+            // A row that failed once and not again, as user functions may, did not fail.
+            Err(Halt::Row) => reference::run(&self.fragment, &input)?,
+            Err(Halt::Other(failure)) => return Err(failure),
+        };
+        bounded(output, morsel_rows)
+    }
+
+    fn run_steps(&mut self, input: &Morsel) -> Result<Output, Halt> {
+        let batch = input.to_host().map_err(Failure::from)?;
+        check_types(&self.fragment, &batch)?;
+        let (mut bounds, mut origin) = (input.time_bounds(), input.origin().cloned());
+        let mut rows = Rows::new(&batch, input);
+        let mut output = Output::default();
+        for step in &mut self.steps {
+            if rows.live() == 0 {
+                return Ok(output);
+            }
+            match step {
+                Step::FilterProject(step) => rows = step.apply(rows)?,
+                Step::WindowAssign(step) => {
+                    let (on_time, late) = step.apply(rows, bounds)?;
+                    output.late.extend(late);
+                    rows = on_time;
+                }
+                Step::GroupBy(step) => {
+                    bounds = None;
+                    if !step.keeps_rows() {
+                        origin = None;
+                    }
+                    rows = step.apply(rows)?;
+                }
+                Step::Partition(step) => {
+                    for (target, part) in step.apply(rows)? {
+                        self.emit(&mut output, target, part, bounds, None)?;
+                    }
+                    return Ok(output);
+                }
+                Step::Union => {}
+            }
+        }
+        origin = origin.filter(|_| rows.live() == input.rows());
+        self.emit(&mut output, 0, rows, bounds, origin)?;
+        Ok(output)
+    }
+
+    fn emit(
+        &self,
+        output: &mut Output,
+        target: u32,
+        rows: Rows,
+        bounds: Option<TimeBounds>,
+        origin: Option<RowOrigin>,
+    ) -> Result<(), Failure> {
+        if rows.live() > 0 {
+            output.morsels.push((target, rows.into_morsel(self.fragment.output(), bounds, origin)?));
+        }
+        Ok(())
+    }
+}
+
+/// The morsel with its columns on the host.
+fn on_host(input: Morsel) -> Result<Morsel, Failure> {
+    if input.host().is_some() {
+        return Ok(input);
+    }
+    let mut host = Morsel::new(input.to_host()?)
+        .with_kinds(input.kinds().clone())?
+        .with_time_bounds(input.time_bounds())
+        .with_origin(input.origin().cloned());
+    if let Some(selection) = input.selection() {
+        host = host.with_selection(selection.clone())?;
+    }
+    Ok(host)
+}
+
+fn check_types(fragment: &Fragment, batch: &arrow::array::RecordBatch) -> Result<(), Failure> {
+    let (wanted, got) = (fragment.input(), batch.schema());
+    let fits = wanted.fields().len() == got.fields().len()
+        && wanted.fields().iter().zip(got.fields()).all(|(a, b)| a.data_type() == b.data_type());
+    if fits {
+        return Ok(());
+    }
+    Err(Failure::Internal(format!("a morsel with the columns {got} for a fragment of {wanted}")))
+}
+
+/// The output with morsels of at most `rows` rows, an update pair aside.
+fn bounded(output: Output, rows: usize) -> Result<Output, Failure> {
+    let fits = |morsel: &Morsel| morsel.rows() <= rows.max(1);
+    let mut morsels = Vec::with_capacity(output.morsels.len());
+    for (target, morsel) in output.morsels {
+        if fits(&morsel) {
+            morsels.push((target, morsel));
+        } else {
+            morsels.extend(morsel.split(rows)?.into_iter().map(|piece| (target, piece)));
+        }
+    }
+    let mut late = Vec::with_capacity(output.late.len());
+    for morsel in output.late {
+        if fits(&morsel) { late.push(morsel) } else { late.extend(morsel.split(rows)?) }
+    }
+    Ok(Output { morsels, late, ..output })
+}
