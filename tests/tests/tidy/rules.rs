@@ -1,0 +1,64 @@
+//! Who may depend on whom, as data.
+//!
+//! One row for each crate under `crates/`; a crate without a row is a violation, so that a new one is
+//! placed deliberately. The rows follow the order of dependency: each crate names only crates above it.
+
+/// A crate's place.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// Name of the package.
+    pub(crate) name: &'static str,
+    /// Crates it may name; whatever these may name is allowed too.
+    pub(crate) may_use: &'static [&'static str],
+    /// Libraries that this crate alone may name, besides the free ones.
+    pub(crate) owns: &'static [&'static str],
+    /// A leaf joins the engine to a heavy library: only the facade sees it.
+    pub(crate) leaf: bool,
+}
+
+const fn row(name: &'static str, may_use: &'static [&'static str], owns: &'static [&'static str]) -> Row {
+    Row { name, may_use, owns, leaf: false }
+}
+
+const fn leaf(name: &'static str, may_use: &'static [&'static str], owns: &'static [&'static str]) -> Row {
+    Row { name, may_use, owns, leaf: true }
+}
+
+/// Libraries that every crate may name.
+pub(crate) const FREE: &[&str] = &["arrow", "thiserror", "serde", "bytemuck", "tracing"];
+
+/// Small libraries that several crates may name, each with the reason why it is harmless.
+pub(crate) const LIGHT: &[(&str, &str)] = &[
+    ("futures-core", "the `Stream` trait and nothing else"),
+    ("rand", "seeded data in the conformance suite and the testkit"),
+    ("rand_chacha", "the generator whose sequence is the same everywhere"),
+];
+
+/// The one crate that joins leaves and backends to the runtime.
+pub(crate) const FACADE: &str = "sabot";
+
+/// The table.
+pub(crate) const TABLE: &[Row] = &[
+    row("sabot-common", &[], &[]),
+    row("sabot-batch", &["sabot-common"], &[]),
+    row("sabot-time", &["sabot-common"], &[]),
+    row("sabot-expr", &["sabot-batch"], &["chrono"]),
+    row("sabot-ops", &["sabot-expr", "sabot-time"], &[]),
+    row("sabot-plan", &["sabot-ops"], &[]),
+    row("sabot-cpu", &["sabot-ops"], &[]),
+    row("sabot-state", &["sabot-batch"], &[]),
+    row("sabot-stream", &["sabot-cpu", "sabot-plan", "sabot-state"], &[]),
+    row("sabot-connect", &["sabot-expr"], &[]),
+    row("sabot-exec", &["sabot-stream", "sabot-connect"], &["rayon", "tokio"]),
+    leaf("sabot-files", &["sabot-connect"], &["csv", "parquet"]),
+    row("sabot-testkit", &["sabot-expr"], &["proptest"]),
+    row(FACADE, &["sabot-exec", "sabot-files"], &[]),
+];
+
+/// Packages that must not be in the lock file at all: the default build needs a Rust toolchain and a C
+/// compiler, and no cmake, no libclang, no system library.
+pub(crate) const REFUSED: &[&str] = &["cmake", "bindgen", "clang-sys", "openssl-sys"];
+
+/// Families of packages of which the lock file may hold one major version only: types of two of them do
+/// not fit together, and everything would be built twice.
+pub(crate) const ONE_MAJOR: &[&str] = &["arrow", "parquet"];
