@@ -1,0 +1,355 @@
+//! Group-by on the CPU: rows to partial state, partial state to partial state, partial state to values.
+//!
+//! [`GroupByStep`] does all three for whole batches. It first finds a dense id for each row, then lets
+//! [`Accumulators`] run over one column after the other with those ids. Ids come by direct addressing
+//! where keys are dictionaries, windows and the like, else from a [`KeyIndex`]. Both give ids in
+//! order of first appearance, so which of them ran cannot be seen in the result.
+//!
+//! The state part of keyed operators merges partial state with the same [`Accumulators`].
+
+mod accumulators;
+mod columns;
+mod dense;
+mod inputs;
+mod sums;
+#[cfg(test)]
+mod tests;
+
+pub use accumulators::Accumulators;
+pub use columns::AggregateBuilder;
+pub use inputs::PartialState;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, SchemaRef, UInt64Type};
+use arrow::error::ArrowError;
+use sabot_batch::key_hash::{KeyHashError, KeyHasher};
+use sabot_batch::key_index::{KeyIndex, KeyIndexError};
+use sabot_expr::{RowError, RowErrorKind};
+use sabot_ops::{Failure, GroupByMode, GroupBySpec, SpecError};
+use std::sync::Arc;
+
+use dense::DenseKeys;
+
+/// Why rows could not be aggregated.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum AccumulateError {
+    /// An integer sum is beyond its result type.
+    #[error("sum({sum}) does not fit {data_type} in \"{aggregate}\"")]
+    Overflow {
+        /// The aggregate's name.
+        aggregate: String,
+        /// Which of the groups asked for, from 0: the first with such a sum.
+        position: usize,
+        /// The exact sum.
+        sum: i128,
+        /// The result type.
+        data_type: DataType,
+    },
+    /// A count beyond int64 or a sum beyond 128 bits: partial state that no rows can have made.
+    #[error("partial state of \"{aggregate}\" adds up to more than it can hold")]
+    Beyond {
+        /// The aggregate's name.
+        aggregate: String,
+    },
+    /// The columns are not those that the aggregates were made for.
+    #[error("group-by: {message}")]
+    Input {
+        /// What does not fit.
+        message: String,
+    },
+    /// Keys or strings could not be handled.
+    #[error(transparent)]
+    Text(#[from] KeyIndexError),
+    /// The aggregates themselves are wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+}
+
+impl AccumulateError {
+    fn type_of(name: &str, data_type: &DataType) -> Self {
+        AccumulateError::Input { message: format!("\"{name}\" cannot take {data_type}") }
+    }
+}
+
+impl From<AccumulateError> for Failure {
+    fn from(error: AccumulateError) -> Self {
+        match error {
+            AccumulateError::Overflow { aggregate, position, sum, data_type } => {
+                let error =
+                    RowErrorKind::Overflow { op: "sum", left: sum.to_string(), right: None, data_type };
+                Failure::Row(RowError { row: position, expression: aggregate, error })
+            }
+            other => internal(other),
+        }
+    }
+}
+
+fn internal(error: impl ToString) -> Failure {
+    Failure::Internal(error.to_string())
+}
+
+fn arrow_failure(error: ArrowError) -> Failure {
+    internal(format!("group-by: {error}"))
+}
+
+fn hash_failure(error: KeyHashError) -> Failure {
+    internal(format!("group-by: {error}"))
+}
+
+/// A [`GroupBySpec`] at work: one batch in, one batch out. Tables and scratch memory are kept from batch
+/// to batch; results never depend on earlier batches.
+///
+/// ```
+/// use std::sync::Arc;
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+/// use sabot_cpu::group_by::GroupByStep;
+/// use sabot_ops::{AggregateFunction, AggregateSpec, GroupByMode, GroupBySpec};
+///
+/// let origin: ArrayRef = Arc::new(StringArray::from(vec!["ORD", "SFO", "ORD"]));
+/// let batch = RecordBatch::try_from_iter([("origin", origin)])?;
+/// let count = AggregateSpec {
+///     function: AggregateFunction::Count,
+///     input: None,
+///     input_type: None,
+///     name: "flights".to_owned(),
+/// };
+/// let spec = GroupBySpec {
+///     keys: vec![0],
+///     hashed: vec![0],
+///     seed: 42,
+///     aggregates: vec![count],
+///     mode: GroupByMode::Partial,
+/// };
+/// let partial = GroupByStep::new(&spec, &batch.schema())?.run(&batch)?;
+/// assert_eq!(partial.column(0).as_ref(), &StringArray::from(vec!["ORD", "SFO"]));
+/// let values = GroupByStep::new(&spec.to_final(), &partial.schema())?.run(&partial)?;
+/// assert_eq!(values.column(1).as_ref(), &Int64Array::from(vec![2, 1]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct GroupByStep {
+    spec: GroupBySpec,
+    output: SchemaRef,
+    /// Columns of the hashed keys in the input.
+    hashed: Vec<usize>,
+    /// Columns of the other keys in the input.
+    unhashed: Vec<usize>,
+    state: Accumulators,
+    index: KeyIndex,
+    dense: DenseKeys,
+    ids: Vec<u32>,
+    first_rows: Vec<u32>,
+    hashes: Vec<u64>,
+    other_hashes: Vec<u64>,
+}
+
+/// The groups of a batch: their keys and hashes, in order of id.
+struct Groups {
+    keys: Vec<ArrayRef>,
+    hashes: ArrayRef,
+    count: usize,
+}
+
+impl GroupByStep {
+    /// The step for this spec over batches of this schema.
+    ///
+    /// # Errors
+    /// [`SpecError`] when the spec does not fit the schema, or a key has a type that only the reference
+    /// implementation can group by (string views).
+    pub fn new(spec: &GroupBySpec, input: &SchemaRef) -> Result<Self, SpecError> {
+        let invalid = |message: String| SpecError::Invalid { operator: "group-by", message };
+        let output = spec.output_schema(input)?;
+        let types: Vec<DataType> =
+            output.fields().iter().take(spec.keys.len()).map(|f| f.data_type().clone()).collect();
+        let column_of = |position: &usize| spec.keys[*position];
+        let unhashed: Vec<usize> = (0..spec.keys.len()).filter(|p| !spec.hashed.contains(p)).collect();
+        Ok(Self {
+            index: KeyIndex::new(&types).map_err(|e| invalid(e.to_string()))?,
+            state: Accumulators::new(&spec.aggregates).map_err(|e| invalid(e.to_string()))?,
+            hashed: spec.hashed.iter().map(column_of).collect(),
+            unhashed: unhashed.iter().map(column_of).collect(),
+            spec: spec.clone(),
+            output,
+            dense: DenseKeys::default(),
+            ids: Vec::new(),
+            first_rows: Vec::new(),
+            hashes: Vec::new(),
+            other_hashes: Vec::new(),
+        })
+    }
+
+    /// The schema of the results.
+    pub fn output(&self) -> &SchemaRef {
+        &self.output
+    }
+
+    /// Aggregates the rows of one batch, all of them inserts.
+    ///
+    /// # Errors
+    /// [`Failure::Row`] in `Final` mode for a sum beyond its type, where the row is that of the batch;
+    /// [`Failure::Internal`] when the batch does not have the schema that the step was made for.
+    pub fn run(&mut self, batch: &RecordBatch) -> Result<RecordBatch, Failure> {
+        if batch.num_rows() == 0 {
+            return Ok(RecordBatch::new_empty(self.output.clone()));
+        }
+        if u32::try_from(batch.num_rows()).is_err() {
+            return Err(internal(format!("group-by: {} rows in one batch", batch.num_rows())));
+        }
+        self.state.clear();
+        if self.spec.mode == GroupByMode::Final {
+            return self.finish(batch);
+        }
+        let groups = self.find_groups(batch)?;
+        self.state.resize(groups.count);
+        match self.spec.mode {
+            GroupByMode::Partial => self.state.update(&self.ids, batch)?,
+            _ => self.state.merge(&self.ids, state_columns(&self.spec, batch)?)?,
+        }
+        let all: Vec<u32> = (0..groups.count as u32).collect();
+        let mut columns = groups.keys;
+        columns.push(groups.hashes);
+        columns.extend(self.state.partial(&all)?);
+        self.batch(columns, groups.count)
+    }
+
+    /// Every row of partial state is a group of its own here.
+    fn finish(&mut self, batch: &RecordBatch) -> Result<RecordBatch, Failure> {
+        let rows = batch.num_rows();
+        let ids: Vec<u32> = (0..rows as u32).collect();
+        self.state.resize(rows);
+        self.state.merge(&ids, state_columns(&self.spec, batch)?)?;
+        // Through the index's columns, so that keys come out in canonical form.
+        let mut columns = Vec::with_capacity(self.output.fields().len());
+        for (column, data_type) in self.spec.keys.iter().map(|i| batch.column(*i)).zip(self.index.types()) {
+            columns.push(canonical(column, data_type)?);
+        }
+        columns.extend(self.state.finish(&ids)?);
+        self.batch(columns, rows)
+    }
+
+    fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Failure> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(self.output.clone(), columns, &options).map_err(arrow_failure)
+    }
+
+    /// Fills `ids` with the group of each row.
+    fn find_groups(&mut self, batch: &RecordBatch) -> Result<Groups, Failure> {
+        let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|i| batch.column(*i).clone()).collect();
+        if keys.is_empty() {
+            self.ids.clear();
+            self.ids.resize(batch.num_rows(), 0);
+            self.first_rows.clear();
+            self.first_rows.push(0);
+        } else if !self.dense.assign(&keys, &mut self.ids, &mut self.first_rows) {
+            return self.hash_groups(batch, &keys);
+        }
+        let firsts = UInt32Array::from(self.first_rows.clone());
+        let mut group_keys = Vec::with_capacity(keys.len());
+        for (key, data_type) in keys.iter().zip(self.index.types()) {
+            let rows = take(key, &firsts, None).map_err(arrow_failure)?;
+            group_keys.push(canonical(&rows, data_type)?);
+        }
+        let count = self.first_rows.len();
+        let hashes = match hash_column(&self.spec, batch)? {
+            Some(given) => take(given, &firsts, None).map_err(arrow_failure)?,
+            None => {
+                let hashed: Vec<ArrayRef> =
+                    self.spec.hashed.iter().map(|position| group_keys[*position].clone()).collect();
+                self.hash_keys(&hashed, count)?
+            }
+        };
+        Ok(Groups { keys: group_keys, hashes, count })
+    }
+
+    fn hash_keys(&mut self, hashed: &[ArrayRef], rows: usize) -> Result<ArrayRef, Failure> {
+        let hasher = KeyHasher::new(self.spec.seed);
+        hasher.hash_columns(hashed, &mut self.hashes).map_err(hash_failure)?;
+        if hashed.is_empty() {
+            let empty = empty_key_hash(&hasher)?;
+            self.hashes.clear();
+            self.hashes.resize(rows, empty);
+        }
+        Ok(Arc::new(UInt64Array::from(self.hashes.clone())))
+    }
+
+    fn hash_groups(&mut self, batch: &RecordBatch, keys: &[ArrayRef]) -> Result<Groups, Failure> {
+        let hasher = KeyHasher::new(self.spec.seed);
+        match hash_column(&self.spec, batch)? {
+            Some(given) => {
+                let given = given.as_primitive_opt::<UInt64Type>();
+                let given = given.ok_or_else(|| internal("group-by: the hash column is not uint64"))?;
+                self.hashes.clear();
+                self.hashes.extend_from_slice(given.values());
+            }
+            None => {
+                hasher.hash_batch_columns(batch, &self.hashed, &mut self.hashes).map_err(hash_failure)?;
+            }
+        }
+        self.index.clear();
+        if self.unhashed.is_empty() {
+            self.index.upsert(keys, &self.hashes, &mut self.ids).map_err(internal)?;
+            let hashes = Arc::new(UInt64Array::from(self.index.hashes().to_vec()));
+            return Ok(Groups {
+                keys: self.index.key_columns().map_err(internal)?,
+                hashes,
+                count: self.index.len(),
+            });
+        }
+        // Keys that take no part in the specified hash still must spread over the table.
+        hasher.hash_batch_columns(batch, &self.unhashed, &mut self.other_hashes).map_err(hash_failure)?;
+        for (other, hash) in self.other_hashes.iter_mut().zip(&self.hashes) {
+            *other = other.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ hash;
+        }
+        self.index.upsert(keys, &self.other_hashes, &mut self.ids).map_err(internal)?;
+        let mut hashes = Vec::with_capacity(self.index.len());
+        for (id, hash) in self.ids.iter().zip(&self.hashes) {
+            if *id as usize == hashes.len() {
+                hashes.push(*hash);
+            }
+        }
+        let count = self.index.len();
+        let keys = self.index.key_columns().map_err(internal)?;
+        Ok(Groups { keys, hashes: Arc::new(UInt64Array::from(hashes)), count })
+    }
+}
+
+/// The hash of a key without columns.
+fn empty_key_hash(hasher: &KeyHasher) -> Result<u64, Failure> {
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let one =
+        RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::empty()), vec![], &options);
+    let mut hashes = Vec::new();
+    hasher.hash_batch_columns(&one.map_err(arrow_failure)?, &[], &mut hashes).map_err(hash_failure)?;
+    hashes.first().copied().ok_or_else(|| internal("group-by: the empty key has no hash"))
+}
+
+/// The hash column of partial state; rows have none.
+fn hash_column<'a>(spec: &GroupBySpec, batch: &'a RecordBatch) -> Result<Option<&'a ArrayRef>, Failure> {
+    if spec.mode == GroupByMode::Partial {
+        return Ok(None);
+    }
+    let columns = batch.columns();
+    columns.get(spec.keys.len()).map(Some).ok_or_else(|| internal("group-by: partial state without its hash"))
+}
+
+/// The state columns of partial state: those behind keys and hash.
+fn state_columns<'a>(spec: &GroupBySpec, batch: &'a RecordBatch) -> Result<&'a [ArrayRef], Failure> {
+    let start = spec.keys.len() + 1;
+    batch.columns().get(start..).ok_or_else(|| internal("group-by: partial state without its columns"))
+}
+
+/// A key column in canonical form: no dictionary, 0.0, one NaN.
+fn canonical(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, Failure> {
+    use sabot_batch::key_index::words;
+    let plain = match column.data_type() {
+        DataType::Dictionary(_, _) => cast(column, data_type).map_err(arrow_failure)?,
+        _ => column.clone(),
+    };
+    if !matches!(data_type, DataType::Float32 | DataType::Float64) {
+        return Ok(plain);
+    }
+    let words = words::encode(plain.as_ref()).ok_or_else(|| internal("group-by: floats have no words"))?;
+    let decoded = words::decode(data_type, words.values.into_owned(), words.nulls.clone());
+    decoded.ok_or_else(|| internal("group-by: floats have no words"))
+}

@@ -1,0 +1,260 @@
+//! Against the reference implementation, on keys and arguments of every type.
+
+use super::*;
+use arrow::array::{
+    BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array,
+    Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Float64Type, Int8Type, Int32Type, Schema};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sabot_batch::Morsel;
+use sabot_ops::{AggregateFunction, AggregateSpec, Fragment, reference};
+
+const TEXTS: [&str; 6] = ["", "a", "a\0", "Bremen", "a rather long string", "a rather long strinh"];
+
+/// Rows in which keys repeat, run, are null and are equal without being identical.
+fn rows(count: usize, rng: &mut ChaCha8Rng) -> RecordBatch {
+    let null = |rng: &mut ChaCha8Rng| rng.random_bool(0.1);
+    let mut window = 0i64;
+    let windows: Int64Array = (0..count)
+        .map(|_| {
+            if rng.random_bool(0.05) {
+                window += rng.random_range(-2..5) * 3_600_000_000;
+            }
+            Some(window)
+        })
+        .collect();
+    let dictionary = StringArray::from(vec![Some("ORD"), Some("SFO"), None, Some("ORD"), Some(TEXTS[4])]);
+    let codes: Int8Array = (0..count).map(|_| (!null(rng)).then(|| rng.random_range(0..5))).collect();
+    let origin = DictionaryArray::<Int8Type>::try_new(codes, Arc::new(dictionary)).unwrap();
+    let text: StringArray =
+        (0..count).map(|_| (!null(rng)).then(|| TEXTS[rng.random_range(0..TEXTS.len())])).collect();
+    let floats = [-0.0, 0.0, f64::NAN, -f64::NAN, f64::INFINITY, 1.5, -3.25];
+    let float: Float64Array =
+        (0..count).map(|_| (!null(rng)).then(|| floats[rng.random_range(0..7)])).collect();
+    let small: Int32Array = (0..count).map(|_| (!null(rng)).then(|| rng.random_range(-9..9))).collect();
+    let large: Int64Array =
+        (0..count).map(|_| (!null(rng)).then(|| rng.random_range(-2..3) * (i64::MAX / 3))).collect();
+    let unsigned: UInt64Array =
+        (0..count).map(|_| (!null(rng)).then(|| u64::MAX >> rng.random_range(0..60))).collect();
+    let measured: Float64Array = (0..count).map(|_| Some(rng.random_range(-1e3..1e3))).collect();
+    let half: Float32Array =
+        (0..count).map(|_| (!null(rng)).then(|| rng.random_range(-8..8) as f32 / 2.0)).collect();
+    let flag: BooleanArray = (0..count).map(|_| (!null(rng)).then(|| rng.random_bool(0.3))).collect();
+    let date: Date32Array = (0..count).map(|_| (!null(rng)).then(|| rng.random_range(-5..5))).collect();
+    let time: TimestampMicrosecondArray = (0..count).map(|_| Some(rng.random_range(-5..5))).collect();
+    let money: Decimal128Array = (0..count).map(|_| (!null(rng)).then(|| rng.random_range(-5..5))).collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("window", Arc::new(windows)),
+        ("origin", Arc::new(origin)),
+        ("text", Arc::new(text)),
+        ("float", Arc::new(float)),
+        ("small", Arc::new(small)),
+        ("large", Arc::new(large)),
+        ("unsigned", Arc::new(unsigned)),
+        ("measured", Arc::new(measured)),
+        ("half", Arc::new(half)),
+        ("flag", Arc::new(flag)),
+        ("date", Arc::new(date)),
+        ("time", Arc::new(time.with_timezone("UTC"))),
+        ("money", Arc::new(money)),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let fields: Vec<_> =
+        batch.schema().fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), batch.columns().to_vec()).unwrap()
+}
+
+fn aggregate(
+    schema: &Schema,
+    function: AggregateFunction,
+    input: Option<usize>,
+    name: String,
+) -> AggregateSpec {
+    AggregateSpec { function, input, input_type: input.map(|i| schema.field(i).data_type().clone()), name }
+}
+
+/// Some aggregates of everything that they take.
+fn aggregates(schema: &Schema, rng: &mut ChaCha8Rng) -> Vec<AggregateSpec> {
+    use AggregateFunction as F;
+    let mut specs = vec![aggregate(schema, F::Count, None, "rows".to_owned())];
+    for function in [F::Count, F::Sum, F::Avg, F::Min, F::Max] {
+        for column in 0..schema.fields().len() {
+            let name = format!("{}{column}", function.name());
+            let spec = aggregate(schema, function, Some(column), name);
+            if spec.result_field().is_ok() && rng.random_bool(0.3) {
+                specs.push(spec);
+            }
+        }
+    }
+    specs
+}
+
+fn specs(schema: &Schema, rng: &mut ChaCha8Rng) -> GroupBySpec {
+    let keys: Vec<usize> = match rng.random_range(0..6) {
+        0 => vec![],
+        1 => vec![0, 1],
+        2 => vec![1],
+        3 => vec![9, 10, 1],
+        _ => (0..rng.random_range(1..4)).map(|_| rng.random_range(0..schema.fields().len())).collect(),
+    };
+    let mut keys = keys;
+    keys.sort_unstable();
+    keys.dedup();
+    let hashed = (0..keys.len()).filter(|_| rng.random_bool(0.7)).collect();
+    GroupBySpec {
+        keys,
+        hashed,
+        seed: rng.random(),
+        aggregates: aggregates(schema, rng),
+        mode: GroupByMode::Partial,
+    }
+}
+
+fn slow(spec: &GroupBySpec, batch: &RecordBatch) -> Result<RecordBatch, Failure> {
+    let fragment = Fragment::new(batch.schema(), vec![spec.clone().into()]).unwrap();
+    let output = reference::run(&fragment, &Morsel::new(batch.clone()))?;
+    let batches: Vec<RecordBatch> =
+        output.morsels.into_iter().map(|(_, m)| m.into_dense_host().unwrap()).collect();
+    Ok(concat_batches(fragment.output(), &batches).unwrap())
+}
+
+/// Equal; float sums within twice the bound that each side keeps.
+fn assert_same(fast: &RecordBatch, slow: &RecordBatch, keys: usize, context: &str) {
+    assert_eq!(fast.schema(), slow.schema(), "{context}");
+    assert_eq!(fast.num_rows(), slow.num_rows(), "{context}");
+    for (i, field) in fast.schema().fields().iter().enumerate() {
+        let (a, b) = (fast.column(i), slow.column(i));
+        let rounded = field.name().starts_with("sum") || field.name().starts_with("avg");
+        match a.as_primitive_opt::<Float64Type>() {
+            // Of equal zeros min and max may return either.
+            Some(a) if i >= keys => {
+                let bound = if rounded { 1e-7 } else { 0.0 };
+                for (x, y) in a.iter().zip(b.as_primitive::<Float64Type>().iter()) {
+                    let near = match (x, y) {
+                        (Some(x), Some(y)) => x == y || x.is_nan() && y.is_nan() || (x - y).abs() < bound,
+                        (x, y) => x == y,
+                    };
+                    assert!(near, "{context}: {} is {x:?}, should be {y:?}", field.name());
+                }
+            }
+            _ => assert_eq!(a, b, "{context}: column {}", field.name()),
+        }
+    }
+}
+
+/// Partial of two batches, merge of both, values; each held against the reference. `spoil` may change
+/// the batch that only the fast side sees.
+fn check(seed: u64, count: usize, spoil: impl Fn(RecordBatch) -> RecordBatch) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let schema = rows(0, &mut rng).schema();
+    let spec = specs(&schema, &mut rng);
+    let keys = spec.keys.len();
+    let mut step = GroupByStep::new(&spec, &schema).unwrap();
+    let mut partial = Vec::new();
+    for _ in 0..2 {
+        let batch = rows(count + 5, &mut rng).slice(5, count);
+        let fast = step.run(&spoil(batch.clone())).unwrap();
+        assert_same(&fast, &slow(&spec, &batch).unwrap(), keys, &format!("seed {seed}: {spec:?}"));
+        partial.push(fast);
+    }
+    let merge = spec.to_merge();
+    let all = concat_batches(step.output(), &partial).unwrap();
+    let merged = GroupByStep::new(&merge, &all.schema()).unwrap().run(&all).unwrap();
+    assert_same(&merged, &slow(&merge, &all).unwrap(), keys, &format!("merge, seed {seed}"));
+    let finish = spec.to_final();
+    let values = GroupByStep::new(&finish, &all.schema()).unwrap().run(&merged);
+    match (values, slow(&finish, &merged)) {
+        (Ok(fast), Ok(slow)) => assert_same(&fast, &slow, keys, &format!("final, seed {seed}")),
+        (Err(Failure::Row(fast)), Err(Failure::Row(slow))) => assert_eq!(fast, slow),
+        (fast, slow) => panic!("seed {seed}: {fast:?} against {slow:?}"),
+    }
+}
+
+#[test]
+fn all_modes_agree_with_the_reference() {
+    for seed in 0..150 {
+        check(seed, [0, 1, 31, 33, 64, 300][seed as usize % 6], |batch| batch);
+    }
+}
+
+#[test]
+#[should_panic(expected = "seed")]
+fn canary_a_changed_row_is_noticed() {
+    for seed in 0..20 {
+        check(seed, 64, |batch| {
+            concat_batches(&batch.schema(), &[batch.slice(1, 63), batch.slice(0, 1)]).unwrap()
+        });
+    }
+}
+
+#[test]
+fn sums_leave_64_bits_and_come_back() {
+    let schema = Schema::new(vec![arrow::datatypes::Field::new("large", DataType::Int64, true)]);
+    let sum = aggregate(&schema, AggregateFunction::Sum, Some(0), "total".to_owned());
+    let mut state = Accumulators::new(std::slice::from_ref(&sum)).unwrap();
+    state.resize(1);
+    let mut add = |values: Vec<i64>| {
+        let batch =
+            RecordBatch::try_new(Arc::new(schema.clone()), vec![Arc::new(Int64Array::from(values.clone()))]);
+        state.update(&vec![0; values.len()], &batch.unwrap()).unwrap();
+        state.finish(&[0])
+    };
+    assert_eq!(add(vec![i64::MAX]).unwrap()[0].as_ref(), &Int64Array::from(vec![i64::MAX]));
+    let error = add(vec![i64::MAX, 2]).unwrap_err();
+    let AccumulateError::Overflow { aggregate, position: 0, sum, .. } = &error else { panic!("{error}") };
+    assert_eq!((aggregate.as_str(), *sum), ("total", i128::from(i64::MAX) * 2 + 2));
+    let back = add(vec![-i64::MAX, i64::MIN, i64::MIN]).unwrap();
+    assert_eq!(back[0].as_ref(), &Int64Array::from(vec![-i64::MAX]));
+}
+
+#[test]
+fn an_unfit_batch_is_an_internal_failure() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let batch = rows(3, &mut rng);
+    let mut state =
+        Accumulators::new(&[aggregate(&batch.schema(), AggregateFunction::Sum, Some(4), "s".to_owned())])
+            .unwrap();
+    state.resize(1);
+    assert!(matches!(state.update(&[0, 0, 1], &batch), Err(AccumulateError::Input { .. })));
+    assert!(matches!(state.update(&[0, 0], &batch), Err(AccumulateError::Input { .. })));
+    assert!(matches!(
+        state.update(&[0; 3], &batch.project(&[0]).unwrap()),
+        Err(AccumulateError::Input { .. })
+    ));
+    let text = batch.project(&[2, 2, 2, 2, 2]).unwrap();
+    assert!(matches!(state.update(&[0; 3], &text), Err(AccumulateError::Input { .. })));
+    assert!(state.merge(&[0; 3], &[]).is_err());
+}
+
+#[test]
+fn direct_addressing_gives_up_and_tries_again() {
+    let mut dense = DenseKeys::default();
+    let (mut ids, mut firsts) = (Vec::new(), Vec::new());
+    let many: ArrayRef = Arc::new(Int64Array::from((0..1000).collect::<Vec<i64>>()));
+    let few: ArrayRef = Arc::new(Int64Array::from(vec![7, 7, 8, 7]));
+    assert!(!dense.assign(&[many], &mut ids, &mut firsts));
+    let mut pauses = 0;
+    while !dense.assign(std::slice::from_ref(&few), &mut ids, &mut firsts) {
+        pauses += 1;
+    }
+    assert!(pauses > 0);
+    assert_eq!((ids, firsts), (vec![0, 0, 1, 0], vec![0, 2]));
+}
+
+#[test]
+fn a_new_dictionary_is_not_taken_for_the_old_one() {
+    let mut dense = DenseKeys::default();
+    let (mut ids, mut firsts) = (Vec::new(), Vec::new());
+    let keys = Int32Array::from(vec![0, 1, 0]);
+    for values in [["a", "b"], ["c", "c"], ["d", "e"]] {
+        let array: ArrayRef = Arc::new(
+            DictionaryArray::<Int32Type>::try_new(keys.clone(), Arc::new(StringArray::from(values.to_vec())))
+                .unwrap(),
+        );
+        assert!(dense.assign(&[array], &mut ids, &mut firsts));
+        assert_eq!(ids, if values[0] == values[1] { [0, 0, 0] } else { [0, 1, 0] });
+    }
+}
