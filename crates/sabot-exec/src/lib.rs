@@ -1,1 +1,39 @@
 //! The runtime: tasks, queues, workers, exchange, tickets, barriers.
+//!
+//! A [`PhysicalPlan`](sabot_plan::PhysicalPlan) becomes tasks on the engine's own rayon pool. A task
+//! never blocks its worker: with a full output, an open ticket or no input it gives way, and is woken
+//! when that changes. Queues between tasks are bounded in morsels and open to control elements, memory
+//! in flight is charged to a budget that stops sources, and rows keep their order from a source to the
+//! first exchange. Sinks commit when every task has ended well, and abort otherwise.
+#![forbid(unsafe_code)]
+
+mod bindings;
+mod budget;
+mod build;
+mod edge;
+mod element;
+mod engine;
+mod error;
+mod event_times;
+mod fragment_task;
+mod inputs;
+mod job;
+mod keyed_task;
+mod map_batches;
+mod metrics;
+mod order;
+mod outputs;
+mod programs;
+mod scheduler;
+mod sink_task;
+mod source_task;
+mod stage_waker;
+mod timers;
+
+pub use bindings::{BatchFunction, Bindings, ConnectorFactory};
+pub use budget::{Charge, MemoryBudget};
+pub use element::{Barrier, BarrierKind};
+pub use engine::{Engine, EngineConfig};
+pub use error::JobError;
+pub use job::{JobHandle, Stop};
+pub use metrics::JobMetrics;

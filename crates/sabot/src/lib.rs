@@ -1,1 +1,66 @@
-//! Sabot: a streaming engine on Arrow morsels.
+//! Sabot: a streaming engine in which every record batch is an Arrow morsel.
+//!
+//! A pipeline is a [`Stream`], built from a source by methods that read like the sentence that describes
+//! it. Everything is checked when it is built. A [`Job`] writes one or more streams to sinks; an
+//! [`Engine`] runs jobs on threads of its own.
+//!
+//! ```
+//! use sabot::prelude::*;
+//! # use std::sync::Arc;
+//! # use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
+//! # let hour = 3_600_000_000;
+//! # let flights = RecordBatch::try_from_iter([
+//! #     ("date", Arc::new(TimestampMicrosecondArray::from(vec![0, 60, hour, hour + 1])) as ArrayRef),
+//! #     ("delay", Arc::new(Int64Array::from(vec![5, 20, 40, 10]))),
+//! #     ("origin", Arc::new(StringArray::from(vec!["SFO", "SFO", "SFO", "JFK"]))),
+//! # ])?;
+//! let delays = Stream::from_batches([flights])?
+//!     .event_time("date", out_of_orderness(minutes(5)))?
+//!     .filter(col("delay").gt(5))?
+//!     .window(tumbling(hours(1)))?
+//!     .group_by(["origin"])?
+//!     .aggregate([count().alias("flights"), avg(col("delay")).alias("average_delay")])?;
+//! assert_eq!(delays.collect()?.iter().map(|b| b.num_rows()).sum::<usize>(), 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+#![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
+
+mod engine;
+mod error;
+mod execute;
+mod job;
+mod read;
+mod stream;
+mod table;
+mod time;
+mod window;
+
+pub use arrow;
+pub use engine::{Devices, Engine, EngineBuilder};
+pub use error::{Error, Result};
+pub use execute::BatchStream;
+pub use job::Job;
+pub use read::{Connect, FileOptions, ReadFrom, WriteTo, connector, csv, generator, parquet, to_channel};
+pub use sabot_connect::{ChannelReceiver, ChannelSender, ChannelSource, ConnectError, Sink, Source, input_channel};
+pub use sabot_exec::{JobError, JobHandle, JobMetrics, Stop};
+pub use sabot_expr::{
+    CastMode, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, IntoExpr, Scalar,
+    ScalarFunction, TruncUnit, call, coalesce, col, lit, null, when,
+};
+pub use sabot_plan::{AggregateExpr, IntoKey, Plan, PlanError, avg, count, count_of, max, min, sum};
+pub use stream::Stream;
+pub use table::Table;
+pub use time::{EventTimeOptions, Span, days, hours, in_order, micros, millis, minutes, out_of_orderness, seconds};
+pub use window::{Grouped, Window, Windowed, tumbling};
+
+/// What most programs import.
+pub mod prelude {
+    pub use crate::{
+        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, avg, coalesce, col, count, count_of, csv, days,
+        hours, in_order, input_channel, lit, max, micros, millis, min, minutes, out_of_orderness, parquet, seconds,
+        sum, to_channel, tumbling, when,
+    };
+    pub use arrow::datatypes::DataType;
+    pub use arrow::record_batch::RecordBatch;
+}

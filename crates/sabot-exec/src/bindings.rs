@@ -1,0 +1,92 @@
+//! What a plan only names: sources, sinks and functions, bound when the plan is run.
+
+use arrow::record_batch::RecordBatch;
+use sabot_common::list_names;
+use sabot_connect::{ConnectError, Sink, Source};
+use sabot_plan::Connector;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::JobError;
+
+/// A user's function over batches.
+pub type BatchFunction =
+    Arc<dyn Fn(RecordBatch) -> Result<RecordBatch, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
+
+/// Opens connectors that a plan describes by kind and options.
+pub trait ConnectorFactory: Send + Sync {
+    /// The source of this kind with these options.
+    ///
+    /// # Errors
+    /// [`ConnectError`] for an unknown kind or options that do not fit.
+    fn source(&self, kind: &str, options: &BTreeMap<String, String>) -> Result<Arc<dyn Source>, ConnectError>;
+
+    /// The sink of this kind with these options.
+    ///
+    /// # Errors
+    /// [`ConnectError`] for an unknown kind or options that do not fit.
+    fn sink(&self, kind: &str, options: &BTreeMap<String, String>) -> Result<Arc<dyn Sink>, ConnectError>;
+}
+
+/// Everything that a plan names, by slot.
+#[derive(Clone, Default)]
+pub struct Bindings {
+    /// Sources by slot.
+    pub sources: BTreeMap<String, Arc<dyn Source>>,
+    /// Sinks by slot.
+    pub sinks: BTreeMap<String, Arc<dyn Sink>>,
+    /// Functions over batches by slot.
+    pub functions: BTreeMap<String, BatchFunction>,
+    /// What opens connectors that are described by kind.
+    pub factory: Option<Arc<dyn ConnectorFactory>>,
+}
+
+impl std::fmt::Debug for Bindings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bindings")
+            .field("sources", &self.sources.keys())
+            .field("sinks", &self.sinks.keys())
+            .field("functions", &self.functions.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Bindings {
+    pub(crate) fn source(&self, connector: &Connector) -> Result<Arc<dyn Source>, Unresolved> {
+        match connector {
+            Connector::Slot(slot) => bound("source", slot, &self.sources),
+            Connector::Registered { kind, options } => match &self.factory {
+                Some(factory) => factory.source(kind, options).map_err(Unresolved::Connect),
+                None => Err(unbound("source", kind, "no connector factory")),
+            },
+        }
+    }
+
+    pub(crate) fn sink(&self, connector: &Connector) -> Result<Arc<dyn Sink>, Unresolved> {
+        match connector {
+            Connector::Slot(slot) => bound("sink", slot, &self.sinks),
+            Connector::Registered { kind, options } => match &self.factory {
+                Some(factory) => factory.sink(kind, options).map_err(Unresolved::Connect),
+                None => Err(unbound("sink", kind, "no connector factory")),
+            },
+        }
+    }
+
+    pub(crate) fn function(&self, slot: &str) -> Result<BatchFunction, Unresolved> {
+        bound("function", slot, &self.functions)
+    }
+}
+
+/// A name that leads nowhere.
+pub(crate) enum Unresolved {
+    Unbound(JobError),
+    Connect(ConnectError),
+}
+
+fn bound<T: Clone>(what: &'static str, slot: &str, all: &BTreeMap<String, T>) -> Result<T, Unresolved> {
+    all.get(slot).cloned().ok_or_else(|| unbound(what, slot, &list_names(all.keys().map(String::as_str))))
+}
+
+fn unbound(what: &'static str, slot: &str, bound: &str) -> Unresolved {
+    Unresolved::Unbound(JobError::Unbound { what, slot: slot.to_owned(), bound: bound.to_owned() })
+}

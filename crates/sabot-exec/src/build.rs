@@ -1,0 +1,376 @@
+//! From stages to tasks: instances, edges, wakers.
+//!
+//! Nothing runs while a job is built. Everything that can be refused is refused here: unbound names,
+//! sources that do not open, sinks that cannot write.
+
+use sabot_common::OperatorId;
+use sabot_connect::{Boundedness, PartitionId, ReadCounters, ReadRequest, Source};
+use sabot_plan::{KeyedStage, PhysicalPlan, Route, SinkStage, SourceStage, Stage, StageKind};
+use sabot_stream::KeyedAggregate;
+use sabot_time::{IdleDetector, PartitionClock};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use crate::bindings::{Bindings, Unresolved};
+use crate::edge::Edge;
+use crate::engine::EngineCore;
+use crate::error::JobError;
+use crate::event_times::EventTimes;
+use crate::fragment_task::{FragmentLane, FragmentStage};
+use crate::inputs::Inputs;
+use crate::job::{JobCore, JobSink, SourceControl, SourceOrders};
+use crate::keyed_task::KeyedTask;
+use crate::map_batches::MapProgram;
+use crate::order::OrderBuffer;
+use crate::outputs::{Fan, Outputs};
+use crate::programs::Programs;
+use crate::scheduler::TaskCell;
+use crate::sink_task::SinkTask;
+use crate::source_task::{Idleness, SourceClock, SourceTask};
+use crate::stage_waker::StageWaker;
+
+/// A job that is ready to launch.
+pub(crate) struct Built {
+    pub(crate) job: Arc<JobCore>,
+    pub(crate) tasks: Vec<Arc<TaskCell>>,
+    pub(crate) sources: Vec<Arc<SourceControl>>,
+}
+
+/// Builds the tasks of a plan.
+pub(crate) fn build(
+    name: &str,
+    plan: &PhysicalPlan,
+    bindings: &Bindings,
+    engine: &Arc<EngineCore>,
+) -> Result<Built, JobError> {
+    let opened = open_sources(plan, bindings)?;
+    let sinks = resolve_sinks(plan, bindings)?;
+    let wiring = Wiring::new(plan, &opened, engine.config.queue_morsels);
+    let job_sinks = sinks.values().map(|s| JobSink { operator: s.operator.clone(), sink: s.sink.clone() });
+    let job = JobCore::new(name.to_owned(), engine, job_sinks.collect());
+    let mut builder = Builder { plan, bindings, engine, job, wiring, tasks: Vec::new(), sources: Vec::new() };
+    let made = builder.stages(&opened, &sinks);
+    if let Err(error) = made {
+        for sink in sinks.values() {
+            // Writers may have made temporary files already.
+            let _ = sink.sink.abort();
+        }
+        return Err(error);
+    }
+    Ok(Built { job: builder.job, tasks: builder.tasks, sources: builder.sources })
+}
+
+struct OpenSource {
+    source: Arc<dyn Source>,
+    partitions: Vec<PartitionId>,
+}
+
+struct ResolvedSink {
+    operator: OperatorId,
+    sink: Arc<dyn sabot_connect::Sink>,
+}
+
+fn last_operator(stage: &Stage) -> OperatorId {
+    stage.operators.last().cloned().unwrap_or_else(|| OperatorId::new("unnamed"))
+}
+
+fn unresolved(operator: &OperatorId, error: Unresolved) -> JobError {
+    match error {
+        Unresolved::Unbound(error) => error,
+        Unresolved::Connect(error) => JobError::connect(operator, error),
+    }
+}
+
+fn open_sources(plan: &PhysicalPlan, bindings: &Bindings) -> Result<BTreeMap<usize, OpenSource>, JobError> {
+    let mut opened = BTreeMap::new();
+    for (index, stage) in plan.stages.iter().enumerate() {
+        if let StageKind::Source(spec) = &stage.kind {
+            let operator = last_operator(stage);
+            let source = bindings.source(&spec.connector).map_err(|e| unresolved(&operator, e))?;
+            source.claim().map_err(|e| JobError::connect(&operator, e))?;
+            let partitions = source.discover().map_err(|e| JobError::connect(&operator, e))?;
+            opened.insert(index, OpenSource { source, partitions });
+        }
+    }
+    Ok(opened)
+}
+
+fn resolve_sinks(plan: &PhysicalPlan, bindings: &Bindings) -> Result<BTreeMap<usize, ResolvedSink>, JobError> {
+    let mut sinks = BTreeMap::new();
+    for (index, stage) in plan.stages.iter().enumerate() {
+        if let StageKind::Sink(spec) = &stage.kind {
+            let operator = last_operator(stage);
+            let sink = bindings.sink(&spec.connector).map_err(|e| unresolved(&operator, e))?;
+            sinks.insert(index, ResolvedSink { operator, sink });
+        }
+    }
+    Ok(sinks)
+}
+
+/// How many tasks each stage has, and the edges between them.
+struct Wiring {
+    instances: Vec<usize>,
+    depths: Vec<usize>,
+    /// Input edges of each task, by stage and instance.
+    inputs: Vec<Vec<Vec<Arc<Edge>>>>,
+    /// Output fans of each task, by stage and instance.
+    outputs: Vec<Vec<Outputs>>,
+}
+
+impl Wiring {
+    fn new(plan: &PhysicalPlan, opened: &BTreeMap<usize, OpenSource>, capacity: usize) -> Self {
+        let mut instances: Vec<usize> = Vec::with_capacity(plan.stages.len());
+        let mut depths: Vec<usize> = Vec::with_capacity(plan.stages.len());
+        for (index, stage) in plan.stages.iter().enumerate() {
+            depths.push(stage.inputs.iter().map(|input| depths[input.stage] + 1).max().unwrap_or(0));
+            instances.push(match &stage.kind {
+                StageKind::Source(_) => opened.get(&index).map_or(0, |s| s.partitions.len()),
+                StageKind::Fragment(_) | StageKind::MapBatches(_) => {
+                    stage.inputs.iter().map(|input| instances[input.stage]).sum()
+                }
+                StageKind::Keyed(_) => plan.keyed_parallelism as usize,
+                StageKind::Sink(_) => 1,
+            });
+        }
+        let mut wiring = Wiring {
+            inputs: instances.iter().map(|n| vec![Vec::new(); *n]).collect(),
+            outputs: instances.iter().map(|n| (0..*n).map(|_| Outputs::default()).collect()).collect(),
+            instances,
+            depths,
+        };
+        for (index, stage) in plan.stages.iter().enumerate() {
+            wiring.connect(index, stage, capacity);
+        }
+        wiring
+    }
+
+    fn connect(&mut self, index: usize, stage: &Stage, capacity: usize) {
+        let mut first = 0;
+        for input in &stage.inputs {
+            for upstream in 0..self.instances[input.stage] {
+                let fan = match input.route {
+                    Route::Forward => Fan::One(self.edge(index, first + upstream, capacity)),
+                    Route::Gather => Fan::One(self.edge(index, 0, capacity)),
+                    Route::KeyGroups => Fan::ByTarget(
+                        (0..self.instances[index]).map(|task| self.edge(index, task, capacity)).collect(),
+                    ),
+                };
+                self.outputs[input.stage][upstream].add(input.port, fan);
+            }
+            first += self.instances[input.stage];
+        }
+    }
+
+    fn edge(&mut self, stage: usize, task: usize, capacity: usize) -> Arc<Edge> {
+        let edge = Arc::new(Edge::new(capacity));
+        self.inputs[stage][task].push(edge.clone());
+        edge
+    }
+
+    fn take(&mut self, stage: usize, task: usize) -> (Vec<Arc<Edge>>, Outputs) {
+        (std::mem::take(&mut self.inputs[stage][task]), std::mem::take(&mut self.outputs[stage][task]))
+    }
+}
+
+struct Builder<'a> {
+    plan: &'a PhysicalPlan,
+    bindings: &'a Bindings,
+    engine: &'a Arc<EngineCore>,
+    job: Arc<JobCore>,
+    wiring: Wiring,
+    tasks: Vec<Arc<TaskCell>>,
+    sources: Vec<Arc<SourceControl>>,
+}
+
+impl Builder<'_> {
+    fn stages(
+        &mut self,
+        opened: &BTreeMap<usize, OpenSource>,
+        sinks: &BTreeMap<usize, ResolvedSink>,
+    ) -> Result<(), JobError> {
+        let plan = self.plan;
+        for (index, stage) in plan.stages.iter().enumerate() {
+            match &stage.kind {
+                StageKind::Source(spec) => {
+                    if let Some(open) = opened.get(&index) {
+                        self.source(index, stage, spec, open)?;
+                    }
+                }
+                StageKind::Fragment(spec) => {
+                    let config = &self.engine.config;
+                    let operator = last_operator(stage);
+                    let programs =
+                        Programs::choose(&operator, &spec.fragment, &config.backends, &*config.cpu, &self.job)?;
+                    self.lanes(index, stage, Arc::new(programs));
+                }
+                StageKind::MapBatches(spec) => {
+                    let operator = last_operator(stage);
+                    let function = self.bindings.function(&spec.slot).map_err(|e| unresolved(&operator, e))?;
+                    let output = stage.output.clone();
+                    let program = MapProgram { function, stage: spec.clone(), output };
+                    self.lanes(index, stage, Arc::new(Programs::user(Arc::new(program))));
+                }
+                StageKind::Keyed(spec) => self.keyed(index, stage, spec)?,
+                StageKind::Sink(spec) => {
+                    let number = sinks.range(..index).count();
+                    if let Some(sink) = sinks.get(&index) {
+                        self.sink(index, number, spec, sink)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cell(&mut self, stage: usize, operator: &OperatorId) -> Arc<TaskCell> {
+        let depth = self.wiring.depths[stage];
+        let cell = self.engine.scheduler.cell(operator.as_str().to_owned(), depth, self.job.clone());
+        self.tasks.push(cell.clone());
+        cell
+    }
+
+    fn source(&mut self, index: usize, stage: &Stage, spec: &SourceStage, open: &OpenSource) -> Result<(), JobError> {
+        let operator = last_operator(stage);
+        let spawner = self.engine.scheduler.spawner();
+        let tasks = open.partitions.len().max(1);
+        let config = &self.engine.config;
+        let request = ReadRequest {
+            projection: Some(spec.projection.clone()),
+            filter: spec.pruning.as_ref().and_then(|p| sabot_connect::PruneFilter::from_expr(p)),
+            morsel_rows: config.morsel_rows,
+            // Rows decoded ahead are not charged yet: a quarter of the budget over all partitions.
+            look_ahead_bytes: config.memory_budget / 4 / tasks,
+            event_time: spec.event_time.as_ref().map(|e| e.column),
+            strings_as_dictionary: Vec::new(),
+        };
+        for (number, partition) in open.partitions.iter().enumerate() {
+            let reader = open
+                .source
+                .open(partition, None, &request, &spawner)
+                .map_err(|e| JobError::connect(&operator, e))?;
+            let cell = self.cell(index, &operator);
+            let (_, outputs) = self.wiring.take(index, number);
+            outputs.set_producer(&cell.waker());
+            let control = Arc::new(SourceControl {
+                orders: Mutex::new(SourceOrders::default()),
+                pending: AtomicBool::new(false),
+                waker: cell.waker(),
+            });
+            self.sources.push(control.clone());
+            cell.fill(Box::new(SourceTask {
+                operator: operator.clone(),
+                partition: partition.name(),
+                ordinal: (spec.ordinal << 20) | (number as u32 & 0xF_FFFF),
+                job: self.job.clone(),
+                waker: cell.waker(),
+                control,
+                reader,
+                output: stage.output.clone(),
+                outputs,
+                event_time: self.source_clock(&operator, spec, open)?,
+                waiting: None,
+                counted: ReadCounters::default(),
+            }));
+        }
+        Ok(())
+    }
+
+    fn source_clock(
+        &self,
+        operator: &OperatorId,
+        spec: &SourceStage,
+        open: &OpenSource,
+    ) -> Result<Option<SourceClock>, JobError> {
+        let Some(event_time) = &spec.event_time else { return Ok(None) };
+        let field = spec.schema.fields().get(event_time.column);
+        let times = field.and_then(|f| EventTimes::new(f.name(), f.data_type()));
+        let times = times.ok_or_else(|| JobError::internal(operator, "the event-time column is no point in time"))?;
+        // A bounded partition is never idle: it ends.
+        let unbounded = open.source.boundedness() == Boundedness::Unbounded;
+        let timeout = event_time.idle_timeout.filter(|_| unbounded);
+        let clock = self.engine.config.clock.clone();
+        let idle = timeout.map(|timeout| Idleness {
+            detector: IdleDetector::new(Some(timeout), clock.now()),
+            now: clock,
+            timers: self.engine.timers.clone(),
+            armed: None,
+        });
+        let clock = PartitionClock::new(event_time.out_of_orderness).map_err(|e| JobError::internal(operator, e))?;
+        Ok(Some(SourceClock { times, clock, sent: sabot_common::EventTime::MIN, idle }))
+    }
+
+    fn lanes(&mut self, index: usize, stage: &Stage, programs: Arc<Programs>) {
+        let operator = last_operator(stage);
+        let instances = self.wiring.instances[index];
+        let workers = self.engine.scheduler.workers();
+        let lanes = workers.div_ceil(instances.max(1));
+        for instance in 0..instances {
+            let (inputs, outputs) = self.wiring.take(index, instance);
+            let Some(input) = inputs.into_iter().next() else { continue };
+            let waker = Arc::new(StageWaker::default());
+            outputs.set_producer(&waker.clone().into());
+            input.set_consumer(waker.clone().into());
+            let shared = FragmentStage::new(
+                operator.clone(),
+                self.job.clone(),
+                programs.clone(),
+                waker.clone(),
+                (input, outputs),
+                lanes,
+            );
+            let cells: Vec<_> = (0..lanes).map(|_| self.cell(index, &operator)).collect();
+            waker.set(cells.iter().map(TaskCell::waker).collect());
+            for cell in cells {
+                cell.fill(Box::new(FragmentLane::new(shared.clone(), cell.waker())));
+            }
+        }
+    }
+
+    fn keyed(&mut self, index: usize, stage: &Stage, spec: &KeyedStage) -> Result<(), JobError> {
+        let operator = last_operator(stage);
+        let groups = self.plan.key_groups;
+        let parallelism = self.wiring.instances[index];
+        for task in 0..parallelism {
+            let owned = groups.range_of_task(task, parallelism);
+            let state = KeyedAggregate::new(spec, &stage.output, groups, owned)
+                .map_err(|e| JobError::Operator { operator: operator.clone(), message: e.to_string() })?;
+            let cell = self.cell(index, &operator);
+            let (inputs, outputs) = self.wiring.take(index, task);
+            outputs.set_producer(&cell.waker());
+            inputs.iter().for_each(|edge| edge.set_consumer(cell.waker()));
+            cell.fill(Box::new(KeyedTask {
+                operator: operator.clone(),
+                task: u32::try_from(task).unwrap_or(u32::MAX),
+                job: self.job.clone(),
+                inputs: Inputs::new(inputs),
+                state,
+                outputs,
+                held: VecDeque::new(),
+                drained: false,
+                late_seen: 0,
+            }));
+        }
+        Ok(())
+    }
+
+    fn sink(&mut self, index: usize, number: usize, spec: &SinkStage, sink: &ResolvedSink) -> Result<(), JobError> {
+        let operator = &sink.operator;
+        let writer = sink.sink.open(spec.visible.clone(), 0).map_err(|e| JobError::connect(operator, e))?;
+        let cell = self.cell(index, operator);
+        let (inputs, _) = self.wiring.take(index, 0);
+        inputs.iter().for_each(|edge| edge.set_consumer(cell.waker()));
+        cell.fill(Box::new(SinkTask {
+            operator: operator.clone(),
+            sink: number,
+            job: self.job.clone(),
+            waker: cell.waker(),
+            inputs: Inputs::new(inputs),
+            order: spec.ordered.then(OrderBuffer::default),
+            writer,
+            due: VecDeque::new(),
+            ended: false,
+        }));
+        Ok(())
+    }
+}

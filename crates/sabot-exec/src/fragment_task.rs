@@ -1,0 +1,432 @@
+//! Runs a fragment over the morsels of one edge, on several workers at once, in order.
+//!
+//! A stage has lanes: tasks that take turns at the input, each with a kernel of its own. Every element
+//! gets a sequence number when it is taken, and a slot. Results wait in their slots until all earlier
+//! ones have left, so order is kept and control elements never overtake rows, whether work finishes
+//! early on another worker or late on a device. The input of an open ticket is kept until it is done;
+//! what a device cannot finish, the CPU backend does.
+
+use sabot_batch::Morsel;
+use sabot_common::{DeviceId, OperatorId};
+use sabot_ops::{Failure, Kernel, Output, Progress, Retry, TaskContext, Ticket};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use crate::edge::Edge;
+use crate::element::{Charged, Element};
+use crate::error::JobError;
+use crate::job::JobCore;
+use crate::outputs::Outputs;
+use crate::programs::{Compiled, Programs};
+use crate::scheduler::{Step, Task};
+use crate::stage_waker::StageWaker;
+use sabot_plan::Port;
+
+/// Morsels a lane works on before it lets another task have the worker.
+const MORSELS_PER_STEP: usize = 4;
+
+/// What the lanes of a stage share.
+pub(crate) struct FragmentStage {
+    pub(crate) operator: OperatorId,
+    pub(crate) job: Arc<JobCore>,
+    pub(crate) programs: Arc<Programs>,
+    pub(crate) waker: Arc<StageWaker>,
+    input: Arc<Edge>,
+    /// Slots that may be open at once: enough to keep the lanes busy while the first is slow.
+    window: usize,
+    sequencer: Mutex<Sequencer>,
+    /// Control elements taken so far: a lane that sees a new one flushes its kernel.
+    controls: AtomicUsize,
+}
+
+struct Sequencer {
+    slots: VecDeque<Slot>,
+    /// Sequence number of the first slot.
+    head: u64,
+    outputs: Outputs,
+    /// A lane found the window full and sleeps until a slot is free.
+    starved: bool,
+    ended: bool,
+}
+
+/// The results of one element.
+struct Slot {
+    pieces: Vec<Piece>,
+}
+
+/// The results of one part of a morsel; there are several only after it was cut smaller.
+struct Piece {
+    id: u32,
+    items: VecDeque<Item>,
+    complete: bool,
+}
+
+enum Item {
+    Rows(Port, u32, Charged),
+    Control(Element),
+    Failed(JobError),
+}
+
+impl FragmentStage {
+    pub(crate) fn new(
+        operator: OperatorId,
+        job: Arc<JobCore>,
+        programs: Arc<Programs>,
+        waker: Arc<StageWaker>,
+        (input, outputs): (Arc<Edge>, Outputs),
+        lanes: usize,
+    ) -> Arc<Self> {
+        let sequencer =
+            Sequencer { slots: VecDeque::new(), head: 0, outputs, starved: false, ended: false };
+        let window = lanes * 2 + programs.depth();
+        Arc::new(Self {
+            operator,
+            job,
+            programs,
+            waker,
+            input,
+            window,
+            sequencer: Mutex::new(sequencer),
+            controls: AtomicUsize::new(0),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sequencer> {
+        self.sequencer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends on what is due. True when something left.
+    fn release(&self, sequencer: &mut Sequencer) -> bool {
+        let mut moved = false;
+        while let Some(slot) = sequencer.slots.front_mut() {
+            while let Some(piece) = slot.pieces.first_mut() {
+                while let Some(item) = piece.items.pop_front() {
+                    match item {
+                        Item::Rows(port, target, rows) => {
+                            if !sequencer.outputs.has_room() {
+                                piece.items.push_front(Item::Rows(port, target, rows));
+                                return moved;
+                            }
+                            sequencer.outputs.rows(port, target, &rows);
+                        }
+                        Item::Control(element) => {
+                            sequencer.ended |= matches!(element, Element::End);
+                            sequencer.outputs.control(&element);
+                        }
+                        Item::Failed(error) => self.job.fail(error),
+                    }
+                    moved = true;
+                }
+                if !piece.complete {
+                    return moved;
+                }
+                slot.pieces.remove(0);
+            }
+            sequencer.slots.pop_front();
+            sequencer.head += 1;
+            moved = true;
+        }
+        moved
+    }
+
+    /// Takes the next element if there is room for its results.
+    fn accept(&self, sequencer: &mut Sequencer) -> Option<Accepted> {
+        if sequencer.ended {
+            return None;
+        }
+        if sequencer.slots.len() >= self.window {
+            sequencer.starved = true;
+            return None;
+        }
+        let element = self.input.pop()?;
+        let sequence = sequencer.head + sequencer.slots.len() as u64;
+        let (items, complete, accepted) = match element {
+            Element::Morsel(rows) => (VecDeque::new(), false, Accepted::Rows(sequence, rows)),
+            control => {
+                self.controls.fetch_add(1, Ordering::SeqCst);
+                (VecDeque::from([Item::Control(control)]), true, Accepted::Control)
+            }
+        };
+        sequencer.slots.push_back(Slot { pieces: vec![Piece { id: 0, items, complete }] });
+        Some(accepted)
+    }
+
+    fn fill(&self, sequence: u64, piece: u32, items: impl IntoIterator<Item = Item>, complete: bool) {
+        let mut sequencer = self.lock();
+        let head = sequencer.head;
+        let index = usize::try_from(sequence - head).unwrap_or(usize::MAX);
+        let slot = sequencer.slots.get_mut(index);
+        if let Some(found) = slot.and_then(|slot| slot.pieces.iter_mut().find(|p| p.id == piece)) {
+            found.items.extend(items);
+            found.complete |= complete;
+        }
+    }
+
+    /// Puts two unfinished pieces in the place of one.
+    fn cut(&self, sequence: u64, piece: u32, [first, second]: [u32; 2]) {
+        let mut sequencer = self.lock();
+        let index = usize::try_from(sequence - sequencer.head).unwrap_or(usize::MAX);
+        if let Some(slot) = sequencer.slots.get_mut(index)
+            && let Some(at) = slot.pieces.iter().position(|p| p.id == piece)
+        {
+            let open = |id| Piece { id, items: VecDeque::new(), complete: false };
+            slot.pieces.splice(at..=at, [open(first), open(second)]);
+        }
+    }
+}
+
+enum Accepted {
+    Rows(u64, Charged),
+    Control,
+}
+
+/// A ticket that is not done, with what is needed to do its work elsewhere.
+struct Open {
+    ticket: Ticket,
+    on_primary: bool,
+    sequence: u64,
+    piece: u32,
+    input: Charged,
+    /// Row of the accepted morsel with which this piece begins.
+    first_row: usize,
+    /// A part of the result has been taken already, so the input must not run again.
+    started: bool,
+}
+
+/// One lane.
+pub(crate) struct FragmentLane {
+    stage: Arc<FragmentStage>,
+    waker: Waker,
+    compiled: Compiled,
+    primary: Option<(DeviceId, Box<dyn Kernel>)>,
+    cpu: Option<Box<dyn Kernel>>,
+    open: Vec<Open>,
+    flushes: Vec<Ticket>,
+    controls_seen: usize,
+    next_piece: u32,
+    done_on_primary: u64,
+    done_on_cpu: u64,
+}
+
+impl FragmentLane {
+    pub(crate) fn new(stage: Arc<FragmentStage>, waker: Waker) -> Self {
+        let compiled = stage.programs.start();
+        let controls_seen = 0;
+        Self {
+            stage,
+            waker,
+            compiled,
+            primary: None,
+            cpu: None,
+            open: Vec::new(),
+            flushes: Vec::new(),
+            controls_seen,
+            next_piece: 1,
+            done_on_primary: 0,
+            done_on_cpu: 0,
+        }
+    }
+
+    fn work(&mut self, sequence: u64, rows: Charged) {
+        if self.primary.is_none()
+            && let Some((device, program)) = self.compiled.poll()
+        {
+            self.primary = Some((device, program.kernel()));
+        }
+        let on_primary = self.primary.is_some();
+        self.submit(on_primary, sequence, 0, rows, 0);
+    }
+
+    fn submit(&mut self, on_primary: bool, sequence: u64, piece: u32, input: Charged, first_row: usize) {
+        let mut cx = TaskContext { morsel_rows: self.stage.job.morsel_rows, waker: &self.waker };
+        let kernel = match (&mut self.primary, on_primary) {
+            (Some((_, kernel)), true) => kernel,
+            _ => self.cpu.get_or_insert_with(|| self.stage.programs.cpu().kernel()),
+        };
+        let ticket = kernel.submit(input.morsel.clone(), &mut cx);
+        self.open.push(Open { ticket, on_primary, sequence, piece, input, first_row, started: false });
+    }
+
+    /// Asks for every open ticket; true when one came to something.
+    fn poll(&mut self) -> bool {
+        let mut moved = false;
+        let mut index = 0;
+        while index < self.open.len() {
+            let (ticket, on_primary) = (self.open[index].ticket, self.open[index].on_primary);
+            match self.ask(ticket, on_primary) {
+                Progress::Pending => index += 1,
+                Progress::Done(output) => {
+                    moved = true;
+                    self.done(index, output);
+                }
+                Progress::Failed(failure) => {
+                    moved = true;
+                    let open = self.open.swap_remove(index);
+                    self.failed(open, failure);
+                }
+            }
+        }
+        let flushes = std::mem::take(&mut self.flushes);
+        for ticket in flushes {
+            if matches!(self.ask(ticket, true), Progress::Pending) {
+                self.flushes.push(ticket);
+            }
+        }
+        moved
+    }
+
+    fn ask(&mut self, ticket: Ticket, on_primary: bool) -> Progress {
+        let mut cx = TaskContext { morsel_rows: self.stage.job.morsel_rows, waker: &self.waker };
+        let kernel = match (&mut self.primary, on_primary) {
+            (Some((_, kernel)), true) => Some(kernel),
+            _ => self.cpu.as_mut(),
+        };
+        kernel.map_or(Progress::Done(Output::default()), |kernel| kernel.poll(ticket, &mut cx))
+    }
+
+    fn done(&mut self, index: usize, output: Output) {
+        let budget = self.stage.job.budget.clone();
+        let late: usize = output.late.iter().map(Morsel::live_rows).sum();
+        if late > 0 {
+            self.stage.job.counters.late_rows.fetch_add(late as u64, Ordering::Relaxed);
+        }
+        let reads_late = late > 0 && self.stage.lock().outputs.is_read(Port::Late);
+        let late = output.late.into_iter().filter(|_| reads_late);
+        let rows = output.morsels.into_iter().filter(|(_, m)| m.live_rows() > 0);
+        let items = late
+            .map(|m| Item::Rows(Port::Late, 0, Charged::made(m, &budget)))
+            .chain(rows.map(|(target, m)| Item::Rows(Port::Main, target, Charged::made(m, &budget))));
+        let open = &mut self.open[index];
+        self.stage.fill(open.sequence, open.piece, items, output.more.is_none());
+        match output.more {
+            Some(ticket) => {
+                open.ticket = ticket;
+                open.started = true;
+            }
+            None => {
+                match open.on_primary {
+                    true => self.done_on_primary += 1,
+                    false => self.done_on_cpu += 1,
+                }
+                self.open.swap_remove(index);
+            }
+        }
+    }
+
+    fn failed(&mut self, open: Open, failure: Failure) {
+        let retry = failure.retry();
+        if open.on_primary && !open.started {
+            match retry {
+                Retry::Smaller if open.input.morsel.rows() > 1 => return self.halve(open),
+                Retry::Smaller | Retry::Elsewhere => {
+                    tracing::debug!(operator = %self.stage.operator, %failure, "morsel goes to the CPU");
+                    self.stage.job.counters.fallback_morsels.fetch_add(1, Ordering::Relaxed);
+                    return self.submit(false, open.sequence, open.piece, open.input, open.first_row);
+                }
+                Retry::Never => {}
+            }
+        }
+        let error = self.error(&open, failure);
+        self.stage.fill(open.sequence, open.piece, [Item::Failed(error)], true);
+    }
+
+    fn halve(&mut self, open: Open) {
+        let rows = open.input.morsel.rows();
+        let half = rows / 2;
+        let pieces = [self.next_piece, self.next_piece + 1];
+        self.next_piece += 2;
+        let budget = self.stage.job.budget.clone();
+        let morsel = &open.input.morsel;
+        let (first, second) = match (morsel.slice(0, half), morsel.slice(half, rows - half)) {
+            (Ok(first), Ok(second)) => (first, second),
+            (Err(error), _) | (_, Err(error)) => {
+                let error = self.error(&open, error.into());
+                return self.stage.fill(open.sequence, open.piece, [Item::Failed(error)], true);
+            }
+        };
+        self.stage.cut(open.sequence, open.piece, pieces);
+        self.submit(true, open.sequence, pieces[0], Charged::made(first, &budget), open.first_row);
+        self.submit(true, open.sequence, pieces[1], Charged::made(second, &budget), open.first_row + half);
+    }
+
+    fn error(&self, open: &Open, failure: Failure) -> JobError {
+        let operator = &self.stage.operator;
+        match failure {
+            Failure::Row(error) => {
+                // The piece's origin moves with the cut, so the row inside the piece is the right one.
+                let location = open.input.morsel.origin().map(|origin| origin.locate(error.row));
+                JobError::Row { operator: operator.clone(), location, error }
+            }
+            Failure::Device { .. } => JobError::Operator { operator: operator.clone(), message: failure.to_string() },
+            Failure::Internal(message) => self.stage.programs.internal(operator, message),
+        }
+    }
+
+    /// Flushes the kernel when a control element went by since the last time.
+    fn flush(&mut self) {
+        let controls = self.stage.controls.load(Ordering::SeqCst);
+        if controls != self.controls_seen {
+            self.controls_seen = controls;
+            if let Some((_, kernel)) = &mut self.primary {
+                let mut cx = TaskContext { morsel_rows: self.stage.job.morsel_rows, waker: &self.waker };
+                self.flushes.push(kernel.flush(&mut cx));
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        let counters = &self.stage.job.counters;
+        if let Some((device, _)) = &self.primary
+            && self.done_on_primary > 0
+        {
+            counters.ran_on(device, std::mem::take(&mut self.done_on_primary));
+        }
+        if self.done_on_cpu > 0 {
+            counters.ran_on(&DeviceId::cpu(), std::mem::take(&mut self.done_on_cpu));
+        }
+    }
+}
+
+impl Task for FragmentLane {
+    fn step(&mut self) -> Step {
+        let stage = self.stage.clone();
+        let mut progress = false;
+        for _ in 0..MORSELS_PER_STEP {
+            let (accepted, released, wake, ended) = {
+                let mut sequencer = stage.lock();
+                let released = stage.release(&mut sequencer);
+                let accepted = stage.accept(&mut sequencer);
+                let released = stage.release(&mut sequencer) || released;
+                let wake = released && std::mem::take(&mut sequencer.starved);
+                (accepted, released, wake, sequencer.ended)
+            };
+            progress |= released;
+            if wake {
+                stage.waker.wake_all();
+            }
+            match accepted {
+                Some(Accepted::Rows(sequence, rows)) => self.work(sequence, rows),
+                // The other lanes have kernels to flush, too.
+                Some(Accepted::Control) => stage.waker.wake_all(),
+                None if ended => {
+                    self.report();
+                    stage.waker.wake_all();
+                    return Step::Finished;
+                }
+                None => {}
+            }
+            self.flush();
+            let moved = self.poll();
+            if !(moved || released) {
+                break;
+            }
+            progress = true;
+        }
+        if !progress {
+            self.report();
+        }
+        if progress { Step::Progress } else { Step::Blocked }
+    }
+}

@@ -1,0 +1,201 @@
+//! Many edges into one task: watermarks merged, barriers aligned, ends counted.
+//!
+//! Edges are visited in turn, so that none of them starves. Only while a barrier aligns are edges that
+//! have delivered it left alone; at no other time does a task refuse one input because another lags.
+
+use sabot_common::EventTime;
+use sabot_time::{MergeEvent, WatermarkMerge};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::edge::Edge;
+use crate::element::{Barrier, Charged, Element};
+
+/// What a task sees of its inputs.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Rows, with the index of the edge they came in on.
+    Rows(usize, Charged),
+    /// The combined watermark rose.
+    Watermark(EventTime),
+    /// Every input is idle.
+    Idle,
+    /// A barrier has arrived on every input that is still open.
+    Barrier(Barrier),
+    /// Every input has ended.
+    End,
+}
+
+#[derive(Debug)]
+struct Source {
+    edge: Arc<Edge>,
+    ended: bool,
+    /// The barrier that this edge has delivered and others have not yet.
+    barrier: Option<Barrier>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    sources: Vec<Source>,
+    merge: WatermarkMerge,
+    turn: usize,
+    /// What an element came to and the task has not seen yet.
+    queued: VecDeque<Input>,
+    over: bool,
+}
+
+impl Inputs {
+    pub(crate) fn new(edges: Vec<Arc<Edge>>) -> Self {
+        let merge = WatermarkMerge::new(edges.len());
+        // A source without partitions is a bounded stream without rows.
+        let queued = edges.is_empty().then_some(Input::Watermark(EventTime::MAX)).into_iter().collect();
+        let sources = edges.into_iter().map(|edge| Source { edge, ended: false, barrier: None }).collect();
+        Self { sources, merge, turn: 0, queued, over: false }
+    }
+
+    /// The next thing that happened, or none for now.
+    pub(crate) fn next(&mut self) -> Option<Input> {
+        loop {
+            if let Some(input) = self.queued.pop_front() {
+                return Some(input);
+            }
+            if self.over {
+                return None;
+            }
+            if self.sources.iter().all(|s| s.ended) {
+                self.over = true;
+                return Some(Input::End);
+            }
+            let (index, element) = self.pop()?;
+            self.take(index, element);
+        }
+    }
+
+    fn pop(&mut self) -> Option<(usize, Element)> {
+        let n = self.sources.len();
+        for step in 0..n {
+            let index = (self.turn + step) % n;
+            let source = &self.sources[index];
+            if source.ended || source.barrier.is_some() {
+                continue;
+            }
+            if let Some(element) = source.edge.pop() {
+                self.turn = (index + 1) % n;
+                return Some((index, element));
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, index: usize, element: Element) {
+        match element {
+            Element::Morsel(rows) => {
+                // A stage that was idle says that it is back before the rows, which may all be dropped.
+                let active = self.merge.on_active(index);
+                self.merged(active);
+                self.queued.push_back(Input::Rows(index, rows));
+            }
+            Element::Watermark(time) => {
+                let rose = self.merge.on_watermark(index, time);
+                self.merged(rose);
+            }
+            Element::Idle => {
+                let idle = self.merge.on_idle(index);
+                self.merged(idle);
+            }
+            Element::Barrier(barrier) => {
+                self.sources[index].barrier = Some(barrier);
+                self.align();
+            }
+            Element::End => {
+                // The merge is not told: an input that is through has sent the final watermark itself,
+                // and one that was suspended must go on holding windows back.
+                self.sources[index].ended = true;
+                self.align();
+            }
+        }
+    }
+
+    fn merged(&mut self, event: Option<MergeEvent>) {
+        match event {
+            Some(MergeEvent::Watermark(time)) => self.queued.push_back(Input::Watermark(time)),
+            Some(MergeEvent::Idle) => self.queued.push_back(Input::Idle),
+            Some(MergeEvent::WatermarkThenIdle(time)) => {
+                self.queued.extend([Input::Watermark(time), Input::Idle]);
+            }
+            None => {}
+        }
+    }
+
+    /// Lets a barrier through once every input that is still open has delivered it.
+    fn align(&mut self) {
+        let open = self.sources.iter().filter(|s| !s.ended);
+        let Some(barriers) = open.map(|s| s.barrier).collect::<Option<Vec<Barrier>>>() else { return };
+        // Inputs that ended behind the barrier may be the last it waited for.
+        let barrier = barriers.first().copied().or_else(|| self.sources.iter().find_map(|s| s.barrier));
+        if let Some(barrier) = barrier {
+            self.sources.iter_mut().for_each(|s| s.barrier = None);
+            self.queued.push_back(Input::Barrier(barrier));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::BarrierKind;
+    use sabot_common::Epoch;
+
+    fn barrier(epoch: u64) -> Barrier {
+        Barrier { epoch: Epoch(epoch), kind: BarrierKind::Checkpoint }
+    }
+
+    fn two() -> (Arc<Edge>, Arc<Edge>, Inputs) {
+        let (a, b) = (Arc::new(Edge::new(4)), Arc::new(Edge::new(4)));
+        let inputs = Inputs::new(vec![a.clone(), b.clone()]);
+        (a, b, inputs)
+    }
+
+    #[test]
+    fn a_barrier_waits_for_every_open_input_and_holds_back_what_follows_it() {
+        let (a, b, mut inputs) = two();
+        a.push(Element::Barrier(barrier(1)));
+        a.push(Element::Watermark(EventTime(9)));
+        assert!(inputs.next().is_none());
+        b.push(Element::Watermark(EventTime(5)));
+        assert!(inputs.next().is_none());
+        b.push(Element::Barrier(barrier(1)));
+        assert!(matches!(inputs.next(), Some(Input::Barrier(got)) if got == barrier(1)));
+        assert!(matches!(inputs.next(), Some(Input::Watermark(EventTime(5)))));
+    }
+
+    #[test]
+    fn an_input_that_ends_no_longer_holds_a_barrier_back() {
+        let (a, b, mut inputs) = two();
+        a.push(Element::Barrier(barrier(1)));
+        b.push(Element::End);
+        assert!(matches!(inputs.next(), Some(Input::Barrier(_))));
+        a.push(Element::End);
+        assert!(matches!(inputs.next(), Some(Input::End)));
+        assert!(inputs.next().is_none());
+    }
+
+    #[test]
+    fn an_end_without_the_final_watermark_fires_nothing() {
+        let (a, b, mut inputs) = two();
+        a.push(Element::Watermark(EventTime::MAX));
+        a.push(Element::End);
+        b.push(Element::Watermark(EventTime(3)));
+        b.push(Element::End);
+        assert!(matches!(inputs.next(), Some(Input::Watermark(EventTime(3)))));
+        assert!(matches!(inputs.next(), Some(Input::End)));
+    }
+
+    #[test]
+    fn no_inputs_are_a_stream_without_rows() {
+        let mut inputs = Inputs::new(Vec::new());
+        assert!(matches!(inputs.next(), Some(Input::Watermark(EventTime::MAX))));
+        assert!(matches!(inputs.next(), Some(Input::End)));
+        assert!(inputs.next().is_none());
+    }
+}

@@ -1,0 +1,369 @@
+//! A running job: what its tasks share, and the handle that its owner holds.
+
+use sabot_batch::Morsel;
+use sabot_common::{Epoch, OperatorId};
+use sabot_connect::{Committable, Sink};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use crate::budget::MemoryBudget;
+use crate::element::{Barrier, BarrierKind};
+use crate::engine::EngineCore;
+use crate::error::JobError;
+use crate::metrics::{Counters, JobMetrics};
+use crate::scheduler::{TaskCell, TaskOwner, panic_message};
+
+/// How a job is told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Sources end where they are, the final watermark fires every open window, sinks commit.
+    Drain,
+    /// Sources end where they are and rows in flight settle, but no window fires: what is still open
+    /// belongs to a later run.
+    Suspend,
+}
+
+/// Orders from the job to one source task.
+#[derive(Debug, Default)]
+pub(crate) struct SourceOrders {
+    pub(crate) barriers: Vec<Barrier>,
+    pub(crate) stop: Option<Stop>,
+}
+
+/// The mailbox of one source task.
+#[derive(Debug)]
+pub(crate) struct SourceControl {
+    pub(crate) orders: Mutex<SourceOrders>,
+    pub(crate) pending: AtomicBool,
+    pub(crate) waker: Waker,
+}
+
+/// A sink of the job, with what its writers staged.
+pub(crate) struct JobSink {
+    pub(crate) operator: OperatorId,
+    pub(crate) sink: Arc<dyn Sink>,
+}
+
+/// What the tasks of a job share.
+pub(crate) struct JobCore {
+    pub(crate) name: String,
+    pub(crate) counters: Counters,
+    pub(crate) budget: Arc<MemoryBudget>,
+    pub(crate) state_limit: usize,
+    pub(crate) morsel_rows: usize,
+    engine: Weak<EngineCore>,
+    sinks: Vec<JobSink>,
+    live: AtomicUsize,
+    cancelled: AtomicBool,
+    epochs: AtomicU64,
+    shared: Mutex<Shared>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct Shared {
+    error: Option<JobError>,
+    outcome: Option<Result<JobMetrics, JobError>>,
+    wakers: Vec<Waker>,
+    tasks: Vec<Arc<TaskCell>>,
+    sources: Vec<Arc<SourceControl>>,
+    staged: Vec<(usize, Committable)>,
+    barriers_at_sinks: Vec<(usize, Barrier)>,
+    snapshots: BTreeMap<(OperatorId, u32), Vec<Morsel>>,
+}
+
+impl JobCore {
+    pub(crate) fn new(name: String, engine: &Arc<EngineCore>, sinks: Vec<JobSink>) -> Arc<Self> {
+        let config = &engine.config;
+        Arc::new(JobCore {
+            name,
+            counters: Counters::default(),
+            budget: engine.budget.clone(),
+            state_limit: config.memory_budget,
+            morsel_rows: config.morsel_rows,
+            engine: Arc::downgrade(engine),
+            sinks,
+            live: AtomicUsize::new(0),
+            cancelled: AtomicBool::new(false),
+            epochs: AtomicU64::new(Epoch::FIRST.0),
+            shared: Mutex::default(),
+            ended: Condvar::new(),
+        })
+    }
+
+    /// Takes the built tasks and lets all of them have a first look.
+    pub(crate) fn launch(&self, tasks: Vec<Arc<TaskCell>>, sources: Vec<Arc<SourceControl>>) {
+        self.live.store(tasks.len(), Ordering::SeqCst);
+        {
+            let mut shared = self.lock();
+            shared.tasks.clone_from(&tasks);
+            shared.sources = sources;
+        }
+        if tasks.is_empty() {
+            self.end();
+        }
+        for task in tasks {
+            task.waker().wake();
+        }
+    }
+
+    /// The error that ends the job. The first one counts; everything else stops.
+    pub(crate) fn fail(&self, error: JobError) {
+        {
+            let mut shared = self.lock();
+            if shared.error.is_none() && shared.outcome.is_none() {
+                tracing::warn!(job = %self.name, error = %error, "job failed");
+                shared.error = Some(error);
+            }
+        }
+        self.cancel();
+    }
+
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        let tasks = self.lock().tasks.clone();
+        for task in tasks {
+            task.waker().wake();
+        }
+    }
+
+    /// A sink's writer has staged an epoch.
+    pub(crate) fn staged(&self, sink: usize, committable: Committable) {
+        self.lock().staged.push((sink, committable));
+    }
+
+    /// A barrier has come through every operator to a sink.
+    pub(crate) fn barrier_arrived(&self, sink: usize, barrier: Barrier) {
+        self.lock().barriers_at_sinks.push((sink, barrier));
+    }
+
+    /// A keyed task hands over its state as of a barrier.
+    pub(crate) fn snapshot(&self, operator: &OperatorId, task: u32, state: Vec<Morsel>) {
+        self.lock().snapshots.insert((operator.clone(), task), state);
+    }
+
+    /// The epoch that is open now: what a sink stages at its end belongs to it.
+    pub(crate) fn open_epoch(&self) -> Epoch {
+        Epoch(self.epochs.load(Ordering::SeqCst))
+    }
+
+    fn order(&self, kind: Option<BarrierKind>, stop: Option<Stop>) -> Option<Epoch> {
+        let shared = self.lock();
+        let epoch = kind.map(|_| Epoch(self.epochs.fetch_add(1, Ordering::SeqCst)));
+        for source in &shared.sources {
+            let mut orders = source.orders.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (Some(epoch), Some(kind)) = (epoch, kind) {
+                orders.barriers.push(Barrier { epoch, kind });
+            }
+            orders.stop = orders.stop.or(stop);
+            drop(orders);
+            source.pending.store(true, Ordering::SeqCst);
+            source.waker.wake_by_ref();
+        }
+        epoch
+    }
+
+    /// All tasks are gone: commit or abort, then tell whoever waits.
+    fn end(&self) {
+        let (error, staged) = {
+            let mut shared = self.lock();
+            shared.tasks.clear();
+            shared.sources.clear();
+            (shared.error.clone(), std::mem::take(&mut shared.staged))
+        };
+        let error = error.or_else(|| self.cancelled.load(Ordering::SeqCst).then_some(JobError::Aborted));
+        let outcome = match error {
+            None => self.commit(&staged).map(|()| self.counters.report()),
+            Some(error) => Err(error),
+        };
+        if outcome.is_err() {
+            self.abort_sinks();
+        }
+        let wakers = {
+            let mut shared = self.lock();
+            shared.outcome = Some(outcome);
+            std::mem::take(&mut shared.wakers)
+        };
+        if let Some(engine) = self.engine.upgrade() {
+            engine.job_ended(self);
+        }
+        self.ended.notify_all();
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    fn commit(&self, staged: &[(usize, Committable)]) -> Result<(), JobError> {
+        for (index, sink) in self.sinks.iter().enumerate() {
+            let mut epochs: BTreeMap<Epoch, Vec<Committable>> = BTreeMap::new();
+            for (_, committable) in staged.iter().filter(|(i, _)| *i == index) {
+                epochs.entry(committable.epoch).or_default().push(committable.clone());
+            }
+            let committed = guarded(|| {
+                for (epoch, parts) in &epochs {
+                    sink.sink.commit(*epoch, parts)?;
+                }
+                sink.sink.finish()
+            });
+            match committed {
+                Ok(result) => result.map_err(|e| JobError::connect(&sink.operator, e))?,
+                Err(message) => return Err(JobError::Panicked { operator: sink.operator.clone(), message }),
+            }
+        }
+        Ok(())
+    }
+
+    fn abort_sinks(&self) {
+        for sink in &self.sinks {
+            // The job has failed already; a sink that cannot clean up adds a warning to that.
+            match guarded(|| sink.sink.abort()) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(job = %self.name, sink = %sink.operator, %error, "abort failed"),
+                Err(message) => tracing::warn!(job = %self.name, sink = %sink.operator, message, "abort panicked"),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| panic_message(payload.as_ref()))
+}
+
+impl TaskOwner for JobCore {
+    fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    fn panicked(&self, task: &str, message: String) {
+        self.fail(JobError::Panicked { operator: OperatorId::new(task), message });
+    }
+
+    fn gone(&self) {
+        if self.live.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.end();
+        }
+    }
+}
+
+/// A started job. Dropping the handle aborts the job unless it has ended.
+///
+/// `wait` blocks the calling thread and may be called from anywhere but the engine's own threads;
+/// `.await` on the handle does the same in any async runtime.
+#[must_use = "dropping the handle aborts the job"]
+pub struct JobHandle {
+    core: Arc<JobCore>,
+    /// Keeps the engine's threads until the job is over.
+    _engine: Arc<EngineCore>,
+}
+
+impl JobHandle {
+    pub(crate) fn new(core: Arc<JobCore>, engine: Arc<EngineCore>) -> Self {
+        Self { core, _engine: engine }
+    }
+
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// What the job has done so far.
+    pub fn metrics(&self) -> JobMetrics {
+        self.core.counters.report()
+    }
+
+    /// Tells the job to stop; `wait` then waits for the rest. The first stop counts.
+    pub fn stop(&self, stop: Stop) {
+        match stop {
+            Stop::Drain => drop(self.core.order(None, Some(stop))),
+            Stop::Suspend => drop(self.core.order(Some(BarrierKind::Suspend), Some(stop))),
+        }
+    }
+
+    /// Sends a barrier through the job and gives the epoch that it closes.
+    pub fn barrier(&self) -> Epoch {
+        // An epoch is always there when a kind is given.
+        self.core.order(Some(BarrierKind::Checkpoint), None).unwrap_or(Epoch::FIRST)
+    }
+
+    /// The barriers that have reached the sinks, in order of arrival, with the sink's index in the job.
+    pub fn barriers_at_sinks(&self) -> Vec<(usize, Barrier)> {
+        self.core.lock().barriers_at_sinks.clone()
+    }
+
+    /// State of the keyed operators as of the latest barrier, by operator and task.
+    pub fn snapshots(&self) -> BTreeMap<(OperatorId, u32), Vec<Morsel>> {
+        self.core.lock().snapshots.clone()
+    }
+
+    /// Ends the job at once: nothing that it had not committed remains.
+    pub fn abort(&self) {
+        if self.core.lock().outcome.is_none() {
+            self.core.cancel();
+        }
+    }
+
+    /// Whether the job is over.
+    pub fn is_finished(&self) -> bool {
+        self.core.lock().outcome.is_some()
+    }
+
+    /// Waits until the job is over.
+    ///
+    /// # Errors
+    /// The [`JobError`] that ended it.
+    pub fn wait(&self) -> Result<JobMetrics, JobError> {
+        let mut shared = self.core.lock();
+        loop {
+            if let Some(outcome) = &shared.outcome {
+                return outcome.clone();
+            }
+            shared = self.core.ended.wait(shared).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl std::fmt::Debug for JobHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "JobHandle({})", self.core.name)
+    }
+}
+
+/// Waits without blocking a thread; cancel-safe, and the handle can be awaited again.
+impl Future for &JobHandle {
+    type Output = Result<JobMetrics, JobError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut shared = self.core.lock();
+        match &shared.outcome {
+            Some(outcome) => Poll::Ready(outcome.clone()),
+            None => {
+                shared.wakers.push(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for JobHandle {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+impl JobCore {
+    /// Ends the job from the engine's side.
+    pub(crate) fn abort(&self) {
+        if self.lock().outcome.is_none() {
+            self.cancel();
+        }
+    }
+}

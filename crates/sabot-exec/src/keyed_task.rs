@@ -1,0 +1,142 @@
+//! Drives a keyed operator: the single-threaded owner of a range of key groups.
+
+use sabot_common::{EventTime, OperatorId};
+use sabot_plan::Port;
+use sabot_stream::{KeyedAggregate, OperatorError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::element::{Charged, Element};
+use crate::error::JobError;
+use crate::inputs::{Input, Inputs};
+use crate::job::JobCore;
+use crate::outputs::Outputs;
+use crate::scheduler::{Step, Task};
+
+/// Inputs taken in one step.
+const INPUTS_PER_STEP: usize = 16;
+
+pub(crate) struct KeyedTask {
+    pub(crate) operator: OperatorId,
+    pub(crate) task: u32,
+    pub(crate) job: Arc<JobCore>,
+    pub(crate) inputs: Inputs,
+    pub(crate) state: KeyedAggregate,
+    pub(crate) outputs: Outputs,
+    /// Control elements that wait until the operator's results have left.
+    pub(crate) held: VecDeque<Element>,
+    /// The final watermark has come: windows fire, and the end is a real one.
+    pub(crate) drained: bool,
+    pub(crate) late_seen: u64,
+}
+
+impl KeyedTask {
+    fn take(&mut self, input: Input) -> Result<(), OperatorError> {
+        match input {
+            Input::Rows(_, rows) => {
+                self.state.on_morsel(rows.morsel)?;
+                self.count_late();
+            }
+            Input::Watermark(time) => {
+                let out = self.state.on_watermark(time)?;
+                if time == EventTime::MAX && !self.drained {
+                    self.drained = true;
+                    self.state.on_end(true)?;
+                }
+                if out > EventTime::MIN {
+                    self.held.push_back(Element::Watermark(out));
+                }
+            }
+            Input::Idle => self.held.push_back(Element::Idle),
+            Input::Barrier(barrier) => {
+                let state = self.state.snapshot(self.state.owned())?;
+                self.job.snapshot(&self.operator, self.task, state.into_iter().map(Into::into).collect());
+                self.held.push_back(Element::Barrier(barrier));
+            }
+            Input::End => {
+                if !self.drained {
+                    self.state.on_end(false)?;
+                }
+                self.held.push_back(Element::End);
+            }
+        }
+        Ok(())
+    }
+
+    fn count_late(&mut self) {
+        let late = self.state.late_rows();
+        let new = late - self.late_seen;
+        if new > 0 {
+            self.late_seen = late;
+            self.job.counters.late_rows.fetch_add(new, Ordering::Relaxed);
+        }
+    }
+
+    /// Sends results, then the control elements behind them; false when there is no room.
+    fn send(&mut self) -> Result<bool, OperatorError> {
+        loop {
+            if !self.outputs.has_room() {
+                return Ok(false);
+            }
+            if let Some(late) = self.state.take_late().filter(|_| self.outputs.is_read(Port::Late)) {
+                self.outputs.rows(Port::Late, 0, &Charged::made(late, &self.job.budget));
+                continue;
+            }
+            match self.state.next_output(self.job.morsel_rows)? {
+                Some(morsel) => self.outputs.rows(Port::Main, 0, &Charged::made(morsel, &self.job.budget)),
+                None => break,
+            }
+        }
+        while let Some(element) = self.held.pop_front() {
+            self.outputs.control(&element);
+            if matches!(element, Element::End) {
+                self.outputs = Outputs::default();
+            }
+        }
+        Ok(true)
+    }
+
+    fn run(&mut self) -> Result<Step, OperatorError> {
+        if !self.send()? {
+            return Ok(Step::Blocked);
+        }
+        for taken in 0..INPUTS_PER_STEP {
+            let Some(input) = self.inputs.next() else {
+                return Ok(if taken > 0 { Step::Progress } else { Step::Blocked });
+            };
+            let end = matches!(input, Input::End);
+            self.take(input)?;
+            if !self.send()? {
+                // The end is still held: it leaves with the last results.
+                return Ok(Step::Blocked);
+            }
+            if end {
+                return Ok(Step::Finished);
+            }
+        }
+        Ok(Step::Progress)
+    }
+}
+
+impl Task for KeyedTask {
+    fn step(&mut self) -> Step {
+        let ending = matches!(self.held.back(), Some(Element::End));
+        let step = self.run();
+        let held = self.state.state_bytes();
+        if held > self.job.state_limit {
+            let (operator, limit) = (self.operator.clone(), self.job.state_limit);
+            self.job.fail(JobError::StateTooLarge { operator, held, limit });
+            return Step::Finished;
+        }
+        match step {
+            Ok(Step::Blocked | Step::Progress) if ending && self.held.is_empty() => Step::Finished,
+            Ok(step) => step,
+            Err(error) => {
+                let (operator, message) = (self.operator.clone(), error.to_string());
+                self.job.fail(JobError::Operator { operator, message });
+                Step::Finished
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a job counts while it runs.
+
+use sabot_common::DeviceId;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Counters of a job, written by its tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) rows_read: AtomicU64,
+    pub(crate) rows_written: AtomicU64,
+    pub(crate) late_rows: AtomicU64,
+    pub(crate) row_groups_read: AtomicU64,
+    pub(crate) row_groups_pruned: AtomicU64,
+    pub(crate) fallback_morsels: AtomicU64,
+    pub(crate) refused_fragments: AtomicU64,
+    devices: Mutex<BTreeMap<DeviceId, u64>>,
+    first_read: OnceLock<Instant>,
+    last_write: Mutex<Option<Instant>>,
+}
+
+impl Counters {
+    pub(crate) fn read_begins(&self) {
+        self.first_read.get_or_init(Instant::now);
+    }
+
+    pub(crate) fn wrote(&self, rows: usize) {
+        self.rows_written.fetch_add(rows as u64, Ordering::Relaxed);
+        *self.last_write.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    pub(crate) fn ran_on(&self, device: &DeviceId, morsels: u64) {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        match devices.get_mut(device) {
+            Some(count) => *count += morsels,
+            None => drop(devices.insert(device.clone(), morsels)),
+        }
+    }
+
+    pub(crate) fn report(&self) -> JobMetrics {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let last = *self.last_write.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = match (self.first_read.get(), last) {
+            (Some(first), Some(last)) => last.saturating_duration_since(*first),
+            _ => Duration::ZERO,
+        };
+        JobMetrics {
+            rows_read: get(&self.rows_read),
+            rows_written: get(&self.rows_written),
+            late_rows: get(&self.late_rows),
+            row_groups_read: get(&self.row_groups_read),
+            row_groups_pruned: get(&self.row_groups_pruned),
+            fallback_morsels: get(&self.fallback_morsels),
+            refused_fragments: get(&self.refused_fragments),
+            morsels_by_device: self.devices.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            elapsed,
+        }
+    }
+}
+
+/// What a job has done so far, or did in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobMetrics {
+    /// Rows that sources handed over. Rows of pruned row groups are not among them.
+    pub rows_read: u64,
+    /// Rows that were handed to sinks.
+    pub rows_written: u64,
+    /// Rows that came too late for their window.
+    pub late_rows: u64,
+    /// Parquet row groups that were decoded.
+    pub row_groups_read: u64,
+    /// Parquet row groups whose statistics said that no row can pass.
+    pub row_groups_pruned: u64,
+    /// Morsels that failed on another device and were finished by the CPU backend.
+    pub fallback_morsels: u64,
+    /// Fragments that a configured backend does not support, so that the CPU backend runs them.
+    pub refused_fragments: u64,
+    /// Morsels that fragments finished, by device.
+    pub morsels_by_device: BTreeMap<DeviceId, u64>,
+    /// From the first row asked of a source to the last row handed to a sink.
+    pub elapsed: Duration,
+}

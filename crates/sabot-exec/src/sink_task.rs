@@ -1,0 +1,164 @@
+//! Hands rows to a sink: in total order where the sink wants one, else as they come.
+
+use arrow::record_batch::RecordBatch;
+use sabot_batch::{Morsel, hidden};
+use sabot_common::{EventTime, OperatorId};
+use sabot_connect::SinkWriter;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::element::{Barrier, Charged};
+use crate::error::JobError;
+use crate::inputs::{Input, Inputs};
+use crate::job::JobCore;
+use crate::order::OrderBuffer;
+use crate::scheduler::{Step, Task};
+
+/// Inputs taken in one step.
+const INPUTS_PER_STEP: usize = 16;
+
+pub(crate) struct SinkTask {
+    pub(crate) operator: OperatorId,
+    /// The sink's index in the job.
+    pub(crate) sink: usize,
+    pub(crate) job: Arc<JobCore>,
+    pub(crate) waker: Waker,
+    pub(crate) inputs: Inputs,
+    pub(crate) order: Option<OrderBuffer>,
+    pub(crate) writer: Box<dyn SinkWriter>,
+    pub(crate) due: VecDeque<Due>,
+    pub(crate) ended: bool,
+}
+
+/// What goes to the writer next.
+pub(crate) enum Due {
+    /// Rows as they came.
+    Rows(Charged),
+    /// Rows in order; the buffer's account has let them go.
+    Ordered(RecordBatch),
+    Barrier(Barrier),
+    End,
+}
+
+impl SinkTask {
+    fn take(&mut self, input: Input) -> Result<(), JobError> {
+        match input {
+            Input::Rows(input, rows) => match &mut self.order {
+                None => self.due.push_back(Due::Rows(rows)),
+                Some(order) => {
+                    let bytes = rows.morsel.bytes();
+                    let batch = rows.morsel.into_dense_host().map_err(|e| internal(&self.operator, e))?;
+                    order.push(input, batch, bytes);
+                    self.check_state()?;
+                }
+            },
+            Input::Watermark(time) => self.release(time, time == EventTime::MAX)?,
+            Input::Idle => {}
+            Input::Barrier(barrier) => {
+                self.release(self.order.as_ref().map_or(EventTime::MIN, OrderBuffer::watermark), false)?;
+                self.due.push_back(Due::Barrier(barrier));
+            }
+            Input::End => {
+                self.release(EventTime::MAX, true)?;
+                self.due.push_back(Due::End);
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, watermark: EventTime, all: bool) -> Result<(), JobError> {
+        if let Some(order) = &mut self.order {
+            let rows = order.release(watermark, self.job.morsel_rows, all);
+            self.due.extend(rows.map_err(|e| internal(&self.operator, e))?.into_iter().map(Due::Ordered));
+        }
+        Ok(())
+    }
+
+    fn check_state(&self) -> Result<(), JobError> {
+        let held = self.order.as_ref().map_or(0, OrderBuffer::bytes);
+        let limit = self.job.state_limit;
+        match held > limit {
+            true => Err(JobError::StateTooLarge { operator: self.operator.clone(), held, limit }),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes what is due; false when the sink asks to wait.
+    fn write(&mut self) -> Result<bool, JobError> {
+        while !self.due.is_empty() {
+            match self.writer.poll_ready(&mut Context::from_waker(&self.waker)) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(ready) => ready.map_err(|e| JobError::connect(&self.operator, e))?,
+            }
+            match self.due.pop_front() {
+                Some(Due::Rows(rows)) => {
+                    let dense = rows.morsel.clone().compact().map_err(|e| internal(&self.operator, e))?;
+                    let batch = dense.to_host().map_err(|e| internal(&self.operator, e))?;
+                    let visible = Morsel::new(hidden::visible_batch(&batch))
+                        .with_kinds(dense.kinds().clone())
+                        .map_err(|e| internal(&self.operator, e))?;
+                    self.hand_over(&visible)?;
+                }
+                Some(Due::Ordered(batch)) => self.hand_over(&Morsel::new(batch))?,
+                Some(Due::Barrier(barrier)) => self.stage(Some(barrier))?,
+                Some(Due::End) => {
+                    self.stage(None)?;
+                    self.ended = true;
+                }
+                None => {}
+            }
+        }
+        Ok(true)
+    }
+
+    fn hand_over(&mut self, rows: &Morsel) -> Result<(), JobError> {
+        let count = rows.live_rows();
+        if count > 0 {
+            // The time is taken before the writer encodes: what it does then is the sink's own work.
+            self.job.counters.wrote(count);
+            self.writer.write(rows).map_err(|e| JobError::connect(&self.operator, e))?;
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, barrier: Option<Barrier>) -> Result<(), JobError> {
+        let epoch = barrier.map_or_else(|| self.job.open_epoch(), |b| b.epoch);
+        let staged = self.writer.stage(epoch).map_err(|e| JobError::connect(&self.operator, e))?;
+        self.job.staged(self.sink, staged);
+        if let Some(barrier) = barrier {
+            self.job.barrier_arrived(self.sink, barrier);
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<Step, JobError> {
+        for taken in 0..INPUTS_PER_STEP {
+            if !self.write()? {
+                return Ok(Step::Blocked);
+            }
+            if self.ended {
+                self.writer.close();
+                return Ok(Step::Finished);
+            }
+            match self.inputs.next() {
+                Some(input) => self.take(input)?,
+                None => return Ok(if taken > 0 { Step::Progress } else { Step::Blocked }),
+            }
+        }
+        Ok(Step::Progress)
+    }
+}
+
+fn internal(operator: &OperatorId, error: impl ToString) -> JobError {
+    JobError::internal(operator, error)
+}
+
+impl Task for SinkTask {
+    fn step(&mut self) -> Step {
+        self.run().unwrap_or_else(|error| {
+            self.job.fail(error);
+            Step::Finished
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! The engine as users set it up.
+
+use sabot_exec::{EngineConfig, JobHandle, JobMetrics};
+use sabot_ops::Backend;
+use std::sync::Arc;
+
+use crate::{Job, Result};
+
+/// Which devices an engine may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Devices {
+    /// Whatever there is; where nothing else is, the CPU.
+    #[default]
+    Auto,
+    /// The CPU alone.
+    Cpu,
+}
+
+impl std::str::FromStr for Devices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Devices::Auto),
+            "cpu" => Ok(Devices::Cpu),
+            other => Err(format!("unknown devices \"{other}\"; known: auto, cpu")),
+        }
+    }
+}
+
+/// Runs jobs on threads of its own. Cloning shares it; the threads end with the last clone and the last
+/// handle of a job.
+///
+/// ```
+/// use sabot::prelude::*;
+/// let engine = Engine::builder().workers(2).memory_budget(64 << 20).devices(Devices::Auto).build()?;
+/// assert_eq!(engine.workers(), 2);
+/// # Ok::<(), sabot::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Engine {
+    inner: sabot_exec::Engine,
+    keyed_parallelism: usize,
+}
+
+impl Engine {
+    /// An engine that fits the machine: a worker for each processor that the process may use, half of
+    /// the memory.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// An engine with settings of your own.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder { config: EngineConfig::default(), keyed_parallelism: None, devices: Devices::Auto }
+    }
+
+    /// Worker threads.
+    pub fn workers(&self) -> usize {
+        self.inner.config().workers
+    }
+
+    /// Tasks of every keyed operator.
+    pub fn keyed_parallelism(&self) -> usize {
+        self.keyed_parallelism
+    }
+
+    /// The most bytes that were ever in flight at one time.
+    pub fn memory_peak(&self) -> usize {
+        self.inner.budget().peak()
+    }
+
+    /// Bytes in flight now.
+    pub fn memory_used(&self) -> usize {
+        self.inner.budget().used()
+    }
+
+    /// Starts a job.
+    ///
+    /// # Errors
+    /// When something that the job names is missing, cannot be opened, or is in use by another job.
+    pub fn start(&self, job: Job) -> Result<JobHandle> {
+        let physical = job.cut(self.keyed_parallelism)?;
+        Ok(self.inner.submit(job.name(), &physical, job.bindings())?)
+    }
+
+    /// Runs a job to its end. It may be called in any async runtime's threads, but blocks them.
+    ///
+    /// # Errors
+    /// As [`Engine::start`], and whatever the job fails with.
+    pub fn run(&self, job: Job) -> Result<JobMetrics> {
+        Ok(self.start(job)?.wait()?)
+    }
+
+    pub(crate) fn backends(&self) -> &[Arc<dyn Backend>] {
+        &self.inner.config().backends
+    }
+}
+
+/// Settings of an [`Engine`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct EngineBuilder {
+    config: EngineConfig,
+    keyed_parallelism: Option<usize>,
+    devices: Devices,
+}
+
+impl EngineBuilder {
+    /// Worker threads; at least one.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.config.workers = workers.max(1);
+        self
+    }
+
+    /// Tasks of every keyed operator; as many as workers when not set.
+    pub fn keyed_parallelism(mut self, tasks: usize) -> Self {
+        self.keyed_parallelism = Some(tasks.max(1));
+        self
+    }
+
+    /// Bytes that morsels in flight may take, and that the state of one operator may take.
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.config.memory_budget = bytes;
+        self
+    }
+
+    /// Morsels that a queue between two tasks holds; at least one.
+    pub fn queue_morsels(mut self, morsels: usize) -> Self {
+        self.config.queue_morsels = morsels.max(1);
+        self
+    }
+
+    /// Rows that sources put into a morsel; at least one.
+    pub fn morsel_rows(mut self, rows: usize) -> Self {
+        self.config.morsel_rows = rows.max(1);
+        self
+    }
+
+    /// Which devices may be used.
+    pub fn devices(mut self, devices: Devices) -> Self {
+        self.devices = devices;
+        self
+    }
+
+    /// Backends of your own, in order of preference; the CPU serves what they do not.
+    pub fn backends(mut self, backends: Vec<Arc<dyn Backend>>) -> Self {
+        self.config.backends = backends;
+        self
+    }
+
+    /// Processing time from a clock of your own.
+    pub fn clock(mut self, clock: Arc<dyn sabot_common::Clock>) -> Self {
+        self.config.clock = clock;
+        self
+    }
+
+    /// Starts the engine's threads.
+    ///
+    /// # Errors
+    /// When the operating system refuses them.
+    pub fn build(mut self) -> Result<Engine> {
+        if self.devices == Devices::Cpu {
+            self.config.backends.clear();
+        }
+        let keyed_parallelism = self.keyed_parallelism.unwrap_or(self.config.workers);
+        Ok(Engine { inner: sabot_exec::Engine::start(self.config)?, keyed_parallelism })
+    }
+}

@@ -1,0 +1,26 @@
+//! The one error type of the facade.
+
+use sabot_connect::ConnectError;
+use sabot_exec::JobError;
+use sabot_plan::PlanError;
+
+/// Anything that can go wrong between building a pipeline and its last row.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The pipeline cannot be what was asked for; nothing ran.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A source or sink cannot be opened; nothing ran.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The job could not be started, or failed while it ran.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// Arrow could not print or join batches.
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

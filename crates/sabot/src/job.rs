@@ -1,0 +1,120 @@
+//! Jobs: one or more streams and where they go.
+
+use sabot_exec::{Bindings, JobHandle, JobMetrics};
+use sabot_plan::{CutOptions, DeviceReport, NodeRef, PhysicalPlan, Plan, SinkRequest, cut, explain};
+
+use crate::read::WriteTo;
+use crate::{Engine, Result, Stream};
+
+/// One or more sinks that are fed, committed and stopped together. Operators that several of them
+/// share run once.
+///
+/// ```no_run
+/// use sabot::prelude::*;
+/// let flights = Stream::read(parquet("flights.parquet"))?;
+/// let late = flights.clone().filter(col("delay").gt(15))?;
+/// Job::new("copy").write(&flights, csv("all.csv"))?.write(&late, csv("late.csv"))?.run()?;
+/// # Ok::<(), sabot::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Job {
+    name: String,
+    sinks: Vec<NodeRef>,
+    bindings: Bindings,
+}
+
+impl Job {
+    /// A job without sinks yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), sinks: Vec::new(), bindings: Bindings::default() }
+    }
+
+    /// Writes a stream to a sink: `csv("out.csv")` is one file that appears when the job ends,
+    /// `parquet("out/")` a folder.
+    ///
+    /// # Errors
+    /// When the sink cannot take the stream.
+    pub fn write(mut self, stream: &Stream, sink: impl WriteTo) -> Result<Self> {
+        let to = sink.open()?;
+        let request = SinkRequest {
+            connector: to.connector.clone(),
+            ordered: to.sink.order() == sabot_connect::SinkOrder::Ordered,
+            accepts_changes: to.sink.accepts_changes(),
+            collects: to.collects,
+            name: None,
+        };
+        self.sinks.push(stream.builder().sink(stream.node(), request)?);
+        self.bindings.merge(stream.bindings());
+        self.bindings.merge(&to.bindings);
+        if let sabot_plan::Connector::Slot(slot) = to.connector {
+            self.bindings.sinks.insert(slot, to.sink);
+        }
+        Ok(self)
+    }
+
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The plan: data that can be stored, sent and run elsewhere once its slots are bound.
+    ///
+    /// # Errors
+    /// When there is no sink, or the plan breaks a rule that concerns it as a whole.
+    pub fn plan(&self) -> Result<Plan> {
+        Ok(Plan::from_sinks(&self.sinks)?)
+    }
+
+    /// The plan as text: operators with schemas, fragments, devices and why.
+    ///
+    /// # Errors
+    /// As [`Job::plan`].
+    pub fn explain(&self) -> Result<String> {
+        self.explain_on(&[], Engine::builder_defaults().1)
+    }
+
+    /// The plan as an engine would run it.
+    ///
+    /// # Errors
+    /// As [`Job::plan`].
+    pub fn explain_for(&self, engine: &Engine) -> Result<String> {
+        self.explain_on(engine.backends(), engine.keyed_parallelism())
+    }
+
+    fn explain_on(
+        &self,
+        backends: &[std::sync::Arc<dyn sabot_ops::Backend>],
+        parallelism: usize,
+    ) -> Result<String> {
+        let plan = self.plan()?;
+        let physical = self.cut(parallelism)?;
+        let devices = DeviceReport::new(backends);
+        Ok(explain(&plan, &physical, &devices))
+    }
+
+    /// Runs the job on an engine of its own and waits for its end.
+    ///
+    /// # Errors
+    /// When it cannot be started, and whatever it fails with.
+    pub fn run(self) -> Result<JobMetrics> {
+        Engine::new()?.run(self)
+    }
+
+    /// Starts the job on an engine of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(self) -> Result<JobHandle> {
+        Engine::new()?.start(self)
+    }
+
+    pub(crate) fn cut(&self, keyed_parallelism: usize) -> Result<PhysicalPlan> {
+        let keyed_parallelism = u32::try_from(keyed_parallelism).unwrap_or(u32::MAX);
+        Ok(cut(&self.plan()?, &CutOptions { keyed_parallelism, ..CutOptions::default() })?)
+    }
+
+    pub(crate) fn bindings(&self) -> &Bindings {
+        &self.bindings
+    }
+}
