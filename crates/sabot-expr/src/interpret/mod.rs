@@ -44,7 +44,11 @@ use crate::types::{decoded_type, type_name};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn interpret(expr: &TypedExpr, batch: &RecordBatch, row: usize) -> Result<Scalar, RowError> {
-    Row { batch, row }.value(expr)
+    let this = Row { batch, row };
+    if row >= batch.num_rows() {
+        return Err(this.bad_input(expr, format!("row {row} of {} rows", batch.num_rows())));
+    }
+    this.value(expr)
 }
 
 /// The values of an expression for all rows, as one array of its type.

@@ -142,7 +142,7 @@ fn integers_overflow_into_errors() {
         (lit(0u8) - 1u8, "0 - 1 does not fit uint8 in `0 - 1`"),
         (lit(u64::MAX) * u64::MAX, &format!("{0} * {0} does not fit uint64 in `{0} * {0}`", u64::MAX)),
         (lit(i64::MIN) / -1i64, &format!("{0} / -1 does not fit int64 in `{0} / -1`", i64::MIN)),
-        (lit(i8::MIN) % -1i8, "-128 % -1 does not fit int8 in `-128 % -1`"),
+        (lit(i8::MIN) % lit(-1i8), "-128 % -1 does not fit int8 in `-128 % -1`"),
         (lit(5) / 0, "division by zero: 5 / 0 in `5 / 0`"),
         (lit(5) % 0, "division by zero: 5 % 0 in `5 % 0`"),
         (-lit(i8::MIN), "-(-128) does not fit int8 in `-(-128)`"),
@@ -378,6 +378,8 @@ fn a_batch_of_another_shape_is_an_error_and_no_panic() {
     let narrow = input.project(&[0]).unwrap();
     let error = interpret(&typed, &narrow, 0).unwrap_err();
     assert_eq!(error.to_string(), "batch does not fit the expression: column 1 of 1 columns in `b`");
+    let error = interpret(&typed, &input, 1).unwrap_err();
+    assert_eq!(error.to_string(), "batch does not fit the expression: row 1 of 1 rows in `b + 1`");
     let error = interpret(&typed.map_columns(&|_| 0), &one_row(), 0).unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -40,15 +40,18 @@ pub const DEPTH_MAX: usize = 200;
 /// # Ok::<(), sabot_expr::ExprError>(())
 /// ```
 pub fn resolve(expr: &Expr, schema: &Schema, registry: &FunctionRegistry) -> Result<TypedExpr, ExprError> {
-    let depth = expr.depth();
-    if depth > DEPTH_MAX {
-        return Err(ExprError::TooDeep { depth, limit: DEPTH_MAX });
-    }
+    check_depth(expr.depth())?;
     let operand = Resolver { schema, registry }.operand(expr)?;
     if operand.is_untyped_null() {
         return Err(untyped_null(expr));
     }
+    // Casts and BETWEEN have become several nodes.
+    check_depth(operand.expr.depth())?;
     Ok(operand.expr)
+}
+
+fn check_depth(depth: usize) -> Result<(), ExprError> {
+    if depth > DEPTH_MAX { Err(ExprError::TooDeep { depth, limit: DEPTH_MAX }) } else { Ok(()) }
 }
 
 struct Resolver<'a> {

@@ -50,10 +50,10 @@ impl Operand {
         if self.expr.data_type() == to {
             return Ok(self.expr);
         }
-        if let Some(value) = self.as_free_literal() {
-            if let Adapted::Value(value) = adapt_literal(value, to) {
-                return Ok(TypedExpr::literal(value));
-            }
+        if let Some(value) = self.as_free_literal()
+            && let Adapted::Value(value) = adapt_literal(value, to)
+        {
+            return Ok(TypedExpr::literal(value));
         }
         if let Some(value) = self.expr.as_literal() {
             return match cast_scalar(value, to) {

@@ -175,11 +175,11 @@ impl Scalar {
     pub fn from_array(array: &dyn Array, row: usize) -> Result<Scalar, ExprError> {
         if let Some(dictionary) = array.as_any_dictionary_opt() {
             check_type(array.data_type())?;
-            if dictionary.keys().is_null(row) {
-                return Ok(Scalar::Null(dictionary.values().data_type().clone()));
-            }
-            let key = dictionary.normalized_keys()[row];
-            return Scalar::from_array(dictionary.values().as_ref(), key);
+            let key = Scalar::from_array(dictionary.keys(), row)?.as_integer();
+            return match key.and_then(|key| usize::try_from(key).ok()) {
+                Some(key) => Scalar::from_array(dictionary.values().as_ref(), key),
+                None => Ok(Scalar::Null(dictionary.values().data_type().clone())),
+            };
         }
         if array.is_null(row) {
             check_type(array.data_type())?;

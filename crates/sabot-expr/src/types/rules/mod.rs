@@ -169,16 +169,18 @@ fn adapt_text(text: &std::sync::Arc<str>, to: &DataType) -> Adapted {
     parsed.map_or(Adapted::Unreadable, Adapted::Value)
 }
 
-/// The integer as a float that is exactly equal to it.
+/// The integer as a float that is exactly equal to it: every integer up to two to the number of
+/// mantissa bits is one.
 fn exact_float(value: i128, to: &DataType) -> Option<Scalar> {
-    // Every integer up to 2 to the number of mantissa bits is a float; larger ones need not be.
-    let (limit, float): (u32, fn(i32) -> Scalar) = match to {
-        DataType::Float32 => (1 << 24, |v| Scalar::Float32(v as f32)),
-        DataType::Float64 => return (value.unsigned_abs() <= 1 << 53).then(|| Scalar::Float64(value as f64)),
-        _ => return None,
-    };
-    let small = i32::try_from(value).ok().filter(|v| v.unsigned_abs() <= limit)?;
-    Some(float(small))
+    match to {
+        DataType::Float32 if value.unsigned_abs() <= 1 << f32::MANTISSA_DIGITS => {
+            Some(Scalar::Float32(value as f32))
+        }
+        DataType::Float64 if value.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS => {
+            Some(Scalar::Float64(value as f64))
+        }
+        _ => None,
+    }
 }
 
 /// Whether there is a cast from one type to another.

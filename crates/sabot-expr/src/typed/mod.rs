@@ -7,6 +7,8 @@
 //!
 //! What a backend may rely on, node by node, is said at [`TypedKind`].
 
+mod stored;
+
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Schema};
 use serde::{Deserialize, Serialize};
@@ -19,13 +21,16 @@ use crate::expr::{BinaryOp, CastMode, DatePart, Expr, MathFunc, StringMatchKind,
 use crate::registry::{FunctionError, FunctionRegistry, ScalarFunction};
 use crate::scalar::Scalar;
 use crate::temporal;
-use crate::types::{check_type, is_integer, rules, type_name, type_serde};
+use crate::types::{check_type, is_integer, rules, type_name};
 
 /// An expression with all types known.
+///
+/// Stored as a flat list of nodes, operands before what uses them, so that how deep an expression is
+/// never meets the nesting limit of a format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<stored::Node>", into = "Vec<stored::Node>")]
 pub struct TypedExpr {
     kind: TypedKind,
-    #[serde(with = "type_serde")]
     data_type: DataType,
     nullable: bool,
 }
@@ -35,8 +40,7 @@ pub struct TypedExpr {
 /// Dictionaries occur only as the type of a `Column` and as the input of the `Cast` that decodes it; a
 /// backend that computes on dictionaries directly looks through that cast. Decimals occur only in
 /// `Column`, `Literal`, `IsNull`, `IsNotNull`, `Case` and `Coalesce`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TypedKind {
     /// The column at `index`.
     Column {
@@ -377,6 +381,11 @@ impl TypedExpr {
             _ => true,
         };
         here && self.children().into_iter().all(TypedExpr::is_deterministic)
+    }
+
+    /// Levels of nesting: 1 for a column or literal.
+    pub fn depth(&self) -> usize {
+        1 + self.children().into_iter().map(TypedExpr::depth).max().unwrap_or(0)
     }
 
     /// Indices of the columns that the expression reads.
