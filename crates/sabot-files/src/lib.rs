@@ -4,6 +4,7 @@
 //! names and make it visible by renaming. This crate alone knows the file formats' libraries.
 #![forbid(unsafe_code)]
 
+mod ahead;
 pub mod parquet;
 mod paths;
 #[cfg(test)]

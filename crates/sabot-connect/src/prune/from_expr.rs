@@ -13,6 +13,16 @@ impl PruneFilter {
     /// Of a conjunction only the terms before the first that can fail are taken: a row that a later term
     /// refuses may still have to be read, because the failing term is evaluated before it and its error
     /// must not vanish.
+    ///
+    /// ```
+    /// use arrow::datatypes::{DataType, Field, Schema};
+    /// use sabot_connect::PruneFilter;
+    /// use sabot_expr::{FunctionRegistry, col, resolve};
+    /// let schema = Schema::new(vec![Field::new("delay", DataType::Int32, false)]);
+    /// let filter = resolve(&col("delay").gt(15), &schema, &FunctionRegistry::new())?;
+    /// assert_eq!(PruneFilter::from_expr(&filter).map(|f| f.tests().len()), Some(1));
+    /// # Ok::<(), sabot_expr::ExprError>(())
+    /// ```
     pub fn from_expr(filter: &TypedExpr) -> Option<Self> {
         let mut terms = Vec::new();
         conjuncts(filter, &mut terms);
@@ -112,5 +122,64 @@ impl Bound {
                 (None, None) => return None,
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{Field, Schema, TimeUnit};
+    use sabot_expr::{Expr, FunctionRegistry, col, lit, resolve};
+
+    fn tests_of(expr: &Expr) -> Vec<PruneTest> {
+        let schema = Schema::new(vec![
+            Field::new("small", DataType::Int16, true),
+            Field::new("big", DataType::Int64, true),
+            Field::new("ratio", DataType::Float32, true),
+            Field::new("name", DataType::Utf8, true),
+            Field::new("on", DataType::Boolean, true),
+            Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, None), true),
+        ]);
+        let typed = resolve(expr, &schema, &FunctionRegistry::new()).unwrap();
+        PruneFilter::from_expr(&typed).map(|f| f.tests().to_vec()).unwrap_or_default()
+    }
+
+    fn compare(column: usize, comparison: Comparison, bound: Bound) -> PruneTest {
+        PruneTest { column, condition: Condition::Compare(comparison, bound) }
+    }
+
+    #[test]
+    fn comparisons_joined_by_and_become_tests() {
+        let expr = col("small").gt(lit(15i64)).and(lit("b").gt_eq(col("name"))).and(col("on"));
+        assert_eq!(
+            tests_of(&expr),
+            [
+                compare(0, Comparison::Gt, Bound::Int(15)),
+                compare(3, Comparison::LtEq, Bound::Text("b".into())),
+                compare(4, Comparison::Eq, Bound::Bool(true)),
+            ]
+        );
+        assert_eq!(
+            tests_of(&col("ratio").lt(lit(0.5f64)).and(col("big").is_null())),
+            [
+                compare(2, Comparison::Lt, Bound::Float(0.5)),
+                PruneTest { column: 1, condition: Condition::IsNull },
+            ]
+        );
+    }
+
+    #[test]
+    fn what_statistics_cannot_answer_is_left_out() {
+        assert!(tests_of(&col("small").gt(15).or(col("big").gt(1))).is_empty());
+        assert!(tests_of(&col("big").gt(col("small"))).is_empty());
+        // An i64 is not always the same number as an f64.
+        assert!(tests_of(&col("big").gt(lit(0.5f64))).is_empty());
+    }
+
+    #[test]
+    fn nothing_behind_a_term_that_can_fail_is_used() {
+        let fails = (lit(10i64) / col("big")).gt(1);
+        let expr = col("small").gt(1).and(fails).and(col("ratio").lt(lit(0.5f32)));
+        assert_eq!(tests_of(&expr), [compare(0, Comparison::Gt, Bound::Int(1))]);
     }
 }

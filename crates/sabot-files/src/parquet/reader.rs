@@ -9,23 +9,24 @@ use sabot_connect::{
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use super::group::{Front, Group, Shared};
+use super::group::{GroupDecoder, GroupPlan};
 use super::parquet_error;
 use super::source::{ParquetFile, with_schema};
 use super::stats::{GroupStats, Verdict};
+use crate::ahead::{Ahead, Budget, Front};
 
 /// Rows that are decoded at once even if morsels are smaller: decoding a handful of rows at a time costs
 /// far more per row than cutting.
 const DECODE_ROWS_MIN: usize = 4096;
 
 pub(super) struct ParquetReader {
-    shared: Arc<Shared>,
+    decode: Arc<GroupPlan>,
+    budget: Arc<Budget>,
     spawner: Arc<dyn Spawner>,
     /// Row groups that have not been begun.
-    plan: VecDeque<Step>,
+    steps: VecDeque<Step>,
     /// Row groups that are decoded or left out, in the order of the file.
     begun: VecDeque<Begun>,
     /// Estimated decoded bytes of the row groups begun and not yet delivered.
@@ -52,7 +53,7 @@ struct Step {
 
 enum Begun {
     Skipped { first_row: u64, rows: u64, event_time_max: Option<i64> },
-    Group { group: Arc<Group>, decoded_bytes: u64 },
+    Group { ahead: Arc<Ahead>, decoded_bytes: u64 },
 }
 
 impl ParquetReader {
@@ -62,29 +63,21 @@ impl ParquetReader {
         request: &ReadRequest,
         spawner: Arc<dyn Spawner>,
     ) -> Result<Self, ConnectError> {
-        let name = file.id.as_str();
         let stored = file.metadata.schema();
-        let wanted = request.columns(name, stored)?;
+        let wanted = request.columns(file.id.as_str(), stored)?;
         let metadata = with_schema(&file.path, &file.metadata, delivered_schema(stored, request))?;
         let mut columns = wanted.clone();
         columns.sort_unstable();
         columns.dedup();
         let order = wanted.iter().map(|column| columns.partition_point(|c| c < column)).collect();
-        let plan = plan(file, from_row, request, &columns)?;
-        let shared = Shared {
-            path: file.path.clone(),
-            metadata,
-            columns,
-            order,
-            batch_rows: request.morsel_rows.max(DECODE_ROWS_MIN),
-            look_ahead_bytes: request.look_ahead_bytes as u64,
-            held_bytes: AtomicU64::new(0),
-            cancelled: AtomicBool::new(false),
-        };
+        let steps = steps(file, from_row, request, &columns)?;
+        let batch_rows = request.morsel_rows.max(DECODE_ROWS_MIN);
+        let decode = GroupPlan { path: file.path.clone(), metadata, columns, order, batch_rows };
         Ok(Self {
-            shared: Arc::new(shared),
+            decode: Arc::new(decode),
+            budget: Budget::new(file.path.clone(), "Parquet", request.look_ahead_bytes),
             spawner,
-            plan,
+            steps,
             begun: VecDeque::new(),
             begun_bytes: 0,
             cutter: Cutter::new(request.morsel_rows),
@@ -97,13 +90,13 @@ impl ParquetReader {
     /// Begins row groups while their estimated size fits the look-ahead and there are threads to decode
     /// them, one more than that so that no thread runs dry. One is always begun.
     fn begin_groups(&mut self) {
-        let (limit, threads) = (self.shared.look_ahead_bytes, self.spawner.threads());
-        while let Some(step) = self.plan.front() {
+        let (limit, threads) = (self.budget.bytes(), self.spawner.threads());
+        while let Some(step) = self.steps.front() {
             let fits = self.begun_bytes.saturating_add(step.decoded_bytes) <= limit;
             if !self.begun.is_empty() && (!fits || self.begun.len() > threads) {
                 return;
             }
-            let Some(step) = self.plan.pop_front() else { return };
+            let Some(step) = self.steps.pop_front() else { return };
             self.begin(step);
         }
     }
@@ -120,9 +113,10 @@ impl ParquetReader {
                 self.counters.bytes += stored_bytes;
                 self.begun_bytes += decoded_bytes;
                 let skip_rows = usize::try_from(skip_rows).unwrap_or(usize::MAX);
-                let group = Group::new(self.shared.clone(), group, skip_rows);
-                let job = group.start();
-                self.begun.push_back(Begun::Group { group, decoded_bytes });
+                let decoder = GroupDecoder::new(self.decode.clone(), group, skip_rows, first_row);
+                let ahead = Ahead::new(self.budget.clone(), Box::new(decoder));
+                let job = ahead.start();
+                self.begun.push_back(Begun::Group { ahead, decoded_bytes });
                 if let Some(job) = job {
                     self.spawner.spawn(job);
                 }
@@ -130,15 +124,14 @@ impl ParquetReader {
         }
     }
 
-    /// Starts parked row groups again once half of the look-ahead is free: earlier would mean a job for
-    /// every batch.
+    /// Starts parked row groups again when there is room.
     fn continue_groups(&self) {
-        if self.shared.held_bytes.load(Ordering::Relaxed) > self.shared.look_ahead_bytes / 2 {
+        if !self.budget.has_room() {
             return;
         }
         for begun in &self.begun {
-            if let Begun::Group { group, .. } = begun
-                && let Some(job) = group.start()
+            if let Begun::Group { ahead, .. } = begun
+                && let Some(job) = ahead.start()
             {
                 self.spawner.spawn(job);
             }
@@ -172,8 +165,8 @@ impl PartitionReader for ParquetReader {
                     self.row = first_row + rows;
                     return Poll::Ready(Ok(Some(SourceItem::Skipped { first_row, rows, event_time_max })));
                 }
-                Some(Begun::Group { group, decoded_bytes }) => match group.poll_front(cx)? {
-                    Front::Batch(batch) => {
+                Some(Begun::Group { ahead, decoded_bytes }) => match ahead.poll_front(cx)? {
+                    Front::Batch(batch, _) => {
                         self.cutter.put(batch);
                         self.continue_groups();
                     }
@@ -208,7 +201,7 @@ impl PartitionReader for ParquetReader {
 
 impl Drop for ParquetReader {
     fn drop(&mut self) {
-        self.shared.cancelled.store(true, Ordering::Relaxed);
+        self.budget.cancel();
     }
 }
 
@@ -227,7 +220,7 @@ fn delivered_schema(stored: &Schema, request: &ReadRequest) -> Arc<Schema> {
 }
 
 /// The row groups from a row on, and what becomes of each.
-fn plan(
+fn steps(
     file: &ParquetFile,
     from_row: u64,
     request: &ReadRequest,
