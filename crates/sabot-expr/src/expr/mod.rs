@@ -16,6 +16,8 @@ use crate::types::type_serde;
 /// An expression over the columns of one input row.
 ///
 /// Built with [`col`](crate::col), [`lit`](crate::lit) and the methods of this type; printed as SQL.
+/// Stored, it nests as deeply as it was written, which a JSON reader may limit (serde_json: 128 levels,
+/// two per operator); plans hold [`TypedExpr`](crate::TypedExpr), which is stored flat.
 ///
 /// ```
 /// use sabot_expr::col;

@@ -23,6 +23,10 @@ use operand::Operand;
 /// the stack of a worker thread.
 pub const DEPTH_MAX: usize = 200;
 
+/// Nodes that the operand of a BETWEEN may have. It is written out twice, so BETWEENs nested in each
+/// other's operands would double the expression at every level.
+const BETWEEN_NODES_MAX: usize = 1_000;
+
 /// Checks an expression against the columns of its input and gives its typed form.
 ///
 /// # Errors
@@ -265,6 +269,12 @@ impl Resolver<'_> {
             return Err(unsupported(
                 whole,
                 "BETWEEN reads its operand twice, and this one may change in between",
+            ));
+        }
+        if input.expr.nodes() > BETWEEN_NODES_MAX {
+            return Err(unsupported(
+                whole,
+                "BETWEEN reads its operand twice, and this one is too large for that",
             ));
         }
         let bound = |op: BinaryOp, bound: &Expr| -> Result<TypedExpr, ExprError> {

@@ -360,6 +360,14 @@ fn depth_is_limited() {
 }
 
 #[test]
+fn nested_betweens_do_not_explode() {
+    let nested = |levels| (0..levels).fold(col("flag"), |expr: Expr, _| expr.between(false, true));
+    assert!(typed(nested(5)).nodes() < 1_000);
+    let message = refused(nested(40));
+    assert!(message.ends_with("this one is too large for that"), "{message}");
+}
+
+#[test]
 fn stored_expressions_run_again_once_they_are_bound() {
     let expr =
         typed(when(col("s").like("%x")).then(call("half", 1, [col("f64")])).otherwise(col("i8") / 2.5));

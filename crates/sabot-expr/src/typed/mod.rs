@@ -388,6 +388,11 @@ impl TypedExpr {
         1 + self.children().into_iter().map(TypedExpr::depth).max().unwrap_or(0)
     }
 
+    /// The number of nodes, this one included.
+    pub fn nodes(&self) -> usize {
+        1 + self.children().into_iter().map(TypedExpr::nodes).sum::<usize>()
+    }
+
     /// Indices of the columns that the expression reads.
     pub fn columns(&self) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();
