@@ -17,6 +17,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use rows::batch_of;
 pub use sum::ExactSum;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt64Array};
@@ -33,7 +34,7 @@ use crate::{
     Failure, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec, Output, PartitionSpec,
     WindowAssignSpec,
 };
-use rows::{Rows, batch_of};
+use rows::Rows;
 
 /// What a fragment makes of a morsel, with rows in exactly the order that the specs promise.
 ///
@@ -208,7 +209,7 @@ fn window_assign(spec: &WindowAssignSpec, rows: &Rows, output: &SchemaRef) -> Re
     let missing = || internal("the morsel has no event time");
     let times = hidden::times(&rows.batch).ok_or_else(missing)?;
     let lateness = hidden::lateness(&rows.batch).ok_or_else(missing)?;
-    let is_late = |row: &usize| lateness.value(*row) > spec.allowed_lateness.micros();
+    let is_late = |row: &usize| sabot_time::is_late(lateness.value(*row), spec.allowed_lateness);
     let (late, on_time): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(is_late);
 
     let starts: Int64Array = on_time

@@ -37,8 +37,12 @@ impl Rows {
             self.batch.columns().iter().map(|c| pick_values(c, kept)).collect::<Result<Vec<_>, _>>()?;
         let batch = batch_of(&self.batch.schema(), columns, kept.len())?;
         let kind = |row: usize| match (self.kinds[row], self.other_half(row)) {
-            (RowKind::UpdateBefore, other) if !other.is_some_and(|o| kept.contains(&o)) => RowKind::Delete,
-            (RowKind::UpdateAfter, other) if !other.is_some_and(|o| kept.contains(&o)) => RowKind::Insert,
+            (RowKind::UpdateBefore, other) if !other.is_some_and(|o| kept.binary_search(&o).is_ok()) => {
+                RowKind::Delete
+            }
+            (RowKind::UpdateAfter, other) if !other.is_some_and(|o| kept.binary_search(&o).is_ok()) => {
+                RowKind::Insert
+            }
             (kind, _) => kind,
         };
         Ok(Rows {
@@ -78,7 +82,7 @@ impl Rows {
 }
 
 /// A batch that knows its rows even when it has no columns.
-pub(super) fn batch_of(
+pub(crate) fn batch_of(
     schema: &SchemaRef,
     columns: Vec<ArrayRef>,
     rows: usize,

@@ -1,0 +1,55 @@
+//! All cases, operator by operator.
+
+mod filter_project;
+mod fragments;
+mod generated;
+mod group_by;
+mod partition;
+mod union;
+mod window_assign;
+
+use super::bench::{Bench, Checked};
+use super::{CaseName, Options};
+
+/// One case: what it is called, and how it is put to a backend.
+pub(super) struct Case {
+    pub(super) name: CaseName,
+    pub(super) check: Box<dyn Fn(&mut Bench<'_>) -> Checked>,
+}
+
+/// A list of cases under construction.
+#[derive(Default)]
+struct Cases {
+    list: Vec<Case>,
+}
+
+impl Cases {
+    /// The only case of a cell.
+    fn cell(&mut self, cell: impl Into<String>, check: impl Fn(&mut Bench<'_>) -> Checked + 'static) {
+        self.case(cell, String::new(), check);
+    }
+
+    /// One of several cases of a cell.
+    fn case(
+        &mut self,
+        cell: impl Into<String>,
+        detail: impl Into<String>,
+        check: impl Fn(&mut Bench<'_>) -> Checked + 'static,
+    ) {
+        let name = CaseName { cell: cell.into(), detail: detail.into() };
+        self.list.push(Case { name, check: Box::new(check) });
+    }
+}
+
+/// Every case; `options` says how many there are of the random ones.
+pub(super) fn all(options: &Options) -> Vec<Case> {
+    let mut cases = Cases::default();
+    filter_project::add(&mut cases);
+    generated::add(&mut cases, options.generated);
+    window_assign::add(&mut cases);
+    group_by::add(&mut cases);
+    partition::add(&mut cases);
+    union::add(&mut cases);
+    fragments::add(&mut cases);
+    cases.list
+}
