@@ -60,7 +60,7 @@ impl<'a> Bench<'a> {
             Sizes::Full => [vec![0, 1, 31, 32, 33, 65], big.to_vec()].concat(),
             Sizes::Quick => {
                 let mut sizes = vec![0, 1, 31, 32, 33, 65];
-                sizes.extend((self.number % 8 == 0).then(|| big[self.number / 8 % big.len()]));
+                sizes.extend(self.number.is_multiple_of(8).then(|| big[self.number / 8 % big.len()]));
                 sizes
             }
         }

@@ -1,10 +1,11 @@
 //! Which cells a backend must support.
 //!
-//! Each backend has a text file with the names of the cells that it supports, one a line; `#` starts a
-//! comment. A cell may turn from no to yes only: a listed cell that is refused is a fault, and so is a
-//! supported cell that is not listed, because the next change could lose it without anybody noticing.
+//! Each backend has a text file, `conformance/required/<backend>.txt`, with the names of the cells that
+//! it supports, one a line; `group-by/*` stands for every cell below `group-by`, also those that are
+//! still to come, and `#` starts a comment. A cell may turn from no to yes only: a listed cell that is
+//! refused is a fault, and so is a supported cell that is not listed, because the next change could lose
+//! it without anybody noticing.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Report, cells};
@@ -13,15 +14,15 @@ use super::{Report, cells};
 ///
 /// ```
 /// use sabot_ops::conformance::Required;
-/// let required = Required::parse("union/schema # all of it\n\n")?;
-/// assert!(required.contains("union/schema"));
+/// let required = Required::parse("union/schema # all of it\n\npartition/key/*")?;
+/// assert!(required.contains("union/schema") && required.contains("partition/key/int8"));
 /// let error = Required::parse("onion/schema").unwrap_err();
 /// assert_eq!(error.to_string(), "line 1: no cell is named \"onion/schema\"; did you mean \"union/schema\"?");
 /// # Ok::<(), sabot_ops::conformance::RequiredError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Required {
-    cells: BTreeSet<String>,
+    lines: Vec<String>,
 }
 
 /// A file that lists what is no cell.
@@ -37,12 +38,12 @@ pub enum RequiredError {
         /// The cell that was most likely meant.
         suggestion: Option<String>,
     },
-    /// A name that is listed twice.
-    #[error("line {line}: \"{name}\" is listed twice")]
+    /// A name that an earlier line lists already.
+    #[error("line {line}: \"{name}\" is listed before")]
     Duplicate {
         /// The line, from 1.
         line: usize,
-        /// The cell.
+        /// What stands there.
         name: String,
     },
 }
@@ -83,17 +84,17 @@ impl Required {
     /// Reads the text of a file.
     ///
     /// # Errors
-    /// [`RequiredError`] for a name that is no cell, or stands there twice.
+    /// [`RequiredError`] for a name that is no cell, or is listed twice.
     pub fn parse(text: &str) -> Result<Self, RequiredError> {
         let known = cells();
-        let mut found = BTreeSet::new();
+        let mut required = Self::default();
         for (index, line) in text.lines().enumerate() {
             let name = line.split('#').next().unwrap_or_default().trim();
             if name.is_empty() {
                 continue;
             }
             let (line, name) = (index + 1, name.to_owned());
-            if !known.contains(&name) {
+            if !known.iter().any(|cell| covers(&name, cell)) {
                 let suggestion = sabot_common::did_you_mean(&name, known.iter().map(String::as_str));
                 return Err(RequiredError::UnknownCell {
                     line,
@@ -101,19 +102,20 @@ impl Required {
                     name,
                 });
             }
-            if !found.insert(name.clone()) {
+            if required.contains(&name) {
                 return Err(RequiredError::Duplicate { line, name });
             }
+            required.lines.push(name);
         }
-        Ok(Self { cells: found })
+        Ok(required)
     }
 
     /// Whether a cell is listed.
     pub fn contains(&self, cell: &str) -> bool {
-        self.cells.contains(cell)
+        self.lines.iter().any(|line| covers(line, cell))
     }
 
-    /// Where a report of a whole run falls short of the file, and the file of the report.
+    /// Where the report of a whole run falls short of the file, and the file of the report.
     pub fn check(&self, report: &Report) -> Shortfall {
         let mut shortfall = Shortfall::default();
         for (name, reason) in &report.refused {
@@ -125,5 +127,13 @@ impl Required {
         let unlisted = report.supported_cells().into_iter().filter(|cell| !self.contains(cell));
         shortfall.unlisted = unlisted.map(str::to_owned).collect();
         shortfall
+    }
+}
+
+/// Whether a line of the file speaks of a cell.
+fn covers(line: &str, cell: &str) -> bool {
+    match line.strip_suffix('*') {
+        Some(folder) if folder.ends_with('/') => cell.starts_with(folder),
+        _ => line == cell,
     }
 }

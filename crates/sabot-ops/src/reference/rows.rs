@@ -37,10 +37,10 @@ impl Rows {
             self.batch.columns().iter().map(|c| pick_values(c, kept)).collect::<Result<Vec<_>, _>>()?;
         let batch = batch_of(&self.batch.schema(), columns, kept.len())?;
         let kind = |row: usize| match (self.kinds[row], self.other_half(row)) {
-            (RowKind::UpdateBefore, other) if !other.is_some_and(|o| kept.binary_search(&o).is_ok()) => {
+            (RowKind::UpdateBefore, other) if other.is_none_or(|o| kept.binary_search(&o).is_err()) => {
                 RowKind::Delete
             }
-            (RowKind::UpdateAfter, other) if !other.is_some_and(|o| kept.binary_search(&o).is_ok()) => {
+            (RowKind::UpdateAfter, other) if other.is_none_or(|o| kept.binary_search(&o).is_err()) => {
                 RowKind::Insert
             }
             (kind, _) => kind,

@@ -40,7 +40,7 @@ pub(super) fn add(cases: &mut Cases) {
 
 /// A predicate and projections as they are written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Query {
+pub(in crate::conformance) struct Query {
     pub(super) predicate: Option<Expr>,
     pub(super) projections: Vec<Expr>,
 }
@@ -55,7 +55,10 @@ impl Query {
     }
 
     /// The step, with hidden columns carried along, and what its columns are held to.
-    pub(super) fn step(&self, input: &SchemaRef) -> Result<(OperatorSpec, Vec<Equality>), ExprError> {
+    pub(in crate::conformance) fn step(
+        &self,
+        input: &SchemaRef,
+    ) -> Result<(OperatorSpec, Vec<Equality>), ExprError> {
         let registry = registry()?;
         let predicate = self.predicate.as_ref().map(|p| resolve(p, input, &registry)).transpose()?;
         let (mut projections, mut columns) = (Vec::new(), Vec::new());
@@ -423,7 +426,7 @@ fn errors(cases: &mut Cases) {
             run(bench, &DataType::Int32, std::slice::from_ref(&query))
         });
     }
-    cases.case("filter-project/errors", "two steps", |bench| two_steps(bench));
+    cases.case("filter-project/errors", "two steps", two_steps);
 }
 
 /// The first failing row counts, also when a later step finds it.

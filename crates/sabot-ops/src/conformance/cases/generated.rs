@@ -41,7 +41,7 @@ fn check(bench: &mut Bench<'_>) -> Checked {
 }
 
 /// A column of each type, some of them never null.
-pub(super) fn schema() -> SchemaRef {
+pub(in crate::conformance) fn schema() -> SchemaRef {
     let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
     let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let columns = [
@@ -67,7 +67,7 @@ pub(super) fn schema() -> SchemaRef {
 }
 
 /// A predicate, or none, and one or two projections.
-pub(super) fn query(rng: &mut ChaCha8Rng, depth: usize) -> Query {
+pub(in crate::conformance) fn query(rng: &mut ChaCha8Rng, depth: usize) -> Query {
     let types = types();
     let mut wanted = || types.choose(rng).cloned().unwrap_or(DataType::Boolean);
     let (first, second) = (wanted(), wanted());

@@ -2,7 +2,7 @@
 
 mod filter_project;
 mod fragments;
-mod generated;
+pub(super) mod generated;
 mod group_by;
 mod partition;
 mod union;

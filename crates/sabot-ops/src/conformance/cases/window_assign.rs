@@ -1,8 +1,10 @@
 //! Window-assign: starts of windows, late rows, times before 1970 and at the ends of time.
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use rand::Rng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
 use sabot_batch::{Morsel, hidden};
 use sabot_common::Span;
 use sabot_time::TumblingWindow;
@@ -27,8 +29,8 @@ pub(super) fn add(cases: &mut Cases) {
                     window: TumblingWindow::new(Span(size), Span(offset))?,
                     allowed_lateness: allowed,
                 };
+                let morsels = morsels(bench, &spec, false)?;
                 let fragment = Fragment::new(schema(), vec![spec.into()])?;
-                let morsels = morsels(bench, size, false)?;
                 bench.check(&fragment, &morsels, &[Equality::Bits; 5])
             });
         }
@@ -38,8 +40,8 @@ pub(super) fn add(cases: &mut Cases) {
             window: TumblingWindow::new(Span(HOUR), Span::ZERO)?,
             allowed_lateness: Span::from_secs(1),
         };
+        let morsels = morsels(bench, &spec, true)?;
         let fragment = Fragment::new(schema(), vec![spec.into()])?;
-        let morsels = morsels(bench, HOUR, true)?;
         bench.check(&fragment, &morsels, &[Equality::Bits; 5])
     });
 }
@@ -49,28 +51,35 @@ fn schema() -> SchemaRef {
     with_hidden(columns, &[hidden::TIME, hidden::LATE, hidden::ROW])
 }
 
-fn morsels(bench: &mut Bench<'_>, size: i64, kinds: bool) -> Result<Vec<Morsel>, NotPassed> {
+/// Morsels that are on time, partly late, and all late; with times around boundaries of windows, in one
+/// window, and at the ends of time.
+fn morsels(bench: &mut Bench<'_>, spec: &WindowAssignSpec, kinds: bool) -> Result<Vec<Morsel>, NotPassed> {
+    let (size, offset) = (spec.window.size().micros(), spec.window.offset().micros());
+    let allowed = spec.allowed_lateness.micros();
+    let schema = schema();
     let mut morsels = Vec::new();
     for rows in bench.sizes() {
-        // All on time, some late, all late; times around zero, in one window, and at the ends of time.
-        for (lateness, spread) in [(0..=0, 3 * size), (0..=10_000_000, 0), (6_000_000..=i64::MAX, i64::MAX)] {
-            let schema = schema();
+        for shape in 0..3 {
             let batch = bench.batch(&schema, rows, Nulls::Some, &|_| Values::Mixed)?;
-            let times: Vec<i64> = (0..rows)
-                .map(|_| match spread {
-                    0 => HOUR + 5,
-                    i64::MAX if bench.rng.random_bool(0.3) => {
-                        [i64::MIN, i64::MAX, i64::MIN + 1][bench.rng.random_range(0..3)]
-                    }
-                    i64::MAX => bench.rng.random(),
-                    spread => bench.rng.random_range(-spread..=spread),
-                })
-                .collect();
-            let late: Vec<i64> = (0..rows).map(|_| bench.rng.random_range(lateness.clone())).collect();
+            let rng = &mut bench.rng;
+            let time = |rng: &mut ChaCha8Rng| match shape {
+                0 => offset + size * rng.random_range(-3..=3) + rng.random_range(-1..=1),
+                1 => HOUR + 5,
+                _ => *[i64::MIN, i64::MIN + 1, i64::MAX, rng.random()].choose(rng).unwrap_or(&0),
+            };
+            let late = |rng: &mut ChaCha8Rng| match shape {
+                0 => 0,
+                1 => *[0, 0, allowed, allowed + 1, rng.random_range(0..=2 * allowed + 1)]
+                    .choose(rng)
+                    .unwrap_or(&0),
+                _ => rng.random_range(allowed + 1..=i64::MAX),
+            };
+            let times: Int64Array = (0..rows).map(|_| Some(time(rng))).collect();
+            let lateness: Int64Array = (0..rows).map(|_| Some(late(rng))).collect();
             let mut columns = batch.columns().to_vec();
-            columns[2] = Arc::new(Int64Array::from(times)) as ArrayRef;
-            columns[3] = Arc::new(Int64Array::from(late)) as ArrayRef;
-            let batch = RecordBatch::try_new(schema, columns)?;
+            columns[2] = Arc::new(times);
+            columns[3] = Arc::new(lateness);
+            let batch = RecordBatch::try_new(schema.clone(), columns)?;
             let alive = Alive::ALL[morsels.len() % 2];
             morsels.push(data::morsel(&mut bench.rng, batch, Dress { alive, kinds })?);
         }
