@@ -20,6 +20,8 @@ mod schema_data;
 mod spec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod union;
 mod window_assign;
 

@@ -1,0 +1,190 @@
+//! What specs refuse, in which words, and that they come back from storage as they went in.
+
+use crate::{
+    AggregateFunction, AggregateSpec, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec,
+    PartitionSpec, Projection, SpecError, UnionSpec, WindowAssignSpec,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use sabot_batch::hidden;
+use sabot_common::{KeyGroups, Span};
+use sabot_expr::{FunctionRegistry, TypedExpr, col, resolve};
+use sabot_time::TumblingWindow;
+use std::sync::Arc;
+
+fn flights() -> SchemaRef {
+    let mut fields = vec![
+        Field::new("origin", DataType::Utf8, true),
+        Field::new("delay", DataType::Int32, false),
+        Field::new("date", DataType::Timestamp(TimeUnit::Microsecond, None), true),
+        Field::new("payload", DataType::Decimal128(10, 2), true),
+    ];
+    fields.extend([hidden::TIME, hidden::LATE, hidden::KEY].map(|name| hidden::field(name).unwrap()));
+    Arc::new(Schema::new(fields))
+}
+
+fn typed(expr: sabot_expr::Expr) -> TypedExpr {
+    resolve(&expr, &flights(), &FunctionRegistry::new()).unwrap()
+}
+
+fn project(expr: sabot_expr::Expr) -> FilterProjectSpec {
+    let projections = vec![Projection { name: expr.output_name(), expr: typed(expr) }];
+    FilterProjectSpec { predicate: None, projections, carried: vec![] }
+}
+
+fn count_by_origin() -> GroupBySpec {
+    let (function, name) = (AggregateFunction::Count, "flights".to_owned());
+    let aggregates = vec![AggregateSpec { function, input: None, input_type: None, name }];
+    GroupBySpec { keys: vec![0], hashed: vec![0], seed: 1, aggregates, mode: GroupByMode::Partial }
+}
+
+fn hourly() -> WindowAssignSpec {
+    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap();
+    WindowAssignSpec { window, allowed_lateness: Span::from_secs(60) }
+}
+
+fn by_origin() -> PartitionSpec {
+    PartitionSpec { keys: vec![0], seed: 1, key_groups: KeyGroups::default(), parallelism: 4 }
+}
+
+fn refusal(step: impl Into<OperatorSpec>) -> String {
+    refusal_of(&flights(), vec![step.into()])
+}
+
+fn refusal_of(input: &SchemaRef, steps: Vec<OperatorSpec>) -> String {
+    Fragment::new(input.clone(), steps).unwrap_err().to_string()
+}
+
+#[test]
+fn filter_project_says_what_does_not_fit() {
+    let predicate = FilterProjectSpec { predicate: Some(typed(col("delay"))), ..project(col("origin")) };
+    assert_eq!(refusal(predicate), "filter-project: the predicate delay is int32; it must be bool");
+    let carried = FilterProjectSpec { carried: vec![7], ..project(col("delay")) };
+    assert_eq!(refusal(carried), "filter-project: column 7 of a schema with 7 columns");
+    let twice = FilterProjectSpec { carried: vec![1], ..project(col("delay")) };
+    let text =
+        "filter-project: two output columns are named \"delay\"; give one of them another name with alias";
+    assert_eq!(refusal(twice), text);
+    let other = Arc::new(Schema::new(vec![
+        Field::new("origin", DataType::Utf8, true),
+        Field::new("delay", DataType::Int32, true),
+    ]));
+    let text = "filter-project: column \"delay\" is int32, nullable, but `delay` was resolved with int32";
+    assert_eq!(refusal_of(&other, vec![project(col("delay")).into()]), text);
+}
+
+#[test]
+fn window_assign_says_what_does_not_fit() {
+    let untimed = Arc::new(Schema::new(vec![Field::new("delay", DataType::Int32, false)]));
+    let text = "window-assign: the input has no column __sabot.time; declare event_time on its source";
+    assert_eq!(refusal_of(&untimed, vec![hourly().into()]), text);
+    let negative = WindowAssignSpec { allowed_lateness: Span(-1), ..hourly() };
+    assert_eq!(refusal(negative), "window-assign: allowed lateness -1 µs; it must be 0 or more");
+    let nullable = Arc::new(Schema::new(vec![Field::new(hidden::TIME, DataType::Int64, true)]));
+    let text =
+        "window-assign: event time \"__sabot.time\" is int64; it must be int64 microseconds and never null";
+    assert_eq!(refusal_of(&nullable, vec![hourly().into()]), text);
+}
+
+#[test]
+fn group_by_says_what_does_not_fit() {
+    let by_binary = GroupBySpec { keys: vec![6], ..count_by_origin() };
+    let text = "group-by: key \"__sabot.key\" is Binary; it must be a boolean, an integer, a float, a string, a date, \
+                a timestamp or a decimal";
+    assert_eq!(refusal(by_binary), text);
+    let hashed = GroupBySpec { hashed: vec![1], ..count_by_origin() };
+    assert_eq!(refusal(hashed), "group-by: column 1 of a schema with 1 columns");
+    let of = |function, input: Option<usize>, input_type: Option<DataType>| GroupBySpec {
+        aggregates: vec![AggregateSpec { function, input, input_type, name: "x".to_owned() }],
+        ..count_by_origin()
+    };
+    let text = "group-by: sum of utf8 as \"x\"; its argument must be an integer or a float";
+    assert_eq!(refusal(of(AggregateFunction::Sum, Some(0), Some(DataType::Utf8))), text);
+    let text = "group-by: argument \"delay\" of \"x\" is int32, declared as int64";
+    assert_eq!(refusal(of(AggregateFunction::Sum, Some(1), Some(DataType::Int64))), text);
+    assert_eq!(
+        refusal(of(AggregateFunction::Max, None, None)),
+        "group-by: max needs an argument: a boolean, an \
+        integer, a float, a string, a date or a timestamp"
+    );
+    assert!(refusal(of(AggregateFunction::Sum, None, Some(DataType::Int64))).contains("give both or none"));
+    let rows_for_state = refusal(count_by_origin().to_merge());
+    assert!(rows_for_state.starts_with("group-by: input [origin utf8?, delay int32, "), "{rows_for_state}");
+    assert!(
+        rows_for_state
+            .ends_with("is not the partial state [origin utf8?, __sabot.hash uint64, flights.count int64]")
+    );
+}
+
+#[test]
+fn partition_and_union_say_what_does_not_fit() {
+    let none = PartitionSpec { parallelism: 0, ..by_origin() };
+    assert_eq!(refusal(none), "partition: parallelism 0; it must be 1 or more");
+    let many = PartitionSpec { parallelism: 129, ..by_origin() };
+    assert!(refusal(many).starts_with("partition: parallelism 129 with 128 key groups; "));
+    let stricter = Arc::new(Schema::new(vec![Field::new("origin", DataType::Utf8, false)]));
+    let input = Arc::new(Schema::new(vec![Field::new("origin", DataType::Utf8, true)]));
+    let text = "union: input [origin utf8?] does not fit the common schema [origin utf8]";
+    assert_eq!(refusal_of(&input, vec![UnionSpec { schema: stricter }.into()]), text);
+}
+
+#[test]
+fn fragments_end_in_at_most_one_partition_and_have_one_kind_of_late_rows() {
+    let text = "partition: not the last step of its fragment; only the end of a fragment has targets";
+    assert_eq!(refusal_of(&flights(), vec![by_origin().into(), project(col("delay")).into()]), text);
+    let renew = FilterProjectSpec { carried: vec![4, 5], ..project(col("delay")) };
+    let text = "window-assign: second window step of a fragment; late rows would have two schemas";
+    assert_eq!(refusal_of(&flights(), vec![hourly().into(), renew.into(), hourly().into()]), text);
+}
+
+#[test]
+fn a_fragment_knows_its_schemas_targets_and_text() {
+    let steps = vec![hourly().into(), count_by_origin().into(), by_origin().into()];
+    let fragment = Fragment::new(flights(), steps).unwrap();
+    assert_eq!(fragment.targets(), 4);
+    assert_eq!(fragment.late(), Some(flights()));
+    assert_eq!(fragment.output().fields().len(), 3);
+    let text = "window tumbling(1 h) allowing 1 min late → pre-aggregate 1 keys [count as flights] → partition by key \
+                over 4 tasks";
+    assert_eq!(fragment.to_string(), text);
+    let empty = Fragment::new(flights(), vec![]).unwrap();
+    assert_eq!((empty.to_string().as_str(), empty.late(), empty.targets()), ("pass", None, 1));
+}
+
+#[test]
+fn specs_and_fragments_come_back_from_storage() {
+    let filter = FilterProjectSpec {
+        predicate: Some(typed(col("delay").gt(15).and(col("origin").not_eq("SFO")))),
+        carried: vec![0, 4, 5, 6],
+        ..project((col("delay") * 2).alias("twice"))
+    };
+    let common = filter.output_schema(&flights()).unwrap();
+    let group = GroupBySpec { keys: vec![1], ..count_by_origin() };
+    let steps: Vec<OperatorSpec> = vec![
+        filter.into(),
+        UnionSpec { schema: common }.into(),
+        hourly().into(),
+        group.clone().into(),
+        group.to_merge().into(),
+        PartitionSpec { keys: vec![0], ..by_origin() }.into(),
+    ];
+    let fragment = Fragment::new(flights(), steps).unwrap();
+    let text = serde_json::to_string(&fragment).unwrap();
+    assert_eq!(serde_json::from_str::<Fragment>(&text).unwrap(), fragment);
+    for step in fragment.steps() {
+        let text = serde_json::to_string(step).unwrap();
+        assert_eq!(&serde_json::from_str::<OperatorSpec>(&text).unwrap(), step);
+    }
+}
+
+#[test]
+fn a_stored_fragment_is_checked_when_it_is_read() {
+    let fragment = Fragment::new(flights(), vec![by_origin().into()]).unwrap();
+    let text = serde_json::to_string(&fragment).unwrap().replace("\"parallelism\":4", "\"parallelism\":0");
+    let error = serde_json::from_str::<Fragment>(&text).unwrap_err().to_string();
+    assert!(error.contains("parallelism 0; it must be 1 or more"), "{error}");
+    let unknown = serde_json::to_string(&fragment).unwrap().replace("\"int32\"", "\"int33\"");
+    let error = serde_json::from_str::<Fragment>(&unknown).unwrap_err().to_string();
+    assert!(error.contains("unknown type \"int33\"; types: bool, int8"), "{error}");
+    let column = SpecError::ColumnIndex { operator: "x", index: 2, columns: 1 };
+    assert_eq!(column.to_string(), "x: column 2 of a schema with 1 columns");
+}
