@@ -37,6 +37,8 @@ pub struct Bindings {
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
     /// Functions over batches by slot.
     pub functions: BTreeMap<String, BatchFunction>,
+    /// Sources that were opened already, while their stream was built.
+    pub opened: BTreeMap<Connector, Arc<dyn Source>>,
     /// What opens connectors that are described by kind.
     pub factory: Option<Arc<dyn ConnectorFactory>>,
 }
@@ -52,9 +54,21 @@ impl std::fmt::Debug for Bindings {
 }
 
 impl Bindings {
+    /// Takes over what another set binds. Names of slots are unique, so nothing is overwritten that
+    /// differs.
+    pub fn merge(&mut self, other: &Bindings) {
+        let Bindings { sources, sinks, functions, opened, factory } = other;
+        self.sources.extend(sources.iter().map(|(k, v)| (k.clone(), v.clone())));
+        self.sinks.extend(sinks.iter().map(|(k, v)| (k.clone(), v.clone())));
+        self.functions.extend(functions.iter().map(|(k, v)| (k.clone(), v.clone())));
+        self.opened.extend(opened.iter().map(|(k, v)| (k.clone(), v.clone())));
+        self.factory = self.factory.take().or_else(|| factory.clone());
+    }
+
     pub(crate) fn source(&self, connector: &Connector) -> Result<Arc<dyn Source>, Unresolved> {
         match connector {
             Connector::Slot(slot) => bound("source", slot, &self.sources),
+            opened if self.opened.contains_key(opened) => Ok(self.opened[opened].clone()),
             Connector::Registered { kind, options } => match &self.factory {
                 Some(factory) => factory.source(kind, options).map_err(Unresolved::Connect),
                 None => Err(unbound("source", kind, "no connector factory")),

@@ -17,6 +17,15 @@ pub enum Error {
     /// The job could not be started, or failed while it ran.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// A window or a delay that cannot be.
+    #[error(transparent)]
+    Time(#[from] sabot_time::TimeError),
+    /// A table of rows that never end.
+    #[error("{source_name} is unbounded, so it cannot be a table; read it with Stream::read")]
+    UnboundedTable {
+        /// The source.
+        source_name: String,
+    },
     /// Arrow could not print or join batches.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),

@@ -46,7 +46,6 @@ impl Job {
         };
         self.sinks.push(stream.builder().sink(stream.node(), request)?);
         self.bindings.merge(stream.bindings());
-        self.bindings.merge(&to.bindings);
         if let sabot_plan::Connector::Slot(slot) = to.connector {
             self.bindings.sinks.insert(slot, to.sink);
         }
@@ -71,7 +70,8 @@ impl Job {
     /// # Errors
     /// As [`Job::plan`].
     pub fn explain(&self) -> Result<String> {
-        self.explain_on(&[], Engine::builder_defaults().1)
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        self.explain_on(&[], workers)
     }
 
     /// The plan as an engine would run it.

@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
 
+mod connectors;
 mod engine;
 mod error;
 mod execute;
@@ -41,8 +42,8 @@ pub use engine::{Devices, Engine, EngineBuilder};
 pub use error::{Error, Result};
 pub use execute::BatchStream;
 pub use job::Job;
-pub use read::{Connect, FileOptions, ReadFrom, WriteTo, connector, csv, generator, parquet, to_channel};
-pub use sabot_connect::{ChannelReceiver, ChannelSender, ChannelSource, ConnectError, Sink, Source, input_channel};
+pub use read::{Connect, FileOptions, ReadFrom, ToChannel, ToMemory, WriteTo, connector, csv, generator, parquet, to_channel, to_memory};
+pub use sabot_connect::{ChannelReceiver, ChannelSender, ChannelSource, Collected, ConnectError, Sink, Source, input_channel};
 pub use sabot_exec::{JobError, JobHandle, JobMetrics, Stop};
 pub use sabot_expr::{
     CastMode, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, IntoExpr, Scalar,
@@ -59,7 +60,7 @@ pub mod prelude {
     pub use crate::{
         Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, avg, coalesce, col, count, count_of, csv, days,
         hours, in_order, input_channel, lit, max, micros, millis, min, minutes, out_of_orderness, parquet, seconds,
-        sum, to_channel, tumbling, when,
+        sum, to_channel, to_memory, tumbling, when,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

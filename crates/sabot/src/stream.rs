@@ -10,7 +10,6 @@ use sabot_expr::{Expr, FunctionRegistry};
 use sabot_plan::{
     Boundedness, ChangeMode, Connector, IntoKey, NodeRef, Plan, PlanBuilder, SinkRequest, SourceRequest,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -340,6 +339,3 @@ impl Stream {
         Self { node, ..self }
     }
 }
-
-/// Options of a connector by name.
-pub(crate) type Options = BTreeMap<String, String>;

@@ -3,10 +3,9 @@
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use sabot_expr::Expr;
-use sabot_plan::PlanError;
 
 use crate::read::ReadFrom;
-use crate::{Result, Stream};
+use crate::{Error, Result, Stream};
 
 /// Bounded rows: a file, or batches in memory.
 ///
@@ -37,7 +36,7 @@ impl Table {
     fn of(stream: Stream) -> Result<Self> {
         match stream.is_bounded() {
             true => Ok(Self { stream }),
-            false => Err(PlanError::unbounded_table(stream.node()).into()),
+            false => Err(Error::UnboundedTable { source_name: stream.node().describe() }),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use sabot_common::Span;
 use sabot_expr::Expr;
-use sabot_plan::{AggregateExpr, AggregateRequest, IntoKey, KeyedWindow, PlanError};
+use sabot_plan::{AggregateExpr, AggregateRequest, IntoKey, KeyedWindow};
 use sabot_time::TumblingWindow;
 
 use crate::{Result, Stream};
@@ -42,9 +42,8 @@ impl Window {
         self
     }
 
-    pub(crate) fn keyed(self) -> Result<KeyedWindow, PlanError> {
-        let window = TumblingWindow::new(self.size, self.offset)
-            .map_err(|error| PlanError::from(error))?;
+    pub(crate) fn keyed(self) -> Result<KeyedWindow> {
+        let window = TumblingWindow::new(self.size, self.offset)?;
         Ok(KeyedWindow { window, allowed_lateness: self.allowed_lateness })
     }
 }
@@ -61,7 +60,7 @@ impl Windowed {
     /// Groups by columns or expressions. A name is a column.
     ///
     /// # Errors
-    /// [`PlanError`] for an unknown column, a type error, or a type that cannot be a key.
+    /// [`PlanError`](crate::PlanError) for an unknown column, a type error, or a type that cannot be a key.
     pub fn group_by<K: IntoKey>(self, keys: impl IntoIterator<Item = K>) -> Result<Grouped> {
         Grouped::new(self.stream, Some(self.window), keys)
     }
@@ -69,7 +68,7 @@ impl Windowed {
     /// Aggregates all rows of a window.
     ///
     /// # Errors
-    /// [`PlanError`] for an unknown column or a type error.
+    /// [`PlanError`](crate::PlanError) for an unknown column or a type error.
     pub fn aggregate(self, aggregates: impl IntoIterator<Item = AggregateExpr>) -> Result<Stream> {
         self.group_by::<&str>([])?.aggregate(aggregates)
     }
@@ -99,7 +98,7 @@ impl Grouped {
     /// `window_start` and `window_end` (exclusive) come before the keys.
     ///
     /// # Errors
-    /// [`PlanError`] for an unknown column, a type error, or two columns of one name.
+    /// [`PlanError`](crate::PlanError) for an unknown column, a type error, or two columns of one name.
     pub fn aggregate(self, aggregates: impl IntoIterator<Item = AggregateExpr>) -> Result<Stream> {
         let Grouped { stream, window, keys } = self;
         let aggregates = aggregates.into_iter().collect();

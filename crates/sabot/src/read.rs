@@ -1,0 +1,177 @@
+//! What a stream can be read from and written to.
+//!
+//! Files are named by kind and options, so that a plan stays data; channels, batches in memory and
+//! sources of the user's own stand in a plan as slots.
+
+use sabot_connect::{ChannelReceiver, ChannelSink, CollectSink, Collected, Sink, Source, output_channel};
+use sabot_exec::{Bindings, ConnectorFactory};
+use sabot_plan::Connector;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::Result;
+use crate::connectors::Connectors;
+use crate::stream::fresh_slot;
+
+/// Something that [`Stream::read`](crate::Stream::read) can read.
+pub trait ReadFrom {
+    /// Opens it far enough to know its schema.
+    ///
+    /// # Errors
+    /// [`ConnectError`](crate::ConnectError) when it does not exist or cannot be read.
+    fn open(self) -> Result<(Connector, Arc<dyn Source>, Bindings)>;
+}
+
+/// Something that [`Job::write`](crate::Job::write) can write to.
+pub trait WriteTo {
+    /// Makes the sink; nothing is touched before the job starts.
+    ///
+    /// # Errors
+    /// [`ConnectError`](crate::ConnectError) when it cannot be what was asked for.
+    fn open(self) -> Result<Connect>;
+}
+
+/// A sink as a job takes it.
+#[derive(Debug)]
+pub struct Connect {
+    pub(crate) connector: Connector,
+    pub(crate) sink: Arc<dyn Sink>,
+    /// What the user called, for sinks that need all rows first.
+    pub(crate) collects: Option<String>,
+}
+
+/// A file, or a folder of files, by kind, path and options.
+///
+/// ```
+/// use sabot::prelude::*;
+/// let input = csv("flights.csv").option("delimiter", ";");
+/// # let _ = input;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct FileOptions {
+    kind: String,
+    options: BTreeMap<String, String>,
+}
+
+/// A CSV file with a header. As a sink, a path that ends in `/` is a folder.
+pub fn csv(path: impl AsRef<Path>) -> FileOptions {
+    connector("csv").option("path", path.as_ref().to_string_lossy())
+}
+
+/// A Parquet file. As a sink, a path that ends in `/` is a folder.
+pub fn parquet(path: impl AsRef<Path>) -> FileOptions {
+    connector("parquet").option("path", path.as_ref().to_string_lossy())
+}
+
+/// Rows made up from a seed; see `GeneratorSource` for the options.
+pub fn generator() -> FileOptions {
+    connector("generator")
+}
+
+/// A connector by kind; add its options.
+pub fn connector(kind: impl Into<String>) -> FileOptions {
+    FileOptions { kind: kind.into(), options: BTreeMap::new() }
+}
+
+impl FileOptions {
+    /// Sets an option of the connector.
+    pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.insert(name.into(), value.into());
+        self
+    }
+
+    fn connector(&self) -> Connector {
+        Connector::Registered { kind: self.kind.clone(), options: self.options.clone() }
+    }
+}
+
+impl ReadFrom for FileOptions {
+    fn open(self) -> Result<(Connector, Arc<dyn Source>, Bindings)> {
+        let source = Connectors.source(&self.kind, &self.options)?;
+        let connector = self.connector();
+        let mut bindings = Bindings { factory: Some(Arc::new(Connectors)), ..Bindings::default() };
+        bindings.opened.insert(connector.clone(), source.clone());
+        Ok((connector, source, bindings))
+    }
+}
+
+impl WriteTo for FileOptions {
+    fn open(self) -> Result<Connect> {
+        let sink = Connectors.sink(&self.kind, &self.options)?;
+        Ok(Connect { connector: self.connector(), sink, collects: None })
+    }
+}
+
+impl ReadFrom for Arc<dyn Source> {
+    fn open(self) -> Result<(Connector, Arc<dyn Source>, Bindings)> {
+        // The source's own name would do if two sources could not share it.
+        let slot = fresh_slot(&self.name());
+        Ok((Connector::Slot(slot), self, Bindings::default()))
+    }
+}
+
+impl WriteTo for Arc<dyn Sink> {
+    fn open(self) -> Result<Connect> {
+        let connector = Connector::Slot(fresh_slot(&self.name()));
+        Ok(Connect { connector, sink: self, collects: None })
+    }
+}
+
+/// The sending end of a channel that a job writes to.
+#[derive(Debug)]
+pub struct ToChannel(ChannelSink);
+
+/// A channel as a sink, and the end from which a program takes the batches. It holds `capacity`
+/// batches; then the job waits.
+pub fn to_channel(capacity: usize) -> (ToChannel, ChannelReceiver) {
+    let (sink, receiver) = output_channel("channel", capacity);
+    (ToChannel(sink), receiver)
+}
+
+impl WriteTo for ToChannel {
+    fn open(self) -> Result<Connect> {
+        WriteTo::open(Arc::new(self.0) as Arc<dyn Sink>)
+    }
+}
+
+/// Memory as a sink.
+#[derive(Debug)]
+pub struct ToMemory(CollectSink);
+
+/// Memory as a sink, and where its rows are found, in order, once the job has ended well.
+pub fn to_memory() -> (ToMemory, Collected) {
+    let (sink, rows) = CollectSink::new("memory");
+    (ToMemory(sink), rows)
+}
+
+impl WriteTo for ToMemory {
+    fn open(self) -> Result<Connect> {
+        WriteTo::open(CollectInto::new(self.0, "to_memory"))
+    }
+}
+
+/// The sink behind `collect`, `show` and `explain`.
+pub(crate) struct CollectInto {
+    sink: CollectSink,
+    called: Option<&'static str>,
+}
+
+impl CollectInto {
+    pub(crate) fn new(sink: CollectSink, called: &'static str) -> Self {
+        Self { sink, called: Some(called) }
+    }
+
+    /// A sink for a plan that is only looked at.
+    pub(crate) fn explained() -> Self {
+        Self { sink: CollectSink::new("output").0, called: None }
+    }
+}
+
+impl WriteTo for CollectInto {
+    fn open(self) -> Result<Connect> {
+        let connect = WriteTo::open(Arc::new(self.sink) as Arc<dyn Sink>)?;
+        Ok(Connect { collects: self.called.map(str::to_owned), ..connect })
+    }
+}
