@@ -1,1 +1,13 @@
-//! The state part of keyed operators: single-threaded, no I/O, steppable in tests.
+//! The state part of keyed operators: who owns a key group keeps its keys' state and says what comes out.
+//!
+//! Operators here are single-threaded and do no I/O. They are stepped from outside with morsels,
+//! watermarks and the end of the input, and asked for output until there is none; that is all a runtime,
+//! a simulator or a test needs. State can be taken out by key group between any two steps and put into
+//! operators of another parallelism.
+#![forbid(unsafe_code)]
+
+mod error;
+mod keyed_aggregate;
+
+pub use error::OperatorError;
+pub use keyed_aggregate::KeyedAggregate;

@@ -1,0 +1,161 @@
+//! The open panes: one keyed table a window, made, filled, fired and used again.
+//!
+//! Thousands of panes come and go, and a pane often holds some hundred keys, so a table that has fired
+//! goes into a pool and is used again with its allocations. Rows mostly belong to the pane of the row
+//! before, which is kept at hand outside the map.
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::Field;
+use sabot_common::KeyGroups;
+use sabot_cpu::group_by::{AccumulateError, Accumulators};
+use sabot_ops::AggregateSpec;
+use sabot_state::{KeyedTable, StateColumns};
+use std::collections::BTreeMap;
+
+use crate::OperatorError;
+
+/// Tables kept for use again. More are needed only where more windows are open at once than that, and
+/// then allocating is not what takes the time.
+const POOL_TABLES: usize = 64;
+/// Tables larger than this are freed rather than kept: one huge window must not hold memory for ever.
+const POOL_TABLE_BYTES: usize = 1 << 20;
+
+/// The state of aggregates, as a keyed table wants it.
+#[derive(Debug)]
+pub(super) struct AggregateState(pub(super) Accumulators);
+
+impl StateColumns for AggregateState {
+    type Error = AccumulateError;
+
+    fn fields(&self) -> Vec<Field> {
+        // Specs whose fields cannot be made never become accumulators.
+        let fields = |spec: &AggregateSpec| spec.state_fields().unwrap_or_default();
+        self.0.aggregates().iter().flat_map(fields).collect()
+    }
+
+    fn resize(&mut self, len: usize) {
+        self.0.resize(len);
+    }
+
+    fn snapshot(&self, ids: &[u32]) -> Result<Vec<ArrayRef>, AccumulateError> {
+        self.0.partial(ids)
+    }
+
+    fn merge(&mut self, ids: &[u32], columns: &[ArrayRef]) -> Result<(), AccumulateError> {
+        self.0.merge(ids, columns)
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
+
+/// One window's keys and state.
+pub(super) type Table = KeyedTable<AggregateState>;
+
+/// An open window.
+#[derive(Debug)]
+pub(super) struct Pane {
+    pub(super) start: i64,
+    pub(super) table: Box<Table>,
+    /// What [`Panes::bytes`] counts for it.
+    bytes: usize,
+}
+
+/// All open panes, by start.
+#[derive(Debug)]
+pub(super) struct Panes {
+    key_fields: Vec<Field>,
+    aggregates: Vec<AggregateSpec>,
+    key_groups: KeyGroups,
+    current: Option<Pane>,
+    others: BTreeMap<i64, Pane>,
+    pool: Vec<Box<Table>>,
+    bytes: usize,
+}
+
+impl Panes {
+    pub(super) fn new(key_fields: Vec<Field>, aggregates: Vec<AggregateSpec>, key_groups: KeyGroups) -> Self {
+        let (others, pool) = (BTreeMap::new(), Vec::new());
+        Self { key_fields, aggregates, key_groups, current: None, others, pool, bytes: 0 }
+    }
+
+    /// The table of the pane that starts at `start`, made if it is not there.
+    pub(super) fn at(&mut self, start: i64) -> Result<&mut Table, OperatorError> {
+        let pane = match self.current.take() {
+            Some(pane) if pane.start == start => pane,
+            other => {
+                if let Some(pane) = other {
+                    self.put_back(pane);
+                }
+                match self.others.remove(&start) {
+                    Some(pane) => pane,
+                    None => Pane { start, table: self.table()?, bytes: 0 },
+                }
+            }
+        };
+        Ok(&mut self.current.insert(pane).table)
+    }
+
+    fn table(&mut self) -> Result<Box<Table>, OperatorError> {
+        match self.pool.pop() {
+            Some(table) => Ok(table),
+            None => self.empty_table().map(Box::new),
+        }
+    }
+
+    fn put_back(&mut self, mut pane: Pane) {
+        let bytes = pane.table.bytes();
+        self.bytes = self.bytes - pane.bytes + bytes;
+        pane.bytes = bytes;
+        self.others.insert(pane.start, pane);
+    }
+
+    /// Takes the first pane out if `fires` says so of its start.
+    pub(super) fn pop_first(&mut self, fires: impl Fn(i64) -> bool) -> Option<Pane> {
+        if let Some(pane) = self.current.take() {
+            self.put_back(pane);
+        }
+        let entry = self.others.first_entry().filter(|e| fires(*e.key()))?;
+        let pane = entry.remove();
+        self.bytes -= pane.bytes;
+        Some(pane)
+    }
+
+    /// Takes back a table whose rows have left.
+    pub(super) fn recycle(&mut self, mut table: Box<Table>) {
+        if self.pool.len() < POOL_TABLES && table.bytes() <= POOL_TABLE_BYTES {
+            table.clear();
+            self.pool.push(table);
+        }
+    }
+
+    /// Whether no pane is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.current.is_none() && self.others.is_empty()
+    }
+
+    /// All panes in order of their start.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &Table)> {
+        let start = self.current.as_ref().map_or(i64::MAX, |p| p.start);
+        let (before, behind) = (self.others.range(..start), self.others.range(start..));
+        let all = before.map(|(_, p)| p).chain(&self.current).chain(behind.map(|(_, p)| p));
+        all.map(|pane| (pane.start, pane.table.as_ref()))
+    }
+
+    /// Bytes of all open panes and of the pool.
+    pub(super) fn bytes(&self) -> usize {
+        let current = self.current.as_ref().map_or(0, |p| p.table.bytes() - p.bytes.min(p.table.bytes()));
+        self.bytes + current + self.pool.iter().map(|t| t.bytes()).sum::<usize>()
+    }
+
+    /// A table that is no pane's yet; also for schemas and builders.
+    pub(super) fn empty_table(&self) -> Result<Table, OperatorError> {
+        let state = AggregateState(Accumulators::new(&self.aggregates)?);
+        Ok(KeyedTable::new(&self.key_fields, self.key_groups, state)?)
+    }
+}
