@@ -25,7 +25,7 @@ use crate::map_batches::MapProgram;
 use crate::order::OrderBuffer;
 use crate::outputs::{Fan, Outputs};
 use crate::programs::Programs;
-use crate::scheduler::TaskCell;
+use crate::scheduler::{Scheduler, TaskCell};
 use crate::sink_task::SinkTask;
 use crate::source_task::{Idleness, SourceClock, SourceTask};
 use crate::stage_waker::StageWaker;
@@ -49,7 +49,8 @@ pub(crate) fn build(
     let wiring = Wiring::new(plan, &opened, engine.config.queue_morsels);
     let job_sinks = sinks.values().map(|s| JobSink { operator: s.operator.clone(), sink: s.sink.clone() });
     let job = JobCore::new(name.to_owned(), engine, job_sinks.collect());
-    let mut builder = Builder { plan, bindings, engine, job, wiring, tasks: Vec::new(), sources: Vec::new() };
+    let scheduler = engine.scheduler()?;
+    let mut builder = Builder { plan, bindings, engine, scheduler, job, wiring, tasks: Vec::new(), sources: Vec::new() };
     let made = builder.stages(&opened, &sinks);
     if let Err(error) = made {
         for sink in sinks.values() {
@@ -177,6 +178,7 @@ struct Builder<'a> {
     plan: &'a PhysicalPlan,
     bindings: &'a Bindings,
     engine: &'a Arc<EngineCore>,
+    scheduler: &'a Scheduler,
     job: Arc<JobCore>,
     wiring: Wiring,
     tasks: Vec<Arc<TaskCell>>,
@@ -225,14 +227,14 @@ impl Builder<'_> {
 
     fn cell(&mut self, stage: usize, operator: &OperatorId) -> Arc<TaskCell> {
         let depth = self.wiring.depths[stage];
-        let cell = self.engine.scheduler.cell(operator.as_str().to_owned(), depth, self.job.clone());
+        let cell = self.scheduler.cell(operator.as_str().to_owned(), depth, self.job.clone());
         self.tasks.push(cell.clone());
         cell
     }
 
     fn source(&mut self, index: usize, stage: &Stage, spec: &SourceStage, open: &OpenSource) -> Result<(), JobError> {
         let operator = last_operator(stage);
-        let spawner = self.engine.scheduler.spawner();
+        let spawner = self.scheduler.spawner();
         let tasks = open.partitions.len().max(1);
         let config = &self.engine.config;
         let request = ReadRequest {
@@ -303,7 +305,7 @@ impl Builder<'_> {
     fn lanes(&mut self, index: usize, stage: &Stage, programs: Arc<Programs>) {
         let operator = last_operator(stage);
         let instances = self.wiring.instances[index];
-        let workers = self.engine.scheduler.workers();
+        let workers = self.scheduler.workers();
         let lanes = workers.div_ceil(instances.max(1));
         for instance in 0..instances {
             let (inputs, outputs) = self.wiring.take(index, instance);
@@ -345,10 +347,12 @@ impl Builder<'_> {
                 job: self.job.clone(),
                 inputs: Inputs::new(inputs),
                 state,
+                owned,
                 outputs,
                 held: VecDeque::new(),
                 drained: false,
                 late_seen: 0,
+                late: VecDeque::new(),
             }));
         }
         Ok(())

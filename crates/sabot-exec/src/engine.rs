@@ -5,14 +5,14 @@ use sabot_common::{Clock, SystemClock};
 use sabot_cpu::CpuBackend;
 use sabot_ops::Backend;
 use sabot_plan::PhysicalPlan;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::bindings::Bindings;
 use crate::budget::MemoryBudget;
 use crate::build::build;
 use crate::error::JobError;
 use crate::job::{JobCore, JobHandle};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Scheduler, on_worker};
 use crate::timers::Timers;
 
 /// How an engine is set up.
@@ -77,28 +77,65 @@ fn memory_limit() -> usize {
     }
 }
 
-/// What an engine owns. Jobs hold it weakly, handles strongly: the threads end with the last of
-/// engine and handles.
+/// The jobs of an engine that have not ended.
+#[derive(Default)]
+pub(crate) struct RunningJobs(Mutex<Vec<Weak<JobCore>>>);
+
+impl RunningJobs {
+    fn add(&self, job: &Arc<JobCore>) {
+        self.lock().push(Arc::downgrade(job));
+    }
+
+    pub(crate) fn remove(&self, job: &JobCore) {
+        self.lock().retain(|other| !std::ptr::eq(other.as_ptr(), job));
+    }
+
+    /// Aborts what still runs and waits until it is over.
+    fn wind_down(&self) {
+        let jobs: Vec<Arc<JobCore>> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        jobs.iter().for_each(|job| job.abort());
+        for job in jobs {
+            // Whoever wanted to know the outcome has asked the job's handle.
+            drop(job.wait());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<JobCore>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an engine owns. Handles of jobs hold it, jobs do not: the threads end with the last of engine
+/// and handles, and not on one of those threads.
 pub(crate) struct EngineCore {
     pub(crate) config: EngineConfig,
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) timers: Arc<Timers>,
-    pub(crate) scheduler: Scheduler,
-    jobs: Mutex<Vec<Weak<JobCore>>>,
+    pub(crate) jobs: Arc<RunningJobs>,
+    scheduler: Option<Scheduler>,
 }
 
 impl EngineCore {
-    pub(crate) fn job_ended(&self, job: &JobCore) {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.retain(|other| !std::ptr::eq(other.as_ptr(), job));
+    /// The workers; they are there until the engine is dropped.
+    pub(crate) fn scheduler(&self) -> Result<&Scheduler, JobError> {
+        self.scheduler.as_ref().ok_or_else(|| JobError::Start { message: "the engine is going down".to_owned() })
     }
 }
 
 impl Drop for EngineCore {
+    /// Aborts the jobs, waits for them, ends the threads.
     fn drop(&mut self) {
-        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
-        for job in jobs.iter().filter_map(Weak::upgrade) {
-            job.abort();
+        let (jobs, scheduler) = (self.jobs.clone(), self.scheduler.take());
+        let wind_down = move || {
+            jobs.wind_down();
+            drop(scheduler);
+        };
+        if on_worker() {
+            // A user function has dropped the engine: its worker cannot wait for itself.
+            let thread = std::thread::Builder::new().name("sabot-end".to_owned()).spawn(wind_down);
+            drop(thread);
+        } else {
+            wind_down();
         }
     }
 }
@@ -126,8 +163,8 @@ impl Engine {
         let core = EngineCore {
             budget: MemoryBudget::new(config.memory_budget),
             timers: Arc::new(Timers::default()),
-            scheduler,
-            jobs: Mutex::default(),
+            jobs: Arc::default(),
+            scheduler: Some(scheduler),
             config,
         };
         Ok(Self { core: Arc::new(core) })
@@ -150,7 +187,7 @@ impl Engine {
     /// that does not open. Nothing runs then and no output is touched.
     pub fn submit(&self, name: &str, plan: &PhysicalPlan, bindings: &Bindings) -> Result<JobHandle, JobError> {
         let built = build(name, plan, bindings, &self.core)?;
-        self.core.jobs.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&built.job));
+        self.core.jobs.add(&built.job);
         let handle = JobHandle::new(built.job.clone(), self.core.clone());
         built.job.launch(built.tasks, built.sources);
         Ok(handle)

@@ -8,12 +8,12 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::budget::MemoryBudget;
 use crate::element::{Barrier, BarrierKind};
-use crate::engine::EngineCore;
+use crate::engine::{EngineCore, RunningJobs};
 use crate::error::JobError;
 use crate::metrics::{Counters, JobMetrics};
 use crate::scheduler::{TaskCell, TaskOwner, panic_message};
@@ -56,7 +56,7 @@ pub(crate) struct JobCore {
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) state_limit: usize,
     pub(crate) morsel_rows: usize,
-    engine: Weak<EngineCore>,
+    running: Arc<RunningJobs>,
     sinks: Vec<JobSink>,
     live: AtomicUsize,
     cancelled: AtomicBool,
@@ -86,7 +86,7 @@ impl JobCore {
             budget: engine.budget.clone(),
             state_limit: config.memory_budget,
             morsel_rows: config.morsel_rows,
-            engine: Arc::downgrade(engine),
+            running: engine.jobs.clone(),
             sinks,
             live: AtomicUsize::new(0),
             cancelled: AtomicBool::new(false),
@@ -189,9 +189,7 @@ impl JobCore {
             shared.outcome = Some(outcome);
             std::mem::take(&mut shared.wakers)
         };
-        if let Some(engine) = self.engine.upgrade() {
-            engine.job_ended(self);
-        }
+        self.running.remove(self);
         self.ended.notify_all();
         for waker in wakers {
             waker.wake();
@@ -306,9 +304,7 @@ impl JobHandle {
 
     /// Ends the job at once: nothing that it had not committed remains.
     pub fn abort(&self) {
-        if self.core.lock().outcome.is_none() {
-            self.core.cancel();
-        }
+        self.core.abort();
     }
 
     /// Whether the job is over.
@@ -321,13 +317,7 @@ impl JobHandle {
     /// # Errors
     /// The [`JobError`] that ended it.
     pub fn wait(&self) -> Result<JobMetrics, JobError> {
-        let mut shared = self.core.lock();
-        loop {
-            if let Some(outcome) = &shared.outcome {
-                return outcome.clone();
-            }
-            shared = self.core.ended.wait(shared).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.core.wait()
     }
 }
 
@@ -360,10 +350,21 @@ impl Drop for JobHandle {
 }
 
 impl JobCore {
-    /// Ends the job from the engine's side.
+    /// Ends the job unless it has ended.
     pub(crate) fn abort(&self) {
         if self.lock().outcome.is_none() {
             self.cancel();
+        }
+    }
+
+    /// Waits until the job is over.
+    pub(crate) fn wait(&self) -> Result<JobMetrics, JobError> {
+        let mut shared = self.lock();
+        loop {
+            if let Some(outcome) = &shared.outcome {
+                return outcome.clone();
+            }
+            shared = self.ended.wait(shared).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

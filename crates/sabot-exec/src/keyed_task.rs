@@ -1,6 +1,7 @@
 //! Drives a keyed operator: the single-threaded owner of a range of key groups.
 
-use sabot_common::{EventTime, OperatorId};
+use sabot_batch::Morsel;
+use sabot_common::{EventTime, KeyGroupRange, OperatorId};
 use sabot_plan::Port;
 use sabot_stream::{KeyedAggregate, OperatorError};
 use std::collections::VecDeque;
@@ -23,12 +24,15 @@ pub(crate) struct KeyedTask {
     pub(crate) job: Arc<JobCore>,
     pub(crate) inputs: Inputs,
     pub(crate) state: KeyedAggregate,
+    pub(crate) owned: KeyGroupRange,
     pub(crate) outputs: Outputs,
     /// Control elements that wait until the operator's results have left.
     pub(crate) held: VecDeque<Element>,
     /// The final watermark has come: windows fire, and the end is a real one.
     pub(crate) drained: bool,
     pub(crate) late_seen: u64,
+    /// Late rows that wait for room.
+    pub(crate) late: VecDeque<Morsel>,
 }
 
 impl KeyedTask {
@@ -50,7 +54,7 @@ impl KeyedTask {
             }
             Input::Idle => self.held.push_back(Element::Idle),
             Input::Barrier(barrier) => {
-                let state = self.state.snapshot(self.state.owned())?;
+                let state = self.state.snapshot(self.owned)?;
                 self.job.snapshot(&self.operator, self.task, state.into_iter().map(Into::into).collect());
                 self.held.push_back(Element::Barrier(barrier));
             }
@@ -65,6 +69,7 @@ impl KeyedTask {
     }
 
     fn count_late(&mut self) {
+        self.late.extend(self.state.take_late());
         let late = self.state.late_rows();
         let new = late - self.late_seen;
         if new > 0 {
@@ -79,11 +84,11 @@ impl KeyedTask {
             if !self.outputs.has_room() {
                 return Ok(false);
             }
-            if let Some(late) = self.state.take_late().filter(|_| self.outputs.is_read(Port::Late)) {
+            if let Some(late) = self.late.pop_front() {
                 self.outputs.rows(Port::Late, 0, &Charged::made(late, &self.job.budget));
                 continue;
             }
-            match self.state.next_output(self.job.morsel_rows)? {
+            match self.state.next_output(self.job.morsel_rows).transpose()? {
                 Some(morsel) => self.outputs.rows(Port::Main, 0, &Charged::made(morsel, &self.job.budget)),
                 None => break,
             }

@@ -163,6 +163,11 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whether the calling thread is an engine's worker at work on a task.
+pub(crate) fn on_worker() -> bool {
+    INSIDE.get()
+}
+
 impl Scheduler {
     /// Starts `workers` threads.
     pub(crate) fn new(workers: usize) -> Result<Self, String> {
