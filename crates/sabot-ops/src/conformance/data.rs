@@ -9,9 +9,12 @@ use arrow::error::ArrowError;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
-use sabot_batch::{Morsel, RowKind, RowKinds, RowOrigin, Selection, TimeBounds, hidden};
-use sabot_common::EventTime;
+use sabot_batch::{
+    DeviceBatch, DeviceError, Morsel, RowKind, RowKinds, RowOrigin, Selection, TimeBounds, hidden,
+};
+use sabot_common::{DeviceId, EventTime};
 use sabot_expr::{ExprError, Scalar};
+use std::any::Any;
 use std::sync::Arc;
 
 /// Which values a column has.
@@ -339,6 +342,53 @@ pub(super) fn morsel(rng: &mut ChaCha8Rng, batch: RecordBatch, dress: Dress) -> 
         morsel = morsel.with_selection(Selection::from_words(words, rows))?;
     }
     Ok(morsel)
+}
+
+/// The morsel with its columns on a device that is nobody's; a lost one cannot be copied to the host.
+pub(super) fn on_another_device(morsel: &Morsel, lost: bool) -> Result<Morsel, DataError> {
+    let batch = Arc::new(Elsewhere { batch: morsel.to_host()?, lost });
+    let dressed = Morsel::on_device(batch)
+        .with_kinds(morsel.kinds().clone())?
+        .with_time_bounds(morsel.time_bounds())
+        .with_origin(morsel.origin().cloned());
+    Ok(match morsel.selection() {
+        Some(selection) => dressed.with_selection(selection.clone())?,
+        None => dressed,
+    })
+}
+
+#[derive(Debug)]
+struct Elsewhere {
+    batch: RecordBatch,
+    lost: bool,
+}
+
+impl DeviceBatch for Elsewhere {
+    fn schema(&self) -> SchemaRef {
+        self.batch.schema()
+    }
+    fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+    fn bytes(&self) -> usize {
+        self.batch.get_array_memory_size()
+    }
+    fn device(&self) -> DeviceId {
+        DeviceId::new("elsewhere")
+    }
+    fn is_ready(&self) -> bool {
+        true
+    }
+    fn to_host(&self) -> Result<RecordBatch, DeviceError> {
+        if self.lost {
+            let reason = "lost on purpose".to_owned();
+            return Err(DeviceError { device: self.device(), reason, lost: true });
+        }
+        Ok(self.batch.clone())
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
 }
 
 fn changelog(rng: &mut ChaCha8Rng, rows: usize) -> Vec<RowKind> {

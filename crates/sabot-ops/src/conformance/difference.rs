@@ -48,6 +48,7 @@ pub(super) fn compare(
         (Ok(expected), Ok(got)) => compare_outputs(fragment, expected, got, columns),
         (Err(Failure::Row(a)), Err(Failure::Row(b))) if a == b => Ok(()),
         (Err(Failure::Internal(_)), Err(Failure::Internal(_))) => Ok(()),
+        (Err(Failure::Device { device: a, .. }), Err(Failure::Device { device: b, .. })) if a == b => Ok(()),
         (Err(a), Err(b)) => Err(format!("expected to fail {}, failed {}", failure(a), failure(b))),
         (Ok(_), Err(b)) => Err(format!("expected a result, failed {}", failure(b))),
         (Err(a), Ok(_)) => Err(format!("expected to fail {}, got a result", failure(a))),

@@ -11,7 +11,7 @@ use super::Cases;
 use super::filter_project::Query;
 use crate::conformance::Equality;
 use crate::conformance::bench::{Bench, Checked};
-use crate::conformance::data::{Values, schema_of, with_hidden};
+use crate::conformance::data::{self, Values, schema_of, with_hidden};
 use crate::{
     AggregateFunction, AggregateSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec, PartitionSpec,
     UnionSpec, WindowAssignSpec,
@@ -39,6 +39,18 @@ pub(super) fn add(cases: &mut Cases) {
         bench.check(&fragment, &morsels, &columns)
     });
     cases.cell("fragment/merge-final-project", merge_final_project);
+    cases.cell("fragment/input-on-another-device", |bench| {
+        let schema = flights();
+        let (step, columns) =
+            Query::select([col("origin"), col("delay") * 2]).filter(col("delay").gt(0)).step(&schema)?;
+        let fragment = Fragment::new(schema.clone(), vec![step])?;
+        let mut inputs = Vec::new();
+        for (i, morsel) in bench.morsels(&schema, true, &|_| Values::Tame)?.into_iter().enumerate() {
+            // Every fifth morsel is lost with its device.
+            inputs.push(data::on_another_device(&morsel, i % 5 == 4)?);
+        }
+        bench.check(&fragment, &inputs, &columns)
+    });
 }
 
 fn flights() -> SchemaRef {
