@@ -43,6 +43,30 @@ use rows::Rows;
 /// # Errors
 /// [`Failure::Row`] for the first row that cannot be computed; [`Failure::Internal`] for a morsel that
 /// does not fit the fragment, and [`Failure::Device`] when its columns cannot be brought to the host.
+///
+/// ```
+/// use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+/// use sabot_batch::Morsel;
+/// use sabot_expr::{FunctionRegistry, col, lit, resolve};
+/// use sabot_ops::{FilterProjectSpec, Fragment, Projection, reference};
+/// use std::sync::Arc;
+///
+/// let a: ArrayRef = Arc::new(Int32Array::from(vec![4, 0, 5]));
+/// let batch = RecordBatch::try_from_iter([("a", a)])?;
+/// let typed = |expr| resolve(&expr, batch.schema_ref(), &FunctionRegistry::new());
+/// let spec = FilterProjectSpec {
+///     predicate: Some(typed(col("a").not_eq(0))?),
+///     projections: vec![Projection { name: "q".to_owned(), expr: typed(lit(20) / col("a"))? }],
+///     carried: vec![],
+/// };
+/// let fragment = Fragment::new(batch.schema(), vec![spec.into()])?;
+/// assert_eq!(fragment.to_string(), "filter a <> 0 project [20 / a as q]");
+///
+/// let output = reference::run(&fragment, &Morsel::new(batch))?;
+/// let (target, morsel) = &output.morsels[0];
+/// assert_eq!((*target, morsel.rows()), (0, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn run(fragment: &Fragment, input: &Morsel) -> Result<Output, Failure> {
     let mut rows = Rows::of(input)?;
     check_input(fragment, &rows)?;

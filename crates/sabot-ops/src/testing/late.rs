@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::compile_wrapped;
 use crate::{
-    Backend, CompileError, CompileJob, Fragment, Kernel, Output, Progress, Support, TaskContext, Ticket,
+    Backend, CompileError, CompileJob, Failure, Fragment, Kernel, Output, Progress, Support, TaskContext,
+    Ticket,
 };
 
 /// The longest delay of a ticket, in polls of it and submissions behind it.
@@ -129,7 +130,7 @@ impl Kernel for LateKernel {
 
     fn poll(&mut self, ticket: Ticket, cx: &mut TaskContext<'_>) -> Progress {
         let Some(open) = self.open.get_mut(&ticket) else {
-            return self.inner.poll(ticket, cx);
+            return Progress::Failed(Failure::Internal(format!("{ticket:?} is not open")));
         };
         if open.held || open.steps_left > 0 {
             open.steps_left = open.steps_left.saturating_sub(1);
