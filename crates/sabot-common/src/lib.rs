@@ -3,6 +3,7 @@
 //! Every other crate stands on this one, so it holds only what has one meaning everywhere: what a
 //! point in event time is, how an operator is named, how many key groups there may be. Nothing here
 //! does I/O, and nothing here knows Arrow.
+#![forbid(unsafe_code)]
 
 mod clock;
 mod ids;
