@@ -3,4 +3,25 @@
 //! | tier | question |
 //! |---|---|
 //! | `tidy` | does the repository keep its own rules: dependencies, sources, documents? |
+//! | `pipelines` | does every pipeline give what a slow reference gives, however it is run? |
+//! | `engine` | does an engine keep its promises: stop, abort, panics, refusals, files, threads? |
+//! | `chaos` | does any graph come to an end with the least room, and does a killed job leave nothing? |
+//! | `memory` | does a source larger than memory stay within the budget? |
+//! | `golden` | does the flights pipeline give what two other engines give? |
+//!
+//! This library is what the tiers share: the [`reference`](mod@reference) of a whole pipeline, a
+//! [`Case`] that is run in every [`Setting`] and held against it, seeded [`data`], [`random`] plans, and
+//! sinks that tests look into.
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test kit fails tests by panicking")]
+
+mod case;
+pub mod compare;
+pub mod data;
+pub mod random;
+pub mod reference;
+mod settings;
+pub mod sinks;
+
+pub use case::{Case, CaseBuilder, Run, function};
+pub use settings::{Device, Setting, Settings};

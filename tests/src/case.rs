@@ -1,0 +1,194 @@
+//! A pipeline under test: streams with their data, run on engines and held against the reference.
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use sabot::{Engine, Error, Job, JobError, JobMetrics, Stream};
+use sabot_common::RowLocation;
+use sabot_exec::BatchFunction;
+use sabot_plan::NodeKind;
+use std::fmt::Display;
+use std::sync::{Arc, OnceLock};
+
+use crate::compare::difference;
+use crate::reference::{self, Failure, Inputs, Outcome, Partitions};
+use crate::sinks;
+
+/// Makes a [`Case`] and remembers what the reference must know: rows of sources, functions.
+pub struct CaseBuilder {
+    name: String,
+    inputs: Inputs,
+    outputs: Vec<Output>,
+}
+
+#[derive(Clone)]
+struct Output {
+    stream: Stream,
+    ordered: bool,
+}
+
+impl CaseBuilder {
+    /// A case without outputs yet.
+    pub fn new(name: impl Display) -> Self {
+        Self { name: name.to_string(), inputs: Inputs::default(), outputs: Vec::new() }
+    }
+
+    /// A source of batches in memory.
+    pub fn source(&mut self, schema: SchemaRef, partitions: Partitions) -> Stream {
+        let stream = Stream::from_partitions(schema, partitions.clone()).expect("batches have the schema");
+        let slot = slot_of(&stream, |kind| matches!(kind, NodeKind::Source { .. }));
+        self.inputs.sources.insert(slot, partitions);
+        stream
+    }
+
+    /// A user function over batches, which must work row by row.
+    pub fn map_batches(&mut self, stream: Stream, schema: SchemaRef, function: BatchFunction) -> Stream {
+        let call = function.clone();
+        let mapped = stream.map_batches(schema, move |batch| call(batch)).expect("the schema is known");
+        let slot = slot_of(&mapped, |kind| matches!(kind, NodeKind::MapBatches { .. }));
+        self.inputs.functions.insert(slot, function);
+        mapped
+    }
+
+    /// Adds a sink. In an ordered one the sequence of rows counts.
+    pub fn output(&mut self, stream: &Stream, ordered: bool) {
+        self.outputs.push(Output { stream: stream.clone(), ordered });
+    }
+
+    /// The finished case.
+    pub fn build(self) -> Case {
+        let CaseBuilder { name, inputs, outputs } = self;
+        Case { name, inputs, outputs, outcome: OnceLock::new() }
+    }
+}
+
+/// The slot of the last node of a kind above a stream.
+fn slot_of(stream: &Stream, wanted: impl Fn(&NodeKind) -> bool) -> String {
+    let plan = stream.to_plan().expect("the stream can be planned");
+    let slots = plan.slots();
+    let found = slots.iter().rev().find(|(_, node)| wanted(&node.kind));
+    found.expect("the stream has such a node").0.to_owned()
+}
+
+/// A pipeline with its data and its sinks.
+pub struct Case {
+    /// Its name in messages.
+    pub name: String,
+    inputs: Inputs,
+    outputs: Vec<Output>,
+    outcome: OnceLock<Outcome>,
+}
+
+/// One run of a case.
+#[derive(Debug)]
+pub struct Run {
+    /// What the engine counted; `None` where the job failed as it had to.
+    pub metrics: Option<JobMetrics>,
+}
+
+impl Case {
+    /// The job, with sinks of its own, and what these collect.
+    pub fn job(&self) -> (Job, Vec<sabot_connect::Collected>) {
+        let mut job = Job::new(self.name.clone());
+        let mut collected = Vec::with_capacity(self.outputs.len());
+        for output in &self.outputs {
+            let (sink, rows) = if output.ordered { sinks::ordered() } else { sinks::multiset() };
+            job = job.write(&output.stream, sink).expect("the sink takes the stream");
+            collected.push(rows);
+        }
+        (job, collected)
+    }
+
+    /// The stream of an output.
+    pub fn stream(&self, output: usize) -> &Stream {
+        &self.outputs[output].stream
+    }
+
+    /// What the reference makes of it.
+    pub fn outcome(&self) -> &Outcome {
+        self.outcome.get_or_init(|| reference::run(&self.job().0.plan().expect("the job has a plan"), &self.inputs))
+    }
+
+    /// The plan as text, for messages.
+    pub fn explain(&self) -> String {
+        self.job().0.explain().unwrap_or_else(|error| error.to_string())
+    }
+
+    /// Runs the case and holds every sink against the reference.
+    ///
+    /// # Panics
+    /// Where they differ, with the plan and the first differing rows.
+    pub fn check(&self, engine: &Engine, how: &dyn Display) -> Run {
+        let (job, collected) = self.job();
+        let outcome = self.outcome();
+        let result = engine.run(job);
+        if !outcome.failures.is_empty() {
+            let wrong = match result {
+                Ok(_) => Some("the job ended well".to_owned()),
+                Err(error) => wrong_error(&outcome.failures, &error, self.has_unions()),
+            };
+            self.refute(wrong.map(|wrong| format!("{wrong}; expected one of {:?}", outcome.failures)), how);
+            let left: usize = collected.iter().flat_map(|c| c.take()).map(|batch| batch.num_rows()).sum();
+            self.refute((left > 0).then(|| format!("a failed job left {left} rows")), how);
+            return Run { metrics: None };
+        }
+        let metrics = match result {
+            Ok(metrics) => metrics,
+            Err(error) => return self.refuse(&format!("the job failed: {error}"), how),
+        };
+        for (number, (output, got)) in self.outputs.iter().zip(&collected).enumerate() {
+            let got: Vec<RecordBatch> = got.take();
+            let found = difference(&outcome.sinks[number], &got, output.ordered);
+            self.refute(found.map(|difference| format!("sink {number}: {difference}")), how);
+        }
+        let late = (metrics.late_rows != outcome.late_rows)
+            .then(|| format!("{} late rows counted instead of {}", metrics.late_rows, outcome.late_rows));
+        self.refute(late, how);
+        Run { metrics: Some(metrics) }
+    }
+
+    /// Behind a union two branches may meet rows of one source partition, in no defined order.
+    fn has_unions(&self) -> bool {
+        let plan = self.job().0.plan().expect("the job has a plan");
+        plan.nodes().iter().any(|node| matches!(node.kind, NodeKind::Union))
+    }
+
+    fn refute(&self, problem: Option<String>, how: &dyn Display) {
+        if let Some(problem) = problem {
+            self.refuse(&problem, how);
+        }
+    }
+
+    fn refuse(&self, problem: &str, how: &dyn Display) -> Run {
+        panic!("{} with {how}:\n{problem}\n\n{}", self.name, self.explain())
+    }
+}
+
+/// Why an error is not one that the failing rows explain. It must be the first of its source partition,
+/// unless `any` will do.
+fn wrong_error(failures: &[Failure], error: &Error, any: bool) -> Option<String> {
+    let Error::Job(JobError::Row { location, error, .. }) = error else {
+        return Some(format!("the job failed with {error}"));
+    };
+    let explains = |failure: &&Failure| failure.error == error.error && stands_at(failure, location.as_ref());
+    let Some(found) = failures.iter().find(explains) else {
+        return Some(format!("the job failed with {error} at {location:?}"));
+    };
+    let earlier = |other: &&Failure| other.partition == found.partition && other.number < found.number;
+    let first = failures.iter().find(earlier).filter(|_| location.is_some() && !any);
+    first.map(|first| format!("row {} was reported before row {}", found.number, first.number))
+}
+
+fn stands_at(failure: &Failure, location: Option<&RowLocation>) -> bool {
+    location.is_none_or(|at| {
+        let partition = at.partition.rsplit_once('/').and_then(|(_, number)| number.parse().ok()).unwrap_or(0u64);
+        at.row == failure.number && partition == failure.partition & 0xF_FFFF
+    })
+}
+
+/// A function over batches.
+pub fn function<F>(function: F) -> BatchFunction
+where
+    F: Fn(RecordBatch) -> Result<RecordBatch, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
+{
+    Arc::new(function)
+}

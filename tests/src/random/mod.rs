@@ -1,0 +1,305 @@
+//! Random pipelines: forks, unions, windows over windows, late rows, user functions, several sinks.
+//!
+//! A plan is grown from its sources: each step continues some stream that is there already, so forks and
+//! diamonds come by themselves. Everything is drawn from one seed. The plans keep two rules, so that the
+//! reference can say exactly what is right: integer values stay small, and results of float sums that
+//! round are carried to the sinks and not computed with.
+
+mod exprs;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use rand::Rng;
+use rand::SeedableRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use sabot::{AggregateExpr, Expr, Stream, avg, col, count, count_of, max, micros, min, out_of_orderness, sum, tumbling};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::{Case, CaseBuilder, data, function};
+use exprs::Exprs;
+pub use exprs::functions;
+
+/// What a plan is grown to.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Rows over all sources.
+    pub rows: usize,
+    /// Partitions of each source.
+    pub partitions: usize,
+    /// Steps at least and at most.
+    pub steps: (usize, usize),
+}
+
+/// The random pipeline of a seed. The plan depends on the seed alone, the data also on the size.
+pub fn case(seed: u64, size: Size) -> Case {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut plan = Growing {
+        builder: CaseBuilder::new(format!("random plan {seed} over {} partitions", size.partitions)),
+        streams: Vec::new(),
+        names: 0,
+        failing: rng.random_ratio(1, 12),
+    };
+    let mut rows = ChaCha8Rng::seed_from_u64(!seed);
+    let sources = rng.random_range(1..=3usize);
+    for source in 0..sources {
+        let mine = if source == 0 { size.rows } else { size.rows / (source + 1) };
+        let events = data::events(&mut rows, mine, size.partitions);
+        let stream = plan.builder.source(data::schema(), events).with_functions(functions());
+        let timed = rng.random_ratio(9, 10);
+        let stream = match timed {
+            true => stream.event_time("t", out_of_orderness(micros(data::OUT_OF_ORDERNESS))).expect("t is a time"),
+            false => stream,
+        };
+        plan.add(stream, timed, BTreeSet::new());
+    }
+    for _ in 0..rng.random_range(size.steps.0..=size.steps.1) {
+        plan.step(&mut rng);
+    }
+    plan.finish(&mut rng)
+}
+
+/// A random pipeline of `steps` operators over sources of the caller's, each with whether it has event
+/// time. Unbounded streams are never grouped without windows.
+pub fn grow(rng: &mut ChaCha8Rng, builder: CaseBuilder, sources: Vec<(Stream, bool)>, steps: usize) -> Case {
+    let mut plan = Growing { builder, streams: Vec::new(), names: 0, failing: false };
+    for (stream, timed) in sources {
+        plan.add(stream, timed, BTreeSet::new());
+    }
+    for _ in 0..steps {
+        plan.step(rng);
+    }
+    plan.finish(rng)
+}
+
+struct Growing {
+    builder: CaseBuilder,
+    streams: Vec<Grown>,
+    /// Names given so far.
+    names: usize,
+    /// Whether some row shall be impossible to compute.
+    failing: bool,
+}
+
+/// A stream that can be continued.
+#[derive(Clone)]
+struct Grown {
+    stream: Stream,
+    timed: bool,
+    /// Columns with results of float sums that round.
+    approximate: BTreeSet<String>,
+    /// Streams that were made of it.
+    children: usize,
+}
+
+impl Grown {
+    fn schema(&self) -> SchemaRef {
+        self.stream.schema().clone()
+    }
+
+    /// The columns that may be computed with.
+    fn exact(&self) -> Vec<Field> {
+        let schema = self.schema();
+        let exact = schema.fields().iter().filter(|f| !self.approximate.contains(f.name()));
+        exact.map(|f| f.as_ref().clone()).collect()
+    }
+}
+
+impl Growing {
+    fn add(&mut self, stream: Stream, timed: bool, approximate: BTreeSet<String>) {
+        let approximate =
+            approximate.into_iter().filter(|name| stream.schema().field_with_name(name).is_ok()).collect();
+        self.streams.push(Grown { stream, timed, approximate, children: 0 });
+    }
+
+    fn name(&mut self) -> String {
+        self.names += 1;
+        format!("c{}", self.names)
+    }
+
+    /// A stream to continue: mostly one that nothing was made of yet.
+    fn pick(&mut self, rng: &mut ChaCha8Rng) -> Grown {
+        let fresh: Vec<usize> = (0..self.streams.len()).filter(|i| self.streams[*i].children == 0).collect();
+        let all: Vec<usize> = (0..self.streams.len()).collect();
+        let from = if fresh.is_empty() || rng.random_ratio(1, 4) { &all } else { &fresh };
+        let index = *from.choose(rng).expect("there is a stream");
+        self.streams[index].children += 1;
+        self.streams[index].clone()
+    }
+
+    fn step(&mut self, rng: &mut ChaCha8Rng) {
+        let from = self.pick(rng);
+        match rng.random_range(0..14) {
+            0..=2 => self.filter(rng, from),
+            3..=4 => self.with_columns(rng, from),
+            5 => self.select(rng, from),
+            6..=9 if from.timed => self.window(rng, from),
+            10 if from.stream.is_bounded() => self.group_by(rng, from),
+            11..=12 => {
+                let other = self.pick(rng);
+                self.union(rng, from, other);
+            }
+            13 => self.map_batches(from),
+            _ => self.filter(rng, from),
+        }
+    }
+
+    fn filter(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
+        let predicate = Exprs::new(rng, &from.exact()).truth(2);
+        let stream = from.stream.filter(predicate).expect("the predicate fits");
+        self.add(stream, from.timed, from.approximate);
+    }
+
+    fn with_columns(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
+        let mut columns = Vec::new();
+        for _ in 0..rng.random_range(1..=2) {
+            let name = self.name();
+            columns.push(Exprs::new(rng, &from.exact()).any().alias(name));
+        }
+        let stream = from.stream.with_columns(columns).expect("the columns fit");
+        self.add(stream, from.timed, from.approximate);
+    }
+
+    fn select(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
+        let schema = from.schema();
+        let mut columns: Vec<Expr> = schema.fields().iter().map(|f| col(f.name().as_str())).collect();
+        columns.shuffle(rng);
+        columns.truncate(rng.random_range(1..=columns.len()));
+        let name = self.name();
+        columns.push(Exprs::new(rng, &from.exact()).any().alias(name));
+        let stream = from.stream.select(columns).expect("the columns are there");
+        self.add(stream, from.timed, from.approximate);
+    }
+
+    fn window(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
+        let size = *[7_000_000, 30_000_000, 60_000_000, 300_000_000].choose(rng).expect("not empty");
+        let mut window = tumbling(micros(size));
+        if rng.random_ratio(1, 3) {
+            window = window.offset(micros(rng.random_range(-size..size)));
+        }
+        if rng.random_ratio(1, 3) {
+            window = window.allowed_lateness(micros(20_000_000));
+        }
+        let keys = self.keys(rng, &from);
+        let (aggregates, approximate) = self.aggregates(rng, &from);
+        let windowed = from.stream.clone().window(window).expect("the rows have event time");
+        let result = windowed.group_by(keys).expect("the keys fit").aggregate(aggregates).expect("they fit");
+        let (result, late) = match rng.random_ratio(2, 5) {
+            true => {
+                let (result, late) = result.split_late().expect("it is a window");
+                (result, Some(late))
+            }
+            false => (result, None),
+        };
+        self.add(result, true, approximate);
+        if let Some(late) = late {
+            self.add(late, true, from.approximate);
+        }
+    }
+
+    fn group_by(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
+        let keys = self.keys(rng, &from);
+        let (aggregates, approximate) = self.aggregates(rng, &from);
+        let grouped = from.stream.group_by(keys).expect("the keys fit");
+        self.add(grouped.aggregate(aggregates).expect("they fit"), false, approximate);
+    }
+
+    /// Up to two keys: columns, or something computed.
+    fn keys(&mut self, rng: &mut ChaCha8Rng, from: &Grown) -> Vec<Expr> {
+        let mut keys = Vec::new();
+        for _ in 0..rng.random_range(0..=2) {
+            let name = self.name();
+            keys.push(Exprs::new(rng, &from.exact()).key().alias(name));
+        }
+        keys
+    }
+
+    /// Aggregates under new names, and which of their results are approximate.
+    fn aggregates(&mut self, rng: &mut ChaCha8Rng, from: &Grown) -> (Vec<AggregateExpr>, BTreeSet<String>) {
+        let mut approximate = BTreeSet::new();
+        let first = self.name();
+        let mut aggregates = vec![count().alias(first)];
+        let exact = from.exact();
+        for _ in 0..rng.random_range(0..=3) {
+            let Some(field) = exact.choose(rng) else { continue };
+            let (value, name) = (col(field.name().as_str()), self.name());
+            let is_float = field.data_type().is_floating();
+            let numeric = is_float || field.data_type().is_integer();
+            let aggregate = match rng.random_range(0..5) {
+                0 if numeric => sum(value),
+                1 if numeric || field.data_type() == &DataType::Boolean => avg(value),
+                2 => min(value),
+                3 => max(value),
+                _ => count_of(value),
+            };
+            let adds = matches!(aggregate.function.name(), "sum" | "avg");
+            if is_float && adds {
+                approximate.insert(name.clone());
+            }
+            aggregates.push(aggregate.alias(name));
+        }
+        (aggregates, approximate)
+    }
+
+    /// The columns that two streams have in common, from both.
+    fn union(&mut self, rng: &mut ChaCha8Rng, left: Grown, right: Grown) {
+        let (ls, rs) = (left.schema(), right.schema());
+        let same = |f: &&Arc<Field>| rs.field_with_name(f.name()).is_ok_and(|g| g.data_type() == f.data_type());
+        let common: Vec<Expr> = ls.fields().iter().filter(same).map(|f| col(f.name().as_str())).collect();
+        if common.is_empty() {
+            return self.filter(rng, left);
+        }
+        let approximate = left.approximate.union(&right.approximate).cloned().collect();
+        let left_half = left.stream.select(common.clone()).expect("the columns are there");
+        let right_half = right.stream.select(common).expect("the columns are there");
+        let stream = left_half.union(&right_half).expect("the columns are the same");
+        self.add(stream, left.timed && right.timed, approximate);
+    }
+
+    /// A user function that appends a column: how many columns of the row are null.
+    fn map_batches(&mut self, from: Grown) {
+        let name = self.name();
+        let mut fields: Vec<_> = from.schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(name, DataType::Int64, false)));
+        let schema = Arc::new(Schema::new(fields));
+        let returned = schema.clone();
+        let count_nulls = function(move |batch: RecordBatch| {
+            let nulls = |row| batch.columns().iter().filter(|c| c.is_null(row)).count();
+            let counted: Int64Array = (0..batch.num_rows()).map(|row| nulls(row) as i64).collect::<Vec<_>>().into();
+            let mut columns = batch.columns().to_vec();
+            columns.push(Arc::new(counted) as ArrayRef);
+            debug_assert!(columns.last().is_some_and(|c| c.as_primitive::<Int64Type>().null_count() == 0));
+            Ok(RecordBatch::try_new(returned.clone(), columns)?)
+        });
+        let stream = self.builder.map_batches(from.stream, schema, count_nulls);
+        self.add(stream, from.timed, from.approximate);
+    }
+
+    /// Sinks: every stream that nothing was made of, up to three.
+    fn finish(mut self, rng: &mut ChaCha8Rng) -> Case {
+        let mut ends: Vec<usize> = (0..self.streams.len()).filter(|i| self.streams[*i].children == 0).collect();
+        ends.shuffle(rng);
+        ends.truncate(3);
+        if self.failing {
+            self.plant_failure(rng, ends[0]);
+        }
+        for end in ends {
+            self.builder.output(&self.streams[end].stream, rng.random_ratio(3, 4));
+        }
+        self.builder.build()
+    }
+
+    /// Divides by zero where an integer column has a certain value.
+    fn plant_failure(&mut self, rng: &mut ChaCha8Rng, end: usize) {
+        let grown = self.streams[end].clone();
+        let integers: Vec<Field> = grown.exact().into_iter().filter(|f| f.data_type().is_signed_integer()).collect();
+        let Some(field) = integers.choose(rng) else { return };
+        let unlucky: i64 = rng.random_range(0..12);
+        let name = self.name();
+        let value = col(field.name().as_str()).cast(DataType::Int64);
+        let failing = (sabot::lit(840i64) / (value - sabot::lit(unlucky))).alias(name);
+        self.streams[end].stream = grown.stream.with_columns([failing]).expect("the column fits");
+    }
+}

@@ -1,0 +1,152 @@
+//! A row of the reference: values, and what the order of results is made of.
+
+use arrow::array::ArrayRef;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use sabot_expr::Scalar;
+use std::cmp::Ordering;
+
+/// A value, with how far a right answer may be from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// The value.
+    pub value: Scalar,
+    /// The bound on float sums that is stated for the aggregates; 0 for everything else.
+    pub slack: f64,
+}
+
+impl From<Scalar> for Cell {
+    fn from(value: Scalar) -> Self {
+        Cell { value, slack: 0.0 }
+    }
+}
+
+/// One row on its way through the plan.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The user's columns.
+    pub cells: Vec<Cell>,
+    /// Event time in µs, where it is declared.
+    pub time: Option<i64>,
+    /// How far the row is behind the bound of its source partition, in µs.
+    pub late: i64,
+    /// The source partition, or the aggregation that the row is a result of.
+    pub partition: u64,
+    /// Its number there; 0 for results.
+    pub number: u64,
+    /// Its key, for results.
+    pub key: Vec<Rank>,
+}
+
+impl Row {
+    /// Where the row stands among others: event time, or where its partition's watermark stood when it
+    /// came too late; then source partition, row number, key.
+    pub fn place(&self) -> (i64, u64, u64, &[Rank]) {
+        let time = self.time.map_or(0, |time| time.saturating_add(self.late));
+        (time, self.partition, self.number, &self.key)
+    }
+}
+
+/// A key value that can be compared: equal as keys, and in the order of keys, which has null last.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Truth.
+    Bool(bool),
+    /// Integers, decimals of one scale, dates, and times in nanoseconds.
+    Integer(i128),
+    /// A float, as an integer that is ordered like it.
+    Float(i64),
+    /// Text, ordered by its bytes.
+    Text(String),
+    /// Null stands behind everything.
+    Null,
+}
+
+impl Rank {
+    /// The rank of a value.
+    pub fn of(value: &Scalar) -> Rank {
+        match value {
+            Scalar::Null(_) => Rank::Null,
+            Scalar::Boolean(value) => Rank::Bool(*value),
+            Scalar::Float32(value) => Rank::float(f64::from(*value)),
+            Scalar::Float64(value) => Rank::float(*value),
+            Scalar::Decimal128 { value, .. } => Rank::Integer(*value),
+            Scalar::Utf8(text) | Scalar::LargeUtf8(text) => Rank::Text(text.to_string()),
+            Scalar::Date32(days) => Rank::Integer(i128::from(*days)),
+            Scalar::Timestamp { value, unit, .. } => {
+                let nanos = match unit {
+                    TimeUnit::Second => 1_000_000_000,
+                    TimeUnit::Millisecond => 1_000_000,
+                    TimeUnit::Microsecond => 1_000,
+                    TimeUnit::Nanosecond => 1,
+                };
+                Rank::Integer(i128::from(*value) * nanos)
+            }
+            integer => Rank::Integer(integer.as_integer().expect("every other scalar is an integer")),
+        }
+    }
+
+    fn float(value: f64) -> Rank {
+        let one = match value {
+            zero if zero == 0.0 => 0.0,
+            nan if nan.is_nan() => f64::NAN.abs(),
+            other => other,
+        };
+        // Negative floats are ordered backwards by their bits.
+        let bits = one.to_bits().cast_signed();
+        Rank::Float(if bits < 0 { i64::MIN - bits } else { bits })
+    }
+}
+
+/// Orders two values as `min` and `max` do; nulls are not asked for.
+pub(super) fn order(a: &Scalar, b: &Scalar) -> Ordering {
+    Rank::of(a).cmp(&Rank::of(b))
+}
+
+/// A value as a key shows it: one zero, one NaN, dictionaries looked up.
+pub(super) fn canonical(value: &Scalar) -> Scalar {
+    match value {
+        Scalar::Float32(x) if *x == 0.0 => Scalar::Float32(0.0),
+        Scalar::Float64(x) if *x == 0.0 => Scalar::Float64(0.0),
+        other => other.clone(),
+    }
+}
+
+/// The rows as a batch of the columns of `schema`, for the interpreter.
+pub(super) fn to_batch(schema: &SchemaRef, rows: &[Row]) -> RecordBatch {
+    let column = |index: usize| -> ArrayRef {
+        let wanted = schema.field(index).data_type();
+        let plain = match wanted {
+            DataType::Dictionary(_, value) => value.as_ref(),
+            other => other,
+        };
+        let values: Vec<Scalar> = rows.iter().map(|row| row.cells[index].value.clone()).collect();
+        let array = Scalar::collect(plain, &values).expect("cells have the type of their column");
+        cast(&array, wanted).expect("strings go into a dictionary")
+    };
+    let columns = (0..schema.fields().len()).map(column).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).expect("the columns fit the schema")
+}
+
+/// The cells of a batch, row by row.
+pub fn cells(batch: &RecordBatch) -> Vec<Vec<Cell>> {
+    let cell = |column: &ArrayRef, row| Scalar::from_array(column.as_ref(), row).expect("a supported type").into();
+    (0..batch.num_rows()).map(|row| batch.columns().iter().map(|column| cell(column, row)).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_order_keys_with_null_last_and_nan_greatest() {
+        let floats = [f64::NEG_INFINITY, -1.5, -1.0, 0.0, 1.0, f64::INFINITY, f64::NAN];
+        let ranks: Vec<Rank> = floats.iter().map(|x| Rank::of(&Scalar::Float64(*x))).collect();
+        assert!(ranks.windows(2).all(|w| w[0] < w[1]), "{ranks:?}");
+        assert_eq!(Rank::of(&Scalar::Float64(-0.0)), Rank::of(&Scalar::Float64(0.0)));
+        assert_eq!(Rank::of(&Scalar::Float64(-f64::NAN)), Rank::of(&Scalar::Float64(f64::NAN)));
+        assert!(ranks[6] < Rank::of(&Scalar::Null(DataType::Float64)));
+    }
+}

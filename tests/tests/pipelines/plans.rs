@@ -1,0 +1,226 @@
+//! The pipelines that have a name.
+
+use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
+use arrow::record_batch::RecordBatch;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use sabot::{
+    Stream, avg, call, coalesce, col, count, count_of, lit, max, micros, min, out_of_orderness, seconds, sum, tumbling,
+    when,
+};
+use sabot_tests::{Case, CaseBuilder, data, function, random};
+use std::sync::Arc;
+
+/// A maker of cases: rows over all partitions, partitions.
+pub(crate) type Make = fn(usize, usize) -> Case;
+
+/// All of them.
+pub(crate) const ALL: &[(&str, Make)] = &[
+    ("stateless", stateless),
+    ("window", window),
+    ("fork", fork),
+    ("union", union),
+    ("exchanges", exchanges),
+    ("sinks", sinks),
+    ("functions", functions),
+    ("global", global),
+    ("float_sums", float_sums),
+    ("diamond", diamond),
+];
+
+fn events(builder: &mut CaseBuilder, seed: u64, rows: usize, partitions: usize) -> Stream {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let rows = data::events(&mut rng, rows, partitions);
+    let stream = builder.source(data::schema(), rows);
+    stream.event_time("t", out_of_orderness(micros(data::OUT_OF_ORDERNESS))).unwrap()
+}
+
+/// Filter, project, filter: one fragment.
+pub(crate) fn stateless(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("stateless");
+    let stream = events(&mut builder, 1, rows, partitions)
+        .filter(col("n").gt(0).or(col("k").is_null()))
+        .unwrap()
+        .with_columns([
+            (col("n") * 2 + 1).alias("odd"),
+            when(col("b")).then(col("x")).otherwise(lit(0.25)).alias("x"),
+            coalesce([col("k"), col("d").cast(DataType::Utf8), lit("-")]).alias("where"),
+        ])
+        .unwrap()
+        .filter(col("where").not_eq("JFK"))
+        .unwrap()
+        .select([col("t"), col("odd"), col("x"), col("where"), col("d")])
+        .unwrap();
+    builder.output(&stream, true);
+    builder.build()
+}
+
+/// One windowed aggregation with all functions, and its late rows.
+pub(crate) fn window(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("window");
+    let (result, late) = events(&mut builder, 2, rows, partitions)
+        .window(tumbling(seconds(45)).offset(seconds(7)).allowed_lateness(seconds(12)))
+        .unwrap()
+        .group_by(["k", "m"])
+        .unwrap()
+        .aggregate([
+            count().alias("rows"),
+            count_of(col("x")).alias("values"),
+            sum(col("n")).alias("sum"),
+            avg(col("n")).alias("mean"),
+            min(col("x")).alias("least"),
+            max(col("d")).alias("greatest"),
+            avg(col("b")).alias("share"),
+        ])
+        .unwrap()
+        .split_late()
+        .unwrap();
+    builder.output(&result, true);
+    builder.output(&late, true);
+    builder.build()
+}
+
+/// Two windows from one fork.
+pub(crate) fn fork(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("two windows from one fork");
+    let start = events(&mut builder, 3, rows, partitions).filter(col("n").gt(-40)).unwrap();
+    let short = start.clone().window(tumbling(seconds(10))).unwrap();
+    let short = short.group_by(["k"]).unwrap().aggregate([sum(col("n")).alias("sum")]).unwrap();
+    let long = start.window(tumbling(seconds(100)).allowed_lateness(seconds(30))).unwrap();
+    let long = long.group_by(["d"]).unwrap().aggregate([count(), max(col("t")).alias("last")]).unwrap();
+    builder.output(&short, true);
+    builder.output(&long, true);
+    builder.build()
+}
+
+/// A union of sources of very different length, one of them empty, then a window.
+pub(crate) fn union(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("union of uneven sources");
+    let long = events(&mut builder, 4, rows, partitions);
+    let short = events(&mut builder, 5, rows / 20, 1);
+    let empty = events(&mut builder, 6, 0, partitions);
+    let all = long.union(&short).unwrap().union(&empty).unwrap();
+    let windows = all.clone().window(tumbling(seconds(20))).unwrap().group_by(["m"]).unwrap();
+    let windows = windows.aggregate([count().alias("rows"), sum(col("x")).alias("x")]).unwrap();
+    builder.output(&all, true);
+    builder.output(&windows, true);
+    builder.build()
+}
+
+/// Two exchanges in a row: a window over the results of a window.
+pub(crate) fn exchanges(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("two exchanges in a row");
+    let fine = events(&mut builder, 7, rows, partitions)
+        .window(tumbling(seconds(15)))
+        .unwrap()
+        .group_by(["k", "m"])
+        .unwrap()
+        .aggregate([count().alias("rows"), sum(col("n")).alias("n")])
+        .unwrap();
+    let coarse = fine
+        .filter(col("rows").gt(1).or(col("m").gt(3)))
+        .unwrap()
+        .window(tumbling(seconds(60)).allowed_lateness(seconds(5)))
+        .unwrap()
+        .group_by(["k"])
+        .unwrap()
+        .aggregate([count().alias("groups"), sum(col("rows")).alias("rows"), max(col("n")).alias("most")])
+        .unwrap();
+    builder.output(&coarse, true);
+    builder.build()
+}
+
+/// Two sinks, one ordered and one not, of one shared prefix.
+pub(crate) fn sinks(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("two sinks");
+    let start = events(&mut builder, 8, rows, partitions).with_columns([(col("n") - 5).alias("n")]).unwrap();
+    let windows = start.clone().window(tumbling(seconds(30))).unwrap();
+    let windows = windows.group_by(["k"]).unwrap().aggregate([min(col("n")).alias("least")]).unwrap();
+    builder.output(&start.filter(col("b")).unwrap(), false);
+    builder.output(&windows, true);
+    builder.build()
+}
+
+/// User functions: one in expressions, one over batches.
+pub(crate) fn functions(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("user functions");
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let rows = data::events(&mut rng, rows, partitions);
+    let stream = builder
+        .source(data::schema(), rows)
+        .with_functions(random::functions())
+        .event_time("t", out_of_orderness(micros(data::OUT_OF_ORDERNESS)))
+        .unwrap()
+        .select([col("k"), call("twice", 1, [col("n")]).alias("n"), col("x")])
+        .unwrap()
+        .filter(call("reverse", 3, [col("k")]).not_eq("KFJ"))
+        .unwrap();
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("k", DataType::Utf8, true),
+        Field::new("scaled", DataType::Int64, true),
+    ]));
+    let returned = schema.clone();
+    let scale = function(move |batch: RecordBatch| {
+        let n = batch.column(1).as_primitive::<Int64Type>();
+        let x = batch.column(2).as_primitive::<Float64Type>();
+        let scaled: Int64Array = n.iter().zip(x).map(|(n, x)| Some(n? * (x? as i64))).collect();
+        Ok(RecordBatch::try_new(returned.clone(), vec![batch.column(0).clone(), Arc::new(scaled) as ArrayRef])?)
+    });
+    let mapped = builder.map_batches(stream, schema, scale);
+    let windows = mapped.clone().window(tumbling(seconds(25))).unwrap();
+    let windows = windows.group_by(["k"]).unwrap().aggregate([sum(col("scaled")).alias("sum")]).unwrap();
+    builder.output(&mapped, true);
+    builder.output(&windows, true);
+    builder.build()
+}
+
+/// Grouping without windows, over results of windows: one result at the end.
+pub(crate) fn global(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("group by without windows");
+    let start = events(&mut builder, 10, rows, partitions);
+    let all = start.clone().group_by(["k", "b"]).unwrap();
+    let all = all.aggregate([count().alias("rows"), avg(col("m")).alias("m"), min(col("t")).alias("first")]).unwrap();
+    let windows = start.window(tumbling(seconds(20))).unwrap().group_by(["d"]).unwrap();
+    let windows = windows.aggregate([sum(col("n")).alias("n")]).unwrap();
+    let best = windows.group_by(["d"]).unwrap().aggregate([max(col("n")).alias("best")]).unwrap();
+    builder.output(&all, true);
+    builder.output(&best, true);
+    builder.build()
+}
+
+/// Float sums that round: within their bound.
+pub(crate) fn float_sums(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("float sums");
+    let windows = events(&mut builder, 11, rows, partitions)
+        .with_columns([col("r").cast(DataType::Float32).alias("narrow")])
+        .unwrap()
+        .window(tumbling(seconds(60)))
+        .unwrap()
+        .group_by(["m"])
+        .unwrap()
+        .aggregate([
+            sum(col("r")).alias("sum"),
+            avg(col("r")).alias("mean"),
+            sum(col("narrow")).alias("narrow_sum"),
+            max(col("r")).alias("most"),
+        ])
+        .unwrap();
+    builder.output(&windows, true);
+    builder.build()
+}
+
+/// A diamond: one stream forked, changed in both branches, and joined again; rows meet their copies.
+pub(crate) fn diamond(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("diamond");
+    let start = events(&mut builder, 12, rows, partitions).select([col("k"), col("n")]).unwrap();
+    let left = start.clone().with_columns([(col("n") + 1_000).alias("n")]).unwrap();
+    let right = start.filter(col("n").gt(50)).unwrap();
+    let both = left.union(&right).unwrap();
+    let windows = both.clone().window(tumbling(seconds(40))).unwrap().group_by(["k"]).unwrap();
+    let (windows, late) = windows.aggregate([sum(col("n")).alias("n")]).unwrap().split_late().unwrap();
+    builder.output(&both, true);
+    builder.output(&windows, true);
+    builder.output(&late, true);
+    builder.build()
+}
