@@ -144,7 +144,7 @@ impl From<Failure> for Halt {
 enum Step {
     FilterProject(FilterProject),
     WindowAssign(WindowAssign),
-    GroupBy(Grouping),
+    GroupBy(Box<Grouping>),
     Partition(Partition),
     /// Only the schema changes.
     Union,
@@ -156,7 +156,7 @@ impl Step {
             OperatorSpec::FilterProject(spec) => Step::FilterProject(FilterProject::new(spec, level)),
             OperatorSpec::WindowAssign(spec) => Step::WindowAssign(WindowAssign::new(spec, input, level)),
             OperatorSpec::GroupBy(spec) => {
-                Step::GroupBy(Grouping::new(spec, input).map_err(|e| e.to_string())?)
+                Step::GroupBy(Box::new(Grouping::new(spec, input).map_err(|e| e.to_string())?))
             }
             OperatorSpec::Partition(spec) => Step::Partition(Partition::new(spec, input)),
             OperatorSpec::Union(_) => Step::Union,

@@ -11,6 +11,8 @@
 #![deny(unsafe_code)]
 
 mod backend;
+#[cfg(test)]
+mod conformance;
 mod expr;
 mod filter_project;
 pub mod group_by;

@@ -91,18 +91,17 @@ impl Scope<'_> {
         active: Active<'_>,
     ) -> Option<Value> {
         let (a, b) = (left.operand::<T>()?, right.operand::<T>()?);
-        let checked: fn(T::Native, T::Native) -> (T::Native, bool) = match op {
-            BinaryOp::WrappingAdd => return Some(primitive::<T>(a.zip(b, |a, b| a.add(b).0), left, right)),
-            BinaryOp::WrappingSub => return Some(primitive::<T>(a.zip(b, |a, b| a.sub(b).0), left, right)),
-            BinaryOp::WrappingMul => return Some(primitive::<T>(a.zip(b, |a, b| a.mul(b).0), left, right)),
-            BinaryOp::Add => return Some(self.checked::<T>(a, b, left, right, active, Integer::add)),
-            BinaryOp::Sub => return Some(self.checked::<T>(a, b, left, right, active, Integer::sub)),
-            BinaryOp::Mul => return Some(self.checked::<T>(a, b, left, right, active, Integer::mul)),
-            BinaryOp::Div => Integer::div,
-            BinaryOp::Mod => Integer::rem,
+        Some(match op {
+            BinaryOp::Add => self.checked::<T>(a, b, left, right, active, Integer::add),
+            BinaryOp::Sub => self.checked::<T>(a, b, left, right, active, Integer::sub),
+            BinaryOp::Mul => self.checked::<T>(a, b, left, right, active, Integer::mul),
+            BinaryOp::Div => self.checked::<T>(a, b, left, right, active, Integer::div),
+            BinaryOp::Mod => self.checked::<T>(a, b, left, right, active, Integer::rem),
+            BinaryOp::WrappingAdd => primitive::<T>(a.zip(b, |a, b| a.add(b).0), left, right),
+            BinaryOp::WrappingSub => primitive::<T>(a.zip(b, |a, b| a.sub(b).0), left, right),
+            BinaryOp::WrappingMul => primitive::<T>(a.zip(b, |a, b| a.mul(b).0), left, right),
             _ => return None,
-        };
-        Some(self.checked::<T>(a, b, left, right, active, checked))
+        })
     }
 
     fn checked<T: ArrowPrimitiveType>(

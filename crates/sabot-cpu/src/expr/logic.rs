@@ -115,10 +115,12 @@ impl Scope<'_> {
                 break;
             }
             let value = self.value(arg, Some(&open))?;
+            if value.is_null_constant() {
+                continue;
+            }
             let valid = match value.array().logical_nulls() {
-                Some(_) if value.is_constant() => continue,
-                Some(nulls) => nulls.into_inner(),
-                None => BooleanBuffer::new_set(self.rows),
+                Some(nulls) if !value.is_constant() => nulls.into_inner(),
+                _ => BooleanBuffer::new_set(self.rows),
             };
             let hit = &valid & &open;
             open = &open & &!&hit;

@@ -175,3 +175,6 @@ fn does_not_fit(error: ExprError) -> Failure {
 fn wrong_type(what: &str, data_type: &arrow::datatypes::DataType) -> Failure {
     Failure::Internal(format!("{what} of {data_type}: the resolver lets no such expression pass"))
 }
+
+#[cfg(test)]
+mod tests;
