@@ -10,6 +10,7 @@ mod channel;
 mod collect;
 mod cut;
 mod error;
+pub mod generator;
 mod memory;
 pub mod prune;
 mod reader;
@@ -27,6 +28,7 @@ pub use channel::{
 pub use collect::{CollectSink, Collected};
 pub use cut::Cutter;
 pub use error::ConnectError;
+pub use generator::{GeneratorColumn, GeneratorSource, GeneratorSpec};
 pub use memory::MemorySource;
 pub use prune::PruneFilter;
 pub use reader::ReaderSource;

@@ -5,9 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod ahead;
+pub mod csv;
+mod output;
 pub mod parquet;
 mod paths;
 #[cfg(test)]
 mod testing;
 
-pub use self::parquet::ParquetSource;
+pub use self::csv::CsvSink;
+pub use self::parquet::{ParquetSink, ParquetSource};

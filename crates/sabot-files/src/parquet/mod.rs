@@ -2,11 +2,13 @@
 
 mod group;
 mod reader;
+mod sink;
 mod source;
 mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use sink::ParquetSink;
 pub use source::ParquetSource;
 
 use parquet::errors::ParquetError;

@@ -1,0 +1,349 @@
+//! Files as sinks: staged under hidden names, visible by renaming.
+//!
+//! A path with an extension is one file. What is written is staged in parts beside it, named
+//! `.<file>.sabot-<task>-<n>`, and the file appears whole when the job has ended well: one part is
+//! renamed, several are joined. A path that ends in `/` is a folder of `<epoch>-<task>.<extension>`,
+//! each file of which appears when its epoch is committed.
+//!
+//! The invariant: a file under its real name is complete and on the disk. Parts are flushed to the disk
+//! before they are renamed, and the folder after. Whatever ends a job early (an abort, a dropped handle,
+//! a killed process) leaves no file under a real name; hidden parts that a killed process leaves are
+//! removed by the next job with the same output.
+
+mod disk;
+mod lock;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use sabot_common::Epoch;
+use sabot_connect::{Committable, ConnectError, Sink, SinkOrder, SinkWriter};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use disk::{remove_if_there, rename, sync_folder};
+use lock::OutputLock;
+use writer::FileWriter;
+
+/// A file format that can be written.
+pub(crate) trait Format: Debug + Send + Sync + 'static {
+    /// The kind, as in messages and the registry.
+    fn kind(&self) -> &'static str;
+    /// Extensions that mean this format; the first is the one for files in folders.
+    fn extensions(&self) -> &'static [&'static str];
+    /// An encoder into an empty file.
+    fn encoder(&self, path: &Path, file: File, schema: &SchemaRef) -> Result<Box<dyn Encoder>, ConnectError>;
+    /// Writes the rows of several complete files of this format, in order, into an empty one.
+    fn join(
+        &self,
+        parts: &[PathBuf],
+        schema: &SchemaRef,
+        path: &Path,
+        into: File,
+    ) -> Result<File, ConnectError>;
+}
+
+/// Writes batches into one file.
+pub(crate) trait Encoder: Send {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), ConnectError>;
+    /// Ends the file and gives it back with everything handed to the operating system.
+    fn finish(self: Box<Self>) -> Result<File, ConnectError>;
+}
+
+/// Where the output goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// One file, in a folder.
+    File { folder: PathBuf, name: String },
+    /// A folder of files.
+    Folder { folder: PathBuf },
+}
+
+impl Target {
+    /// What a path means: a trailing `/` is a folder, an extension is a file.
+    pub(crate) fn of(path: &Path, format: &dyn Format) -> Result<Self, ConnectError> {
+        let text = path.to_string_lossy();
+        let bad = |expected: String| ConnectError::BadOption {
+            kind: format.kind().to_owned(),
+            option: "path".to_owned(),
+            expected,
+            found: format!("\"{text}\""),
+        };
+        if text.ends_with(['/', std::path::MAIN_SEPARATOR]) {
+            return Ok(Target::Folder { folder: path.to_owned() });
+        }
+        let extension = format.extensions()[0];
+        let wanted =
+            format!("a file such as \"{text}.{extension}\", or a folder with a trailing slash, \"{text}/\"");
+        let (Some(name), Some(_)) = (path.file_name(), path.extension()) else {
+            return Err(bad(wanted));
+        };
+        if path.is_dir() {
+            return Err(bad(format!("a file, but it is a folder; for files in it write \"{text}/\"")));
+        }
+        let folder = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        if !folder.is_dir() {
+            let hint = format!("create the folder before writing {}", name.to_string_lossy());
+            return Err(ConnectError::NotFound { path: folder, hint });
+        }
+        Ok(Target::File { folder, name: name.to_string_lossy().into_owned() })
+    }
+
+    fn folder(&self) -> &Path {
+        match self {
+            Target::File { folder, .. } | Target::Folder { folder } => folder,
+        }
+    }
+
+    /// What the names of everything hidden start with.
+    fn hidden_prefix(&self) -> String {
+        match self {
+            Target::File { name, .. } => format!(".{name}.sabot-"),
+            Target::Folder { .. } => ".sabot-".to_owned(),
+        }
+    }
+
+    fn hidden(&self, rest: &str) -> PathBuf {
+        self.folder().join(format!("{}{rest}", self.hidden_prefix()))
+    }
+}
+
+/// A sink of files in one format; the formats wrap it.
+#[derive(Debug)]
+pub(crate) struct FileSink {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    name: String,
+    target: Target,
+    format: Box<dyn Format>,
+    state: Mutex<State>,
+}
+
+/// What one run of a job has done with the sink. A new run begins with the first writer that is opened
+/// after the last one ended.
+#[derive(Debug, Default)]
+struct State {
+    running: Option<OutputLock>,
+    schema: Option<SchemaRef>,
+    tasks: BTreeSet<u32>,
+    parts: u64,
+    /// Every hidden part of this run that is still there.
+    hidden: BTreeSet<String>,
+    /// Parts of a one-file sink that belong to the output, by epoch and in the order of their tasks.
+    committed: BTreeMap<Epoch, Vec<String>>,
+    finished: bool,
+}
+
+impl FileSink {
+    pub(crate) fn new(path: &Path, format: Box<dyn Format>) -> Result<Self, ConnectError> {
+        let target = Target::of(path, &*format)?;
+        let name = path.display().to_string();
+        Ok(Self { shared: Arc::new(Shared { name, target, format, state: Mutex::default() }) })
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state names what is on the disk and is changed after the disk: it is whole after a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn life_cycle(&self, reason: impl Into<String>) -> ConnectError {
+        ConnectError::LifeCycle { name: self.name.clone(), reason: reason.into() }
+    }
+
+    /// Takes the output for a run, and removes what a killed one has left.
+    fn begin(&self, state: &mut State) -> Result<(), ConnectError> {
+        let folder = self.target.folder();
+        if matches!(self.target, Target::Folder { .. }) {
+            std::fs::create_dir_all(folder).map_err(|e| ConnectError::io("create", folder, e))?;
+        }
+        let lock = OutputLock::take(self.target.hidden("lock"), &self.name)?;
+        let kept: BTreeSet<&String> = state.committed.values().flatten().collect();
+        disk::remove_left_overs(folder, &self.target.hidden_prefix(), lock.path(), &kept)?;
+        if let Target::Folder { folder } = &self.target {
+            disk::refuse_old_output(folder, self.format.extensions()[0])?;
+        }
+        *state = State {
+            running: Some(lock),
+            committed: std::mem::take(&mut state.committed),
+            ..State::default()
+        };
+        Ok(())
+    }
+
+    /// A name for a new part, known to the run from now on.
+    fn new_part(&self, task: u32) -> (String, PathBuf) {
+        let mut state = self.lock();
+        let path = self.target.hidden(&format!("{task}-{}", state.parts));
+        state.parts += 1;
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        state.hidden.insert(name.clone());
+        (name, path)
+    }
+
+    fn drop_part(&self, name: &str) -> Result<(), ConnectError> {
+        let known = self.lock().hidden.remove(name);
+        if known { remove_if_there(&self.target.folder().join(name)) } else { Ok(()) }
+    }
+
+    fn commit_to_folder(&self, part: &Committable, extension: &str) -> Result<(), ConnectError> {
+        let folder = self.target.folder();
+        for (i, name) in part.parts.iter().enumerate() {
+            let more = if i == 0 { String::new() } else { format!("-{i}") };
+            let visible = folder.join(format!("{}-{}{more}.{extension}", part.epoch, part.task));
+            let hidden = folder.join(name);
+            match (hidden.exists(), visible.exists()) {
+                (true, _) => rename(&hidden, &visible)?,
+                (false, true) => {}
+                (false, false) => return Err(self.missing(hidden, part.epoch)),
+            }
+            self.lock().hidden.remove(name);
+        }
+        Ok(())
+    }
+
+    fn missing(&self, part: PathBuf, epoch: Epoch) -> ConnectError {
+        ConnectError::PartMissing { name: self.name.clone(), part, epoch }
+    }
+
+    /// Makes the one file out of the committed parts.
+    fn publish(&self, folder: &Path, name: &str, parts: &[String]) -> Result<(), ConnectError> {
+        let paths: Vec<PathBuf> = parts.iter().map(|part| folder.join(part)).collect();
+        let whole = match paths.as_slice() {
+            [only] => only.clone(),
+            several => self.join(several)?,
+        };
+        rename(&whole, &folder.join(name))?;
+        for path in paths.iter().filter(|path| **path != whole) {
+            remove_if_there(path)?;
+        }
+        sync_folder(folder)
+    }
+
+    /// Several parts as one, or a file without rows when there are none.
+    fn join(&self, parts: &[PathBuf]) -> Result<PathBuf, ConnectError> {
+        let Some(schema) = self.lock().schema.clone() else {
+            return Err(self.life_cycle("it was never opened, so its columns are not known"));
+        };
+        let path = self.target.hidden("whole");
+        let file = File::create(&path).map_err(|error| ConnectError::io("create", &path, error))?;
+        let file = match parts {
+            [] => self.format.encoder(&path, file, &schema)?.finish()?,
+            parts => self.format.join(parts, &schema, &path, file)?,
+        };
+        file.sync_all().map_err(|error| ConnectError::io("flush", &path, error))?;
+        Ok(path)
+    }
+}
+
+impl Sink for FileSink {
+    fn name(&self) -> String {
+        self.shared.name.clone()
+    }
+
+    fn order(&self) -> SinkOrder {
+        match self.shared.target {
+            Target::File { .. } => SinkOrder::Ordered,
+            Target::Folder { .. } => SinkOrder::Multiset,
+        }
+    }
+
+    fn accepts_changes(&self) -> bool {
+        false
+    }
+
+    fn open(&self, schema: SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError> {
+        let mut state = self.shared.lock();
+        if state.running.is_none() {
+            self.shared.begin(&mut state)?;
+        }
+        if !state.tasks.insert(task) {
+            return Err(self.shared.life_cycle(format!("task {task} has a writer already")));
+        }
+        state.schema = Some(schema.clone());
+        drop(state);
+        Ok(Box::new(FileWriter::new(self.shared.clone(), schema, task)))
+    }
+
+    fn commit(&self, epoch: Epoch, staged: &[Committable]) -> Result<(), ConnectError> {
+        let staged = staged.iter().filter(|part| part.epoch == epoch);
+        match &self.shared.target {
+            Target::Folder { folder } => {
+                for part in staged {
+                    self.shared.commit_to_folder(part, self.shared.format.extensions()[0])?;
+                }
+                sync_folder(folder)
+            }
+            Target::File { folder, .. } => {
+                let mut state = self.shared.lock();
+                if state.finished {
+                    return Ok(());
+                }
+                let parts: Vec<String> = staged.flat_map(|part| part.parts.iter().cloned()).collect();
+                if let Some(gone) = parts.iter().map(|part| folder.join(part)).find(|path| !path.exists()) {
+                    return Err(self.shared.missing(gone, epoch));
+                }
+                state.committed.insert(epoch, parts);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&self) -> Result<(), ConnectError> {
+        let (parts, begun) = {
+            let state = self.shared.lock();
+            if state.finished {
+                return Ok(());
+            }
+            let parts: Vec<String> = state.committed.values().flatten().cloned().collect();
+            (parts, state.running.is_some())
+        };
+        if let Target::File { folder, name } = &self.shared.target
+            && (begun || !parts.is_empty())
+        {
+            self.shared.publish(folder, name, &parts)?;
+        }
+        let mut state = self.shared.lock();
+        for name in std::mem::take(&mut state.hidden) {
+            remove_if_there(&self.shared.target.folder().join(name))?;
+        }
+        *state = State { finished: true, ..State::default() };
+        Ok(())
+    }
+
+    fn abort(&self) -> Result<(), ConnectError> {
+        let mut state = self.shared.lock();
+        let folder = self.shared.target.folder();
+        let committed = std::mem::take(&mut state.committed).into_values().flatten();
+        let hidden: BTreeSet<String> =
+            std::mem::take(&mut state.hidden).into_iter().chain(committed).collect();
+        for name in hidden {
+            remove_if_there(&folder.join(name))?;
+        }
+        if state.running.is_some() {
+            remove_if_there(&self.shared.target.hidden("whole"))?;
+        }
+        let finished = state.finished;
+        *state = State { finished, ..State::default() };
+        Ok(())
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        // Nobody is left to tell of a failure; the next job with this output removes what remains.
+        let _ = self.abort();
+    }
+}
