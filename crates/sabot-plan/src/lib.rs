@@ -2,13 +2,13 @@
 //!
 //! A [`PlanBuilder`] turns what a user asks for into nodes and refuses what cannot run, with a message
 //! that says what would be right. [`Plan::from_sinks`] joins the nodes above some sinks into one
-//! [`Plan`]: data with a format version, in which equal sub-plans are one node. `cut` turns that into a
+//! [`Plan`]: data with a format version, in which equal sub-plans are one node. [`cut`] turns that into a
 //! [`PhysicalPlan`], the stages that the runtime runs, and `explain` prints both.
 //!
 //! ```
 //! use arrow::datatypes::{DataType, Field, Schema};
 //! use sabot_expr::col;
-//! use sabot_plan::{Connector, Plan, PlanBuilder, SinkRequest, SourceRequest};
+//! use sabot_plan::{Connector, CutOptions, Plan, PlanBuilder, SinkRequest, SourceRequest, cut};
 //!
 //! let schema = Schema::new(vec![Field::new("delay", DataType::Int32, false), Field::new("origin", DataType::Utf8, true)]);
 //! let builder = PlanBuilder::new();
@@ -16,6 +16,7 @@
 //! let late = builder.filter(&flights, &col("delay").gt(15))?;
 //! let plan = Plan::from_sinks(&[builder.sink(&late, SinkRequest::new(Connector::slot("out")))?])?;
 //! assert_eq!(plan.nodes().len(), 3);
+//! assert_eq!(cut(&plan, &CutOptions::default())?.stages.len(), 3);
 //!
 //! let typo = builder.filter(&flights, &col("orgin").eq("SFO")).unwrap_err();
 //! assert_eq!(typo.to_string(), "unknown column \"orgin\" in filter; did you mean \"origin\"? columns: delay, origin");
@@ -25,7 +26,9 @@
 
 mod aggregate;
 mod builder;
+mod cut;
 mod derive;
+mod dictionaries;
 mod digest;
 mod error;
 mod node;
@@ -34,6 +37,8 @@ mod plan;
 
 pub use aggregate::{AggregateExpr, AggregateRequest, IntoKey, avg, count, count_of, max, min, sum};
 pub use builder::{PlanBuilder, SinkRequest, SourceRequest};
+pub use cut::{CutOptions, cut};
+pub use dictionaries::encode_keys;
 pub use derive::{WINDOW_END, WINDOW_START};
 pub use error::PlanError;
 pub use node::{

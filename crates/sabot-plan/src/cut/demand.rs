@@ -1,0 +1,133 @@
+//! Which columns of every node somebody reads.
+//!
+//! Demands flow from the sinks upwards, so that sources read and stages pass on only what has a reader.
+//! Hidden columns are demanded like any other: windows ask for event time and lateness, ordered sinks
+//! for all that the total order of rows is made of.
+
+use sabot_batch::hidden;
+use sabot_expr::TypedExpr;
+use std::collections::BTreeSet;
+
+use crate::{NodeKind, Plan};
+
+/// The hidden columns that streams carry, in the order in which they stand behind the visible ones.
+pub(super) const HIDDEN: [&str; 5] =
+    [hidden::TIME, hidden::LATE, hidden::PARTITION, hidden::ROW, hidden::KEY];
+
+/// Some of [`HIDDEN`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct HiddenSet(u8);
+
+impl HiddenSet {
+    fn insert(&mut self, name: &str) {
+        if let Some(place) = HIDDEN.iter().position(|h| *h == name) {
+            self.0 |= 1 << place;
+        }
+    }
+
+    fn merge(&mut self, other: HiddenSet) {
+        self.0 |= other.0;
+    }
+
+    /// Their names, in order.
+    pub(super) fn names(self) -> impl Iterator<Item = &'static str> {
+        HIDDEN.into_iter().enumerate().filter(move |(i, _)| self.0 & (1 << i) != 0).map(|(_, name)| name)
+    }
+}
+
+/// What is read of a node's rows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Demand {
+    /// The user's columns, by their place in the node's schema.
+    pub(super) columns: BTreeSet<usize>,
+    /// The hidden columns.
+    pub(super) hidden: HiddenSet,
+}
+
+impl Demand {
+    fn merge(&mut self, other: Demand) {
+        self.columns.extend(other.columns);
+        self.hidden.merge(other.hidden);
+    }
+}
+
+/// The demand on each node. That on a source is of those who read it without event time; the others'
+/// stands at the node that declares it.
+pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
+    let nodes = plan.nodes();
+    let mut demands = vec![Demand::default(); nodes.len()];
+    for (index, node) in nodes.iter().enumerate().rev() {
+        let out = demands[index].clone();
+        match &node.kind {
+            NodeKind::Source { .. } | NodeKind::EventTime { .. } => {}
+            NodeKind::FilterProject { predicate, projections } => {
+                let wanted = out.columns.iter().map(|c| &projections[*c].expr);
+                let columns = columns_of(predicate.iter().chain(wanted));
+                demands[node.inputs[0]].merge(Demand { columns, hidden: out.hidden });
+            }
+            NodeKind::Aggregate { window, keys, aggregates, .. } => {
+                let first = keys.len() + if window.is_some() { 2 } else { 0 };
+                let wanted =
+                    aggregates.iter().enumerate().filter(|(i, _)| out.columns.contains(&(first + i)));
+                let arguments = wanted.filter_map(|(_, aggregate)| aggregate.argument.as_ref());
+                let columns = columns_of(keys.iter().map(|key| &key.expr).chain(arguments));
+                let mut hidden = HiddenSet::default();
+                if window.is_some() {
+                    hidden.insert(hidden::TIME);
+                    hidden.insert(hidden::LATE);
+                }
+                demands[node.inputs[0]].merge(Demand { columns, hidden });
+            }
+            // Late rows are rows of the aggregation's input, not of its result.
+            NodeKind::LateRows => demands[nodes[node.inputs[0]].inputs[0]].merge(out),
+            NodeKind::Union => node.inputs.iter().for_each(|input| demands[*input].merge(out.clone())),
+            NodeKind::MapBatches { .. } => {
+                let columns = (0..nodes[node.inputs[0]].properties.schema.fields().len()).collect();
+                demands[node.inputs[0]].merge(Demand { columns, hidden: out.hidden });
+            }
+            NodeKind::Sink { .. } => demands[node.inputs[0]].merge(sink_demand(plan, index)),
+        }
+    }
+    demands
+}
+
+/// What a sink reads: all columns, and where it is ordered all that the order of rows is made of.
+pub(super) fn sink_demand(plan: &Plan, sink: usize) -> Demand {
+    let node = &plan.nodes()[sink];
+    let mut demand =
+        Demand { columns: (0..node.properties.schema.fields().len()).collect(), ..Demand::default() };
+    if let NodeKind::Sink { ordered: true, .. } = node.kind {
+        if node.properties.time.is_some() {
+            demand.hidden.insert(hidden::TIME);
+            demand.hidden.insert(hidden::LATE);
+        }
+        demand.hidden.insert(hidden::PARTITION);
+        demand.hidden.insert(hidden::ROW);
+        if has_results(plan, node.inputs[0]) {
+            demand.hidden.insert(hidden::KEY);
+        }
+    }
+    demand
+}
+
+/// Whether rows of a node are, in part at least, results of an aggregation, which are ordered by key.
+fn has_results(plan: &Plan, node: usize) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![node];
+    while let Some(index) = open.pop() {
+        if !seen.insert(index) {
+            continue;
+        }
+        let node = &plan.nodes()[index];
+        match node.kind {
+            NodeKind::Aggregate { .. } => return true,
+            NodeKind::LateRows => open.extend(&plan.nodes()[node.inputs[0]].inputs),
+            _ => open.extend(&node.inputs),
+        }
+    }
+    false
+}
+
+fn columns_of<'a>(exprs: impl Iterator<Item = &'a TypedExpr>) -> BTreeSet<usize> {
+    exprs.flat_map(TypedExpr::columns).collect()
+}
