@@ -1,2 +1,42 @@
-//! Developer commands of the workspace.
-fn main() {}
+//! Commands for developers of Sabot: `cargo xtask --help`.
+//!
+//! What CI needs is in `.ci/run`, and what a user needs is in the crates. Here is what a developer runs
+//! now and then, and what takes more than one line of shell to do right.
+#![forbid(unsafe_code)]
+
+mod flights;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Commands for developers of Sabot.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// The flight-delays example from end to end, alone or beside its peers.
+    Flights(flights::Options),
+}
+
+fn main() -> ExitCode {
+    let Command::Bench(Bench::Flights(options)) = Arguments::parse().command;
+    match flights::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            workspace::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
