@@ -193,17 +193,23 @@ fn yardsticks(fragment: &Fragment, morsel: &Morsel) -> Result<Vec<Yardstick>, No
         fragment.output().fields().iter().map(|_| Equality::Exact.into()).collect();
     let Some(crate::OperatorSpec::GroupBy(spec)) = fragment.steps().first() else { return Ok(columns) };
     let mut state_column = spec.keys.len() + 1;
-    for aggregate in &spec.aggregates {
+    for (position, aggregate) in spec.aggregates.iter().enumerate() {
         let sum_column = state_column;
         state_column += aggregate.state_fields()?.len();
+        let floats = aggregate.input_type.as_ref().is_some_and(sabot_expr::types::is_float);
+        let sums = matches!(aggregate.function, AggregateFunction::Sum | AggregateFunction::Avg);
         let added = match spec.mode {
             GroupByMode::Partial => aggregate.input.unwrap_or_default(),
             GroupByMode::Merge => sum_column,
             // Nothing is added, and a division has one rounding.
-            GroupByMode::Final => continue,
+            GroupByMode::Final => {
+                if floats && matches!(aggregate.function, AggregateFunction::Min | AggregateFunction::Max) {
+                    // min and max may return either zero.
+                    columns[spec.keys.len() + position] = Equality::Ulp(0).into();
+                }
+                continue;
+            }
         };
-        let floats = aggregate.input_type.as_ref().is_some_and(sabot_expr::types::is_float);
-        let sums = matches!(aggregate.function, AggregateFunction::Sum | AggregateFunction::Avg);
         if floats && sums {
             let distances = distances(spec, added, morsel)?;
             columns[sum_column] = Yardstick { equality: Equality::Bound, distances };
