@@ -14,6 +14,7 @@ pub mod generator;
 mod memory;
 pub mod prune;
 mod reader;
+pub mod registry;
 mod shape;
 mod sink;
 mod source;
@@ -32,6 +33,7 @@ pub use generator::{GeneratorColumn, GeneratorSource, GeneratorSpec};
 pub use memory::MemorySource;
 pub use prune::PruneFilter;
 pub use reader::ReaderSource;
+pub use registry::{ConnectorRegistry, SinkFactory, SourceFactory};
 pub use shape::{PauseGate, Shaper, batch_bytes};
 pub use sink::{Committable, Sink, SinkOrder, SinkWriter, check_schema, dense_rows, refuse_changes};
 pub use source::{

@@ -9,8 +9,10 @@ pub mod csv;
 mod output;
 pub mod parquet;
 mod paths;
+mod registry;
 #[cfg(test)]
 mod testing;
 
-pub use self::csv::CsvSink;
+pub use self::csv::{CsvOptions, CsvSink, CsvSource};
 pub use self::parquet::{ParquetSink, ParquetSource};
+pub use self::registry::register;

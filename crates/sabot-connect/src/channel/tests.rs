@@ -1,3 +1,5 @@
+//! Channels between threads, futures and readers.
+
 use super::*;
 use crate::testing::{block_on, drain, int_batch, ints, noop_context, text_batch};
 use crate::{

@@ -6,6 +6,7 @@
 //! (on skewed words as far as their mathematical libraries agree on powers).
 
 mod column;
+mod options;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::{
     Boundedness, ConnectError, PartitionId, PartitionReader, Position, ReadRequest, Source, Spawner,
 };
 use column::Maker;
+pub use options::GeneratorFactory;
 use reader::GeneratorReader;
 
 /// Most distinct values of a column: each has an entry in a table of probabilities.

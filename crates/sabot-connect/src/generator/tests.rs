@@ -1,3 +1,5 @@
+//! Made-up rows: the same however they are read, and of the shape asked for.
+
 use super::*;
 use crate::testing::{drain, ints, noop_context};
 use crate::{InlineSpawner, SourceItem};

@@ -1,3 +1,5 @@
+//! Pruning against the rows themselves, over small domains.
+
 use super::*;
 
 const ALL: [Comparison; 6] =

@@ -1,3 +1,5 @@
+//! The encoder held against Arrow's own writer.
+
 use super::*;
 use arrow::array::{
     Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array, Int64Array,

@@ -1,3 +1,5 @@
+//! CSV text, well-formed and malformed, from every position.
+
 use super::*;
 use crate::testing::{batches, drain, joined, next_item, rows};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};

@@ -278,7 +278,8 @@ impl Sink for FileSink {
     }
 
     fn commit(&self, epoch: Epoch, staged: &[Committable]) -> Result<(), ConnectError> {
-        let staged = staged.iter().filter(|part| part.epoch == epoch);
+        let mut staged: Vec<&Committable> = staged.iter().filter(|part| part.epoch == epoch).collect();
+        staged.sort_by_key(|part| part.task);
         match &self.shared.target {
             Target::Folder { folder } => {
                 for part in staged {
@@ -291,7 +292,7 @@ impl Sink for FileSink {
                 if state.finished {
                     return Ok(());
                 }
-                let parts: Vec<String> = staged.flat_map(|part| part.parts.iter().cloned()).collect();
+                let parts: Vec<String> = staged.iter().flat_map(|part| part.parts.iter().cloned()).collect();
                 if let Some(gone) = parts.iter().map(|part| folder.join(part)).find(|path| !path.exists()) {
                     return Err(self.shared.missing(gone, epoch));
                 }

@@ -1,3 +1,5 @@
+//! File sinks: whole at the end, nothing left when there was none.
+
 use crate::{CsvSink, ParquetSink, ParquetSource};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use sabot_batch::{Morsel, RowKind, RowKinds};

@@ -1,3 +1,5 @@
+//! Parquet files written for the purpose, read in every way, broken ones among them.
+
 use super::*;
 use crate::testing::{batches, drain, joined, next_item};
 use ::parquet::arrow::ArrowWriter;
