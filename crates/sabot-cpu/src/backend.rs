@@ -322,3 +322,83 @@ fn bounded(output: Output, rows: usize) -> Result<Output, Failure> {
     }
     Ok(Output { morsels, late, ..output })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow::datatypes::DataType;
+    use sabot_expr::{ClosureFunction, Expr, FunctionError, FunctionRegistry, call, col, resolve};
+    use sabot_ops::{FilterProjectSpec, Projection};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Waker;
+
+    fn batch(values: &[i64]) -> RecordBatch {
+        let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+        RecordBatch::try_from_iter([("x", column)]).unwrap()
+    }
+
+    /// Runs one projection over a batch.
+    fn project(expr: &Expr, registry: &FunctionRegistry, batch: &RecordBatch) -> Result<Output, Failure> {
+        let expr = resolve(expr, &batch.schema(), registry).unwrap();
+        let projections = vec![Projection { name: "y".into(), expr }];
+        let spec = FilterProjectSpec { predicate: None, projections, carried: vec![] };
+        let fragment = Fragment::new(batch.schema(), vec![spec.into()]).unwrap();
+        let CompileJob::Ready(program) = CpuBackend::new().compile(&fragment).unwrap() else {
+            panic!("not ready")
+        };
+        let mut kernel = program.kernel();
+        let mut cx = TaskContext { morsel_rows: 2, waker: Waker::noop() };
+        let ticket = kernel.submit(Morsel::new(batch.clone()), &mut cx);
+        let progress = kernel.poll(ticket, &mut cx);
+        assert!(
+            matches!(kernel.poll(ticket, &mut cx), Progress::Failed(Failure::Internal(_))),
+            "polled twice"
+        );
+        match progress {
+            Progress::Done(output) => Ok(output),
+            Progress::Failed(failure) => Err(failure),
+            Progress::Pending => panic!("the CPU is never pending"),
+        }
+    }
+
+    #[test]
+    fn outputs_are_cut_and_a_ticket_is_finished_once() {
+        let output = project(&(col("x") + 1), &FunctionRegistry::new(), &batch(&[1, 2, 3])).unwrap();
+        let rows: Vec<usize> = output.morsels.iter().map(|(_, m)| m.rows()).collect();
+        assert_eq!(rows, [2, 1]);
+        assert!(output.elapsed.is_some());
+    }
+
+    #[test]
+    fn the_first_failing_row_is_named_with_its_values() {
+        let failure = project(&(10 / col("x")), &FunctionRegistry::new(), &batch(&[5, 0, 1, 0])).unwrap_err();
+        let Failure::Row(error) = failure else { panic!("{failure}") };
+        assert_eq!((error.row, error.to_string().as_str()), (1, "division by zero: 10 / 0 in `10 / x`"));
+    }
+
+    #[test]
+    fn a_function_that_fails_once_and_not_again_has_not_failed() {
+        let failed = AtomicBool::new(false);
+        let moody =
+            ClosureFunction::new("moody", 1, [DataType::Int64], DataType::Int64, move |args, rows| {
+                // The whole batch and then its first row fail; from then on all is well.
+                if rows == 1 && !failed.swap(true, Ordering::Relaxed) || rows > 1 {
+                    return Err(FunctionError::new("not now"));
+                }
+                Ok(args[0].clone())
+            });
+        let mut registry = FunctionRegistry::new();
+        registry.register(Arc::new(moody)).unwrap();
+        let output = project(&call("moody", 1, [col("x")]), &registry, &batch(&[4, 5])).unwrap();
+        let Some((0, morsel)) = output.morsels.into_iter().next() else { panic!("no output") };
+        assert_eq!(morsel.into_dense_host().unwrap().column(0).as_ref(), batch(&[4, 5]).column(0).as_ref());
+    }
+
+    #[test]
+    fn a_variable_that_names_nothing_is_ignored() {
+        let auto = CpuBackend::with_variant(SimdVariant::Auto).unwrap();
+        assert_eq!(CpuBackend::with_variant_or_auto("sse9".parse()).variant(), auto.variant());
+        assert_eq!(CpuBackend::with_variant_or_auto(Ok(SimdVariant::Scalar)).variant(), SimdVariant::Scalar);
+    }
+}

@@ -13,8 +13,8 @@ use sabot_ops::Failure;
 
 use crate::expr::arrow_bug;
 
-/// Rows are moved early when fewer than one in this many is alive. Below a quarter, computing a column
-/// for dead rows costs more than moving the live ones twice.
+/// Rows are moved early when fewer than one in this many is alive: computing a column for dead rows then
+/// is more work than moving the live ones once more. The bound is the design's, not yet measured here.
 const SPARSE: usize = 4;
 
 /// Columns with a selection and row kinds.

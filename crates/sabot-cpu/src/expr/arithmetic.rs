@@ -27,14 +27,18 @@ pub(super) trait Integer: Copy {
     fn neg(self) -> (Self, bool);
 }
 
+// Sums and differences find overflow in the sign bits: the compiler makes vector code of that, which it
+// does not of the processor's overflow flag.
 macro_rules! integers {
-    ($($native:ty),*) => {$(
+    ($($native:ty: $add_overflows:expr, $sub_overflows:expr;)*) => {$(
         impl Integer for $native {
             fn add(self, other: Self) -> (Self, bool) {
-                self.overflowing_add(other)
+                let sum = self.wrapping_add(other);
+                (sum, $add_overflows(self, other, sum))
             }
             fn sub(self, other: Self) -> (Self, bool) {
-                self.overflowing_sub(other)
+                let difference = self.wrapping_sub(other);
+                (difference, $sub_overflows(self, other, difference))
             }
             fn mul(self, other: Self) -> (Self, bool) {
                 self.overflowing_mul(other)
@@ -52,7 +56,26 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+macro_rules! signed {
+    ($($native:ty),*) => {
+        integers! {$(
+            $native: |a: $native, b: $native, sum: $native| (a ^ sum) & (b ^ sum) < 0,
+            |a: $native, b: $native, difference: $native| (a ^ b) & (a ^ difference) < 0;
+        )*}
+    };
+}
+
+macro_rules! unsigned {
+    ($($native:ty),*) => {
+        integers! {$(
+            $native: |a: $native, _: $native, sum: $native| sum < a,
+            |a: $native, b: $native, _: $native| a < b;
+        )*}
+    };
+}
+
+signed!(i8, i16, i32, i64);
+unsigned!(u8, u16, u32, u64);
 
 impl Scope<'_> {
     /// `left op right` of two numbers of one type.

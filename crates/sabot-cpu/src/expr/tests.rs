@@ -3,11 +3,12 @@
 use super::*;
 use crate::simd::SimdVariant;
 use arrow::array::{Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sabot_expr::{Expr, FunctionRegistry, Scalar, col, interpret, lit, resolve, when};
+use sabot_testkit::batch::SIZES;
 use sabot_testkit::expr::random_expr;
 use sabot_testkit::{random_batch, random_schema};
 use std::sync::Arc;
@@ -80,6 +81,32 @@ fn random_expressions_equal_the_interpreter() {
         checked += check(&expr, &batch, level, Some(&sound), &about);
     }
     assert!(checked > 20 * usize::try_from(cases()).unwrap(), "only {checked} values: the test says little");
+}
+
+/// The size list, sliced at odd offsets, with nulls that have values under them, in every variant.
+#[test]
+fn comparisons_with_a_literal_are_the_same_in_every_variant() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let timestamp = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let at_zero = Scalar::Timestamp { value: 0, unit: TimeUnit::Microsecond, zone: None };
+    let literals = [
+        (DataType::Int64, Scalar::Int64(3)),
+        (DataType::Float64, Scalar::Float64(f64::NAN)),
+        (timestamp, at_zero),
+    ];
+    for (data_type, literal) in literals {
+        let schema: SchemaRef = Schema::new(vec![Field::new("x", data_type, true)]).into();
+        let value = || lit(literal.clone());
+        let comparisons =
+            [col("x").eq(value()), col("x").lt(value()), value().lt_eq(col("x")), col("x").not_eq(value())];
+        for (rows, expr) in SIZES.into_iter().flat_map(|rows| comparisons.iter().map(move |e| (rows, e))) {
+            let expr = resolve(expr, &schema, &FunctionRegistry::new()).unwrap();
+            let batch = random_batch(&mut rng, &schema, rows);
+            for level in levels() {
+                assert_eq!(check(&expr, &batch, level, None, &format!("{level:?}, {rows} rows")), rows);
+            }
+        }
+    }
 }
 
 fn numbers() -> RecordBatch {
