@@ -30,22 +30,6 @@ fn same(columns: Vec<(&str, ArrayRef)>) {
     assert_eq!(ours(&batch), arrows(&batch));
 }
 
-/// Very large and very small floats get an exponent a power of ten sooner or later than Arrow gives them
-/// one; apart from that the text is the same, and the value always is.
-fn same_floats(values: &[f64]) {
-    let plain = |v: &f64| v.abs() >= 1e-4 && v.abs() < 1e15;
-    let some: Vec<f64> = values.iter().copied().filter(plain).collect();
-    same(vec![("d", Arc::new(nulled(some.clone()).collect::<Float64Array>()))]);
-    let singles: Vec<f32> = some.iter().map(|f| *f as f32).collect();
-    same(vec![("f", Arc::new(nulled(singles).collect::<Float32Array>()))]);
-    let all: ArrayRef = Arc::new(values.iter().copied().map(Some).collect::<Float64Array>());
-    let text = ours(&RecordBatch::try_from_iter([("d", all)]).unwrap());
-    for (line, value) in text.lines().skip(1).zip(values) {
-        let read: f64 = line.parse().unwrap();
-        assert!(read.to_bits() == value.to_bits() || (read.is_nan() && value.is_nan()), "{line} {value:?}");
-    }
-}
-
 fn nulled<T>(values: Vec<T>) -> impl Iterator<Item = Option<T>> {
     values.into_iter().enumerate().map(|(i, v)| (i % 5 != 2).then_some(v))
 }
@@ -66,7 +50,9 @@ fn numbers_are_written_as_arrow_writes_them() {
         "b",
         Arc::new((-128..=127).collect::<Vec<i8>>().into_iter().map(Some).collect::<Int8Array>()),
     )]);
-    same_floats(&floats);
+    let singles: Vec<f32> = floats.iter().map(|f| *f as f32).collect();
+    same(vec![("f", Arc::new(nulled(singles).collect::<Float32Array>()))]);
+    same(vec![("d", Arc::new(nulled(floats).collect::<Float64Array>()))]);
     let decimals = Decimal128Array::from(vec![Some(12_345), None, Some(-7)]).with_precision_and_scale(10, 2);
     let flags = BooleanArray::from(vec![Some(true), None, Some(false)]);
     same(vec![("n", Arc::new(decimals.unwrap())), ("flag", Arc::new(flags))]);

@@ -50,6 +50,17 @@ impl Default for CsvOptions {
 /// A row with too few or too many cells, or a cell that is not of its column's type, is
 /// [`ConnectError::Malformed`] with file, row (the first row of data is row 1) and column. Only the
 /// columns that are read are checked.
+///
+/// ```
+/// use sabot_connect::Source;
+/// use sabot_files::CsvSource;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("flights.csv");
+/// std::fs::write(&path, "origin,delay\nSFO,12\n")?;
+/// let source = CsvSource::open(&path)?;
+/// assert_eq!(source.schema().field(1).data_type(), &arrow::datatypes::DataType::Int64);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct CsvSource {
     name: String,

@@ -5,6 +5,8 @@ use crate::testing::{batches, drain, joined, next_item, rows};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use sabot_common::Epoch;
 use sabot_connect::{
     ConnectError, InlineSpawner, PartitionReader, Position, ReadRequest, Sink, Source, Spawner, ThreadSpawner,
@@ -295,4 +297,45 @@ fn positions_and_partitions_that_do_not_exist_are_refused() {
     assert!(refused.to_string().contains("the file ends before byte 1048576"));
     let refused = source.open(&"other".into(), None, &ReadRequest::default(), &spawner).err().unwrap();
     assert!(matches!(refused, ConnectError::UnknownPartition { .. }));
+}
+
+/// Random text of the bytes that matter to a parser: it is read or refused, and from every position the
+/// rest is what it was.
+#[test]
+fn random_text_is_the_same_from_every_position() {
+    let fields = [("a", DataType::Utf8, true), ("b", DataType::Utf8, true)];
+    let (mut read_whole, mut refused) = (0, 0);
+    for seed in 0..400 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let alphabet = ["x", "1", ",", ",", "\"", "\"\"", "\n", "\n", "\r\n", "\r", " ", "é"];
+        let mut text = "a,b\n".to_owned();
+        for _ in 0..random.random_range(0..8) {
+            // Mostly rows of two cells, so that most texts are read to the end.
+            match random.random_bool(0.9) {
+                true => text.push_str(
+                    ["p,q\n", "\"a,\n\",\r\n", ",\n", "\"\"\"\",z\r\n\n"][random.random_range(0..4)],
+                ),
+                false => text.push_str(alphabet[random.random_range(0..alphabet.len())]),
+            }
+        }
+        let text = file(&text);
+        let source = with_schema(&text, &fields);
+        let Ok(whole) = read(&source, 100) else {
+            refused += 1;
+            continue;
+        };
+        read_whole += 1;
+        let all = rows(&whole);
+        let request = ReadRequest { morsel_rows: 1, ..Default::default() };
+        let mut walk = reader(&source, None, &request);
+        loop {
+            let position = walk.position();
+            let rest = drain(&mut *reader(&source, Some(position), &request)).unwrap();
+            assert_eq!(rows(&batches(&rest, position.row)), all[position.row as usize..], "seed {seed}");
+            if next_item(&mut *walk).unwrap().is_none() {
+                break;
+            }
+        }
+    }
+    assert!(read_whole > 100 && refused > 20, "{read_whole} read, {refused} refused");
 }

@@ -9,7 +9,10 @@ use sabot_connect::{
 };
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::testing::{batches, drain, rows};
 
@@ -184,29 +187,50 @@ fn nothing_remains_of_a_job_that_did_not_end_well() {
     }
 }
 
+const CHILD: &str = "SABOT_TEST_KILLED_CHILD";
+
+/// Writes and commits without ever finishing; the test below starts it as a process and kills that.
 #[test]
-fn what_a_killed_job_left_is_removed_by_the_next() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("out.csv");
-    let sink = CsvSink::new(&path).unwrap();
+#[ignore = "runs as the child process of the test that kills it"]
+fn child_that_is_killed() {
+    let Ok(folder) = std::env::var(CHILD) else { return };
+    let sink = CsvSink::new(format!("{folder}/out.csv")).unwrap();
     let mut writer = sink.open(batch(0, 0).schema(), 0).unwrap();
     let staged = write_epoch(&mut *writer, 1, 0, 5);
     sink.commit(Epoch(1), &[staged]).unwrap();
-    // A killed process runs no destructors, and the system gives up its locks.
-    let lock = folder.path().join(".out.csv.sabot-lock");
-    assert!(lock.exists());
-    std::mem::forget(writer);
-    std::mem::forget(sink);
-    fs::remove_file(&lock).unwrap();
-    fs::write(&lock, "").unwrap();
-    assert!(visible(folder.path()).is_empty());
+    writer.write(&batch(5, 5).into()).unwrap();
+    fs::write(format!("{folder}/ready"), "").unwrap();
+    loop {
+        thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_no_file_and_the_next_job_clears_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "output::tests::child_that_is_killed", "--ignored"])
+        .env(CHILD, folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !folder.path().join("ready").exists() {
+        assert!(Instant::now() < deadline, "the child never wrote");
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(visible(folder.path()), ["ready"]);
+    assert!(listing(folder.path()).iter().any(|name| name.starts_with(".out.csv.sabot-0")));
+    fs::remove_file(folder.path().join("ready")).unwrap();
     fs::write(folder.path().join(".other.csv.sabot-0-0"), "of another output").unwrap();
-    let sink = CsvSink::new(&path).unwrap();
+    let sink = CsvSink::new(folder.path().join("out.csv")).unwrap();
     let mut writer = sink.open(batch(0, 0).schema(), 0).unwrap();
     let staged = write_epoch(&mut *writer, 1, 7, 1);
     sink.commit(Epoch(1), &[staged]).unwrap();
     sink.finish().unwrap();
-    assert_eq!(fs::read_to_string(&path).unwrap(), format!("a,s\n{}", csv_of(7, 1)));
+    assert_eq!(fs::read_to_string(folder.path().join("out.csv")).unwrap(), format!("a,s\n{}", csv_of(7, 1)));
     assert_eq!(listing(folder.path()), [".other.csv.sabot-0-0", "out.csv"]);
 }
 

@@ -2,12 +2,14 @@
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::errors::ParquetError;
 use sabot_connect::{
     Boundedness, ConnectError, PartitionId, PartitionReader, Position, ReadRequest, Source, Spawner,
     check_schema, unknown_partition,
 };
 use sabot_expr::types::{SUPPORTED_TYPES, check_type, type_name};
 use std::fs::File;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +23,26 @@ use crate::paths::input_files;
 /// before a job starts. Only the columns of a request are read. A row group whose statistics show that
 /// the filter refuses all its rows is neither read nor decoded. Row groups are decoded ahead, in
 /// parallel, within the look-ahead, and delivered in order. A file must not change while it is read.
+///
+/// ```
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use sabot_common::Epoch;
+/// use sabot_connect::{Sink, Source};
+/// use sabot_files::{ParquetSink, ParquetSource};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("orders.parquet");
+/// let a: ArrayRef = std::sync::Arc::new(Int64Array::from(vec![1, 2]));
+/// let batch = RecordBatch::try_from_iter([("a", a)])?;
+/// let sink = ParquetSink::new(&path)?;
+/// let mut writer = sink.open(batch.schema(), 0)?;
+/// writer.write(&batch.into())?;
+/// let staged = writer.stage(Epoch::FIRST)?;
+/// sink.commit(Epoch::FIRST, &[staged])?;
+/// assert!(!path.exists());
+/// sink.finish()?;
+/// assert_eq!(ParquetSource::open(&path)?.rows(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct ParquetSource {
     name: String,
@@ -85,7 +107,9 @@ impl ParquetSource {
 
 fn read_footer(path: PathBuf) -> Result<ParquetFile, ConnectError> {
     let file = File::open(&path).map_err(|error| ConnectError::io("open", &path, error))?;
-    let found = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+    // A damaged footer can make the library panic; for a user it is one more broken file.
+    let found = catch_unwind(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))
+        .unwrap_or_else(|_| Err(ParquetError::General("it makes the decoder panic".to_owned())))
         .map_err(|error| parquet_error(&path, "footer", error))?;
     let schema = supported_schema(&path, found.schema())?;
     let metadata = with_schema(&path, &found, schema)?;

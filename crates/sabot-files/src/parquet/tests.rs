@@ -9,6 +9,8 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use sabot_connect::prune::{Bound, Comparison, Condition, PruneTest};
 use sabot_connect::{
     ConnectError, InlineSpawner, PartitionReader, Position, PruneFilter, ReadRequest, Source, SourceItem,
@@ -355,4 +357,34 @@ fn timestamps_keep_unit_and_zone() {
     let source = ParquetSource::open(&file.path).unwrap();
     let wanted = DataType::Timestamp(TimeUnit::Microsecond, Some("Europe/Berlin".into()));
     assert_eq!(source.schema().field(0).data_type(), &wanted);
+}
+
+/// Files with random bytes overwritten are read or refused; nothing panics and no reader waits for ever.
+#[test]
+fn random_damage_is_an_error_at_worst() {
+    let file = write(&sample(3_000), 1_000);
+    let sound = fs::read(&file.path).unwrap();
+    let mut refused = 0;
+    for seed in 0..150 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut bytes = sound.clone();
+        for _ in 0..random.random_range(1..4) {
+            // Half of the damage hits the footer, which is short.
+            let from = if random.random_bool(0.5) { bytes.len() - 2_500 } else { 0 };
+            let at = random.random_range(from..bytes.len());
+            bytes[at] = random.random();
+        }
+        fs::write(&file.path, bytes).unwrap();
+        let Ok(source) = ParquetSource::open(&file.path) else {
+            refused += 1;
+            continue;
+        };
+        let spawner: Arc<dyn Spawner> = Arc::new(ThreadSpawner);
+        let partition = source.discover().unwrap().remove(0);
+        let read = source
+            .open(&partition, None, &ReadRequest::default(), &spawner)
+            .and_then(|mut reader| drain(&mut *reader));
+        refused += usize::from(read.is_err());
+    }
+    assert!(refused > 30, "{refused} refused");
 }
