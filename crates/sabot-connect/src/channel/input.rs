@@ -80,8 +80,8 @@ impl ChannelSender {
     ///
     /// # Errors
     /// [`ConnectError::SchemaMismatch`], or [`ConnectError::ChannelClosed`] once no job can read it.
-    pub fn send(&self, batch: RecordBatch) -> Send<'_> {
-        Send { sender: self, batch: Some(batch), waiter: Waiter::default() }
+    pub fn send(&self, batch: RecordBatch) -> Sending<'_> {
+        Sending { sender: self, batch: Some(batch), waiter: Waiter::default() }
     }
 
     /// Sends a batch, waiting for room on this thread. A batch without rows is dropped.
@@ -129,13 +129,13 @@ impl Drop for ChannelSender {
 /// nothing.
 #[derive(Debug)]
 #[must_use = "nothing is sent until the future is polled"]
-pub struct Send<'a> {
+pub struct Sending<'a> {
     sender: &'a ChannelSender,
     batch: Option<RecordBatch>,
     waiter: Waiter,
 }
 
-impl Future for Send<'_> {
+impl Future for Sending<'_> {
     type Output = Result<(), ConnectError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -158,7 +158,7 @@ impl Future for Send<'_> {
     }
 }
 
-impl Drop for Send<'_> {
+impl Drop for Sending<'_> {
     fn drop(&mut self) {
         self.sender.queue.leave(&mut self.waiter, false);
     }

@@ -12,5 +12,5 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-pub use input::{ChannelSender, ChannelSource, Send, input_channel, input_channels};
-pub use output::{ChannelReceiver, ChannelSink, Recv, output_channel};
+pub use input::{ChannelSender, ChannelSource, Sending, input_channel, input_channels};
+pub use output::{ChannelReceiver, ChannelSink, Receiving, output_channel};

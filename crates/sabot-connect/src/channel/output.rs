@@ -171,8 +171,8 @@ impl ChannelReceiver {
     ///
     /// # Errors
     /// [`ConnectError::Aborted`] when the job ended early.
-    pub fn recv(&mut self) -> Recv<'_> {
-        Recv { receiver: self }
+    pub fn recv(&mut self) -> Receiving<'_> {
+        Receiving { receiver: self }
     }
 
     /// The next batch, `None` after the last, waiting on this thread.
@@ -209,11 +209,11 @@ impl Drop for ChannelReceiver {
 /// A batch awaited from a channel; see [`ChannelReceiver::recv`]. Dropping it loses nothing.
 #[derive(Debug)]
 #[must_use = "nothing is received until the future is polled"]
-pub struct Recv<'a> {
+pub struct Receiving<'a> {
     receiver: &'a mut ChannelReceiver,
 }
 
-impl Future for Recv<'_> {
+impl Future for Receiving<'_> {
     type Output = Result<Option<RecordBatch>, ConnectError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
