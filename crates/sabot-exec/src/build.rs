@@ -4,8 +4,8 @@
 //! sources that do not open, sinks that cannot write.
 
 use sabot_common::OperatorId;
-use sabot_connect::{Boundedness, PartitionId, ReadCounters, ReadRequest, Source};
-use sabot_plan::{KeyedStage, PhysicalPlan, Route, SinkStage, SourceStage, Stage, StageKind};
+use sabot_connect::{Boundedness, PartitionId, ReadCounters, ReadRequest, SinkWriter, Source};
+use sabot_plan::{KeyedStage, PhysicalPlan, Route, SinkStage, SourceStage, Stage, StageKind, encode_keys};
 use sabot_stream::KeyedAggregate;
 use sabot_time::{IdleDetector, PartitionClock};
 use std::collections::{BTreeMap, VecDeque};
@@ -44,19 +44,54 @@ pub(crate) fn build(
     bindings: &Bindings,
     engine: &Arc<EngineCore>,
 ) -> Result<Built, JobError> {
-    let opened = open_sources(plan, bindings)?;
-    let sinks = resolve_sinks(plan, bindings)?;
+    // Sinks first: a job that cannot write must not have claimed a channel.
+    let mut sinks = resolve_sinks(plan, bindings)?;
+    let built = build_with(name, plan, bindings, engine, &mut sinks);
+    if built.is_err() {
+        for sink in sinks.values_mut() {
+            // Writers may have made temporary files already; they are gone before their sink cleans up.
+            drop(sink.writer.take());
+            let _ = sink.sink.abort();
+        }
+    }
+    built
+}
+
+fn build_with(
+    name: &str,
+    plan: &PhysicalPlan,
+    bindings: &Bindings,
+    engine: &Arc<EngineCore>,
+    sinks: &mut BTreeMap<usize, ResolvedSink>,
+) -> Result<Built, JobError> {
+    for (index, stage) in plan.stages.iter().enumerate() {
+        match (&stage.kind, sinks.get_mut(&index)) {
+            (StageKind::MapBatches(spec), _) => {
+                let operator = last_operator(stage);
+                bindings.function(&spec.slot).map_err(|e| unresolved(&operator, e))?;
+            }
+            (StageKind::Sink(spec), Some(sink)) => {
+                let writer = sink.sink.open(spec.visible.clone(), 0);
+                sink.writer = Some(writer.map_err(|e| JobError::connect(&sink.operator, e))?);
+            }
+            _ => {}
+        }
+    }
+    let mut opened = open_sources(plan, bindings)?;
+    let mut plan = plan.clone();
+    for (index, open) in &mut opened {
+        if open.source.reads_dictionaries() {
+            open.dictionaries = encode_keys(&mut plan, *index);
+        }
+    }
+    let plan = &plan;
     let wiring = Wiring::new(plan, &opened, engine.config.queue_morsels);
     let job_sinks = sinks.values().map(|s| JobSink { operator: s.operator.clone(), sink: s.sink.clone() });
     let job = JobCore::new(name.to_owned(), engine, job_sinks.collect());
     let scheduler = engine.scheduler()?;
     let mut builder = Builder { plan, bindings, engine, scheduler, job, wiring, tasks: Vec::new(), sources: Vec::new() };
-    let made = builder.stages(&opened, &sinks);
-    if let Err(error) = made {
-        for sink in sinks.values() {
-            // Writers may have made temporary files already.
-            let _ = sink.sink.abort();
-        }
+    if let Err(error) = builder.stages(&opened, sinks) {
+        builder.tasks.iter().for_each(|task| task.clear());
         return Err(error);
     }
     Ok(Built { job: builder.job, tasks: builder.tasks, sources: builder.sources })
@@ -65,11 +100,14 @@ pub(crate) fn build(
 struct OpenSource {
     source: Arc<dyn Source>,
     partitions: Vec<PartitionId>,
+    /// String columns that are read as dictionaries, as indices into the source's schema.
+    dictionaries: Vec<usize>,
 }
 
 struct ResolvedSink {
     operator: OperatorId,
     sink: Arc<dyn sabot_connect::Sink>,
+    writer: Option<Box<dyn SinkWriter>>,
 }
 
 fn last_operator(stage: &Stage) -> OperatorId {
@@ -89,10 +127,13 @@ fn open_sources(plan: &PhysicalPlan, bindings: &Bindings) -> Result<BTreeMap<usi
         if let StageKind::Source(spec) = &stage.kind {
             let operator = last_operator(stage);
             let source = bindings.source(&spec.connector).map_err(|e| unresolved(&operator, e))?;
-            source.claim().map_err(|e| JobError::connect(&operator, e))?;
             let partitions = source.discover().map_err(|e| JobError::connect(&operator, e))?;
-            opened.insert(index, OpenSource { source, partitions });
+            opened.insert(index, OpenSource { source, partitions, dictionaries: Vec::new() });
         }
+    }
+    // Claimed last of all that can be refused before anything is opened.
+    for (index, open) in &opened {
+        open.source.claim().map_err(|e| JobError::connect(&last_operator(&plan.stages[*index]), e))?;
     }
     Ok(opened)
 }
@@ -103,7 +144,7 @@ fn resolve_sinks(plan: &PhysicalPlan, bindings: &Bindings) -> Result<BTreeMap<us
         if let StageKind::Sink(spec) = &stage.kind {
             let operator = last_operator(stage);
             let sink = bindings.sink(&spec.connector).map_err(|e| unresolved(&operator, e))?;
-            sinks.insert(index, ResolvedSink { operator, sink });
+            sinks.insert(index, ResolvedSink { operator, sink, writer: None });
         }
     }
     Ok(sinks)
@@ -189,14 +230,15 @@ impl Builder<'_> {
     fn stages(
         &mut self,
         opened: &BTreeMap<usize, OpenSource>,
-        sinks: &BTreeMap<usize, ResolvedSink>,
+        sinks: &mut BTreeMap<usize, ResolvedSink>,
     ) -> Result<(), JobError> {
         let plan = self.plan;
+        let partitions = opened.values().map(|open| open.partitions.len()).sum::<usize>().max(1);
         for (index, stage) in plan.stages.iter().enumerate() {
             match &stage.kind {
                 StageKind::Source(spec) => {
                     if let Some(open) = opened.get(&index) {
-                        self.source(index, stage, spec, open)?;
+                        self.source(index, stage, spec, open, partitions)?;
                     }
                 }
                 StageKind::Fragment(spec) => {
@@ -216,7 +258,7 @@ impl Builder<'_> {
                 StageKind::Keyed(spec) => self.keyed(index, stage, spec)?,
                 StageKind::Sink(spec) => {
                     let number = sinks.range(..index).count();
-                    if let Some(sink) = sinks.get(&index) {
+                    if let Some(sink) = sinks.get_mut(&index) {
                         self.sink(index, number, spec, sink)?;
                     }
                 }
@@ -232,19 +274,25 @@ impl Builder<'_> {
         cell
     }
 
-    fn source(&mut self, index: usize, stage: &Stage, spec: &SourceStage, open: &OpenSource) -> Result<(), JobError> {
+    fn source(
+        &mut self,
+        index: usize,
+        stage: &Stage,
+        spec: &SourceStage,
+        open: &OpenSource,
+        partitions: usize,
+    ) -> Result<(), JobError> {
         let operator = last_operator(stage);
         let spawner = self.scheduler.spawner();
-        let tasks = open.partitions.len().max(1);
         let config = &self.engine.config;
         let request = ReadRequest {
             projection: Some(spec.projection.clone()),
             filter: spec.pruning.as_ref().and_then(|p| sabot_connect::PruneFilter::from_expr(p)),
             morsel_rows: config.morsel_rows,
             // Rows decoded ahead are not charged yet: a quarter of the budget over all partitions.
-            look_ahead_bytes: config.memory_budget / 4 / tasks,
+            look_ahead_bytes: config.memory_budget / 4 / partitions,
             event_time: spec.event_time.as_ref().map(|e| e.column),
-            strings_as_dictionary: Vec::new(),
+            strings_as_dictionary: open.dictionaries.clone(),
         };
         for (number, partition) in open.partitions.iter().enumerate() {
             let reader = open
@@ -272,6 +320,7 @@ impl Builder<'_> {
                 outputs,
                 event_time: self.source_clock(&operator, spec, open)?,
                 waiting: None,
+                stopping: None,
                 counted: ReadCounters::default(),
             }));
         }
@@ -296,7 +345,7 @@ impl Builder<'_> {
             detector: IdleDetector::new(Some(timeout), clock.now()),
             now: clock,
             timers: self.engine.timers.clone(),
-            armed: None,
+            alarm: None,
         });
         let clock = PartitionClock::new(event_time.out_of_orderness).map_err(|e| JobError::internal(operator, e))?;
         Ok(Some(SourceClock { times, clock, sent: sabot_common::EventTime::MIN, idle }))
@@ -337,6 +386,7 @@ impl Builder<'_> {
             let owned = groups.range_of_task(task, parallelism);
             let state = KeyedAggregate::new(spec, &stage.output, groups, owned)
                 .map_err(|e| JobError::Operator { operator: operator.clone(), message: e.to_string() })?;
+            self.job.add_keyed_task();
             let cell = self.cell(index, &operator);
             let (inputs, outputs) = self.wiring.take(index, task);
             outputs.set_producer(&cell.waker());
@@ -351,6 +401,7 @@ impl Builder<'_> {
                 outputs,
                 held: VecDeque::new(),
                 drained: false,
+                state_limit: self.job.state_limit / parallelism.max(1),
                 late_seen: 0,
                 late: VecDeque::new(),
             }));
@@ -358,9 +409,9 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn sink(&mut self, index: usize, number: usize, spec: &SinkStage, sink: &ResolvedSink) -> Result<(), JobError> {
+    fn sink(&mut self, index: usize, number: usize, spec: &SinkStage, sink: &mut ResolvedSink) -> Result<(), JobError> {
         let operator = &sink.operator;
-        let writer = sink.sink.open(spec.visible.clone(), 0).map_err(|e| JobError::connect(operator, e))?;
+        let writer = sink.writer.take().ok_or_else(|| JobError::internal(operator, "the sink was not opened"))?;
         let cell = self.cell(index, operator);
         let (inputs, _) = self.wiring.take(index, 0);
         inputs.iter().for_each(|edge| edge.set_consumer(cell.waker()));

@@ -5,6 +5,7 @@ use sabot_common::{Epoch, EventTime};
 use std::sync::Arc;
 
 use crate::budget::{Charge, MemoryBudget};
+use crate::error::JobError;
 
 /// A morsel with the memory it is charged for.
 #[derive(Clone, Debug)]
@@ -55,6 +56,9 @@ pub(crate) enum Element {
     Idle,
     /// A barrier.
     Barrier(Barrier),
+    /// A row has failed. The error travels in order like the row would have, so that an earlier row's
+    /// error, made further downstream, is the one that is reported.
+    Failed(JobError),
     /// Nothing follows.
     End,
 }

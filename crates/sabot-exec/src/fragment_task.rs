@@ -115,7 +115,7 @@ impl FragmentStage {
                             sequencer.ended |= matches!(element, Element::End);
                             sequencer.outputs.control(&element);
                         }
-                        Item::Failed(error) => self.job.fail(error),
+                        Item::Failed(error) => sequencer.outputs.control(&Element::Failed(error)),
                     }
                     moved = true;
                 }
@@ -189,8 +189,6 @@ struct Open {
     sequence: u64,
     piece: u32,
     input: Charged,
-    /// Row of the accepted morsel with which this piece begins.
-    first_row: usize,
     /// A part of the result has been taken already, so the input must not run again.
     started: bool,
 }
@@ -205,6 +203,8 @@ pub(crate) struct FragmentLane {
     open: Vec<Open>,
     flushes: Vec<Ticket>,
     controls_seen: usize,
+    /// The primary kernel was given work since it was last flushed.
+    unflushed: bool,
     next_piece: u32,
     done_on_primary: u64,
     done_on_cpu: u64,
@@ -223,6 +223,7 @@ impl FragmentLane {
             open: Vec::new(),
             flushes: Vec::new(),
             controls_seen,
+            unflushed: false,
             next_piece: 1,
             done_on_primary: 0,
             done_on_cpu: 0,
@@ -236,17 +237,18 @@ impl FragmentLane {
             self.primary = Some((device, program.kernel()));
         }
         let on_primary = self.primary.is_some();
-        self.submit(on_primary, sequence, 0, rows, 0);
+        self.submit(on_primary, sequence, 0, rows);
     }
 
-    fn submit(&mut self, on_primary: bool, sequence: u64, piece: u32, input: Charged, first_row: usize) {
+    fn submit(&mut self, on_primary: bool, sequence: u64, piece: u32, input: Charged) {
         let mut cx = TaskContext { morsel_rows: self.stage.job.morsel_rows, waker: &self.waker };
         let kernel = match (&mut self.primary, on_primary) {
             (Some((_, kernel)), true) => kernel,
             _ => self.cpu.get_or_insert_with(|| self.stage.programs.cpu().kernel()),
         };
         let ticket = kernel.submit(input.morsel.clone(), &mut cx);
-        self.open.push(Open { ticket, on_primary, sequence, piece, input, first_row, started: false });
+        self.unflushed |= on_primary;
+        self.open.push(Open { ticket, on_primary, sequence, piece, input, started: false });
     }
 
     /// Asks for every open ticket; true when one came to something.
@@ -259,7 +261,9 @@ impl FragmentLane {
                 Progress::Pending => index += 1,
                 Progress::Done(output) => {
                     moved = true;
-                    self.done(index, output);
+                    // The next part of a large result waits for the next turn.
+                    index += usize::from(output.more.is_some());
+                    self.done(index - usize::from(output.more.is_some()), output);
                 }
                 Progress::Failed(failure) => {
                     moved = true;
@@ -323,7 +327,7 @@ impl FragmentLane {
                 Retry::Smaller | Retry::Elsewhere => {
                     tracing::debug!(operator = %self.stage.operator, %failure, "morsel goes to the CPU");
                     self.stage.job.counters.fallback_morsels.fetch_add(1, Ordering::Relaxed);
-                    return self.submit(false, open.sequence, open.piece, open.input, open.first_row);
+                    return self.submit(false, open.sequence, open.piece, open.input);
                 }
                 Retry::Never => {}
             }
@@ -347,8 +351,8 @@ impl FragmentLane {
             }
         };
         self.stage.cut(open.sequence, open.piece, pieces);
-        self.submit(true, open.sequence, pieces[0], Charged::made(first, &budget), open.first_row);
-        self.submit(true, open.sequence, pieces[1], Charged::made(second, &budget), open.first_row + half);
+        self.submit(true, open.sequence, pieces[0], Charged::made(first, &budget));
+        self.submit(true, open.sequence, pieces[1], Charged::made(second, &budget));
     }
 
     fn error(&self, open: &Open, failure: Failure) -> JobError {
@@ -364,16 +368,21 @@ impl FragmentLane {
         }
     }
 
-    /// Flushes the kernel when a control element went by since the last time.
-    fn flush(&mut self) {
+    /// Flushes the kernel when a control element went by since the last time, or when the lane has
+    /// nothing else to do: work that a kernel holds back for company could wait for ever. True when
+    /// there was something to flush.
+    fn flush(&mut self, idle: bool) -> bool {
         let controls = self.stage.controls.load(Ordering::SeqCst);
-        if controls != self.controls_seen {
-            self.controls_seen = controls;
-            if let Some((_, kernel)) = &mut self.primary {
-                let mut cx = TaskContext { morsel_rows: self.stage.job.morsel_rows, waker: &self.waker };
-                self.flushes.push(kernel.flush(&mut cx));
-            }
+        let passed = std::mem::replace(&mut self.controls_seen, controls) != controls;
+        if !self.unflushed || !(passed || idle) {
+            return false;
         }
+        self.unflushed = false;
+        if let Some((_, kernel)) = &mut self.primary {
+            let mut cx = TaskContext { morsel_rows: self.stage.job.morsel_rows, waker: &self.waker };
+            self.flushes.push(kernel.flush(&mut cx));
+        }
+        true
     }
 
     fn report(&mut self) {
@@ -406,6 +415,7 @@ impl Task for FragmentLane {
             if wake {
                 stage.waker.wake_all();
             }
+            let took = accepted.is_some();
             match accepted {
                 Some(Accepted::Rows(sequence, rows)) => self.work(sequence, rows),
                 // The other lanes have kernels to flush, too.
@@ -417,13 +427,14 @@ impl Task for FragmentLane {
                 }
                 None => {}
             }
-            self.flush();
+            self.flush(false);
             let moved = self.poll();
-            if !(moved || released) {
+            if !(moved || released || took) {
                 break;
             }
             progress = true;
         }
+        progress = progress || self.flush(true);
         if !progress {
             self.report();
         }

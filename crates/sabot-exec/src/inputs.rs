@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::edge::Edge;
 use crate::element::{Barrier, Charged, Element};
+use crate::error::JobError;
 
 /// What a task sees of its inputs.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) enum Input {
     Idle,
     /// A barrier has arrived on every input that is still open.
     Barrier(Barrier),
+    /// A row has failed upstream.
+    Failed(JobError),
     /// Every input has ended.
     End,
 }
@@ -95,6 +98,12 @@ impl Inputs {
                 self.merged(active);
                 self.queued.push_back(Input::Rows(index, rows));
             }
+            // The final watermark is the end of the input's rows: it no longer counts, and while others
+            // are idle it must not stand for them.
+            Element::Watermark(EventTime::MAX) => {
+                let rose = self.merge.on_end(index);
+                self.merged(rose);
+            }
             Element::Watermark(time) => {
                 let rose = self.merge.on_watermark(index, time);
                 self.merged(rose);
@@ -103,13 +112,14 @@ impl Inputs {
                 let idle = self.merge.on_idle(index);
                 self.merged(idle);
             }
+            Element::Failed(error) => self.queued.push_back(Input::Failed(error)),
             Element::Barrier(barrier) => {
                 self.sources[index].barrier = Some(barrier);
                 self.align();
             }
             Element::End => {
-                // The merge is not told: an input that is through has sent the final watermark itself,
-                // and one that was suspended must go on holding windows back.
+                // The merge is not told: an input that is through has sent the final watermark, and one
+                // that was suspended must go on holding windows back.
                 self.sources[index].ended = true;
                 self.align();
             }
@@ -134,6 +144,7 @@ impl Inputs {
         // Inputs that ended behind the barrier may be the last it waited for.
         let barrier = barriers.first().copied().or_else(|| self.sources.iter().find_map(|s| s.barrier));
         if let Some(barrier) = barrier {
+            debug_assert!(barriers.iter().all(|b| *b == barrier), "barriers of different epochs align");
             self.sources.iter_mut().for_each(|s| s.barrier = None);
             self.queued.push_back(Input::Barrier(barrier));
         }
@@ -188,6 +199,22 @@ mod tests {
         b.push(Element::Watermark(EventTime(3)));
         b.push(Element::End);
         assert!(matches!(inputs.next(), Some(Input::Watermark(EventTime(3)))));
+        assert!(matches!(inputs.next(), Some(Input::End)));
+    }
+
+    #[test]
+    fn an_input_that_is_through_does_not_speak_for_idle_ones() {
+        let (a, b, mut inputs) = two();
+        a.push(Element::Watermark(EventTime(5)));
+        a.push(Element::Idle);
+        b.push(Element::Watermark(EventTime::MAX));
+        b.push(Element::End);
+        while let Some(input) = inputs.next() {
+            assert!(!matches!(input, Input::Watermark(EventTime::MAX) | Input::End), "{input:?}");
+        }
+        a.push(Element::Watermark(EventTime::MAX));
+        a.push(Element::End);
+        assert!(matches!(inputs.next(), Some(Input::Watermark(EventTime::MAX))));
         assert!(matches!(inputs.next(), Some(Input::End)));
     }
 

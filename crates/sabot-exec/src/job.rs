@@ -2,7 +2,7 @@
 
 use sabot_batch::Morsel;
 use sabot_common::{Epoch, OperatorId};
-use sabot_connect::{Committable, Sink};
+use sabot_connect::{Committable, ConnectError, Sink};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,6 +49,15 @@ pub(crate) struct JobSink {
     pub(crate) sink: Arc<dyn Sink>,
 }
 
+impl JobSink {
+    fn attempt(&self, f: impl FnOnce(&dyn Sink) -> Result<(), ConnectError>) -> Result<(), JobError> {
+        match guarded(|| f(&*self.sink)) {
+            Ok(result) => result.map_err(|e| JobError::connect(&self.operator, e)),
+            Err(message) => Err(JobError::Panicked { operator: self.operator.clone(), message }),
+        }
+    }
+}
+
 /// What the tasks of a job share.
 pub(crate) struct JobCore {
     pub(crate) name: String,
@@ -61,6 +70,7 @@ pub(crate) struct JobCore {
     live: AtomicUsize,
     cancelled: AtomicBool,
     epochs: AtomicU64,
+    keyed_tasks: AtomicUsize,
     shared: Mutex<Shared>,
     ended: Condvar,
 }
@@ -74,8 +84,11 @@ struct Shared {
     sources: Vec<Arc<SourceControl>>,
     staged: Vec<(usize, Committable)>,
     barriers_at_sinks: Vec<(usize, Barrier)>,
-    snapshots: BTreeMap<(OperatorId, u32), Vec<Morsel>>,
+    snapshots: BTreeMap<Epoch, Snapshot>,
 }
+
+/// State of the keyed operators, by operator and task.
+pub type Snapshot = BTreeMap<(OperatorId, u32), Vec<Morsel>>;
 
 impl JobCore {
     pub(crate) fn new(name: String, engine: &Arc<EngineCore>, sinks: Vec<JobSink>) -> Arc<Self> {
@@ -91,9 +104,15 @@ impl JobCore {
             live: AtomicUsize::new(0),
             cancelled: AtomicBool::new(false),
             epochs: AtomicU64::new(Epoch::FIRST.0),
+            keyed_tasks: AtomicUsize::new(0),
             shared: Mutex::default(),
             ended: Condvar::new(),
         })
+    }
+
+    /// One more keyed task belongs to the job.
+    pub(crate) fn add_keyed_task(&self) {
+        self.keyed_tasks.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Takes the built tasks and lets all of them have a first look.
@@ -143,8 +162,14 @@ impl JobCore {
     }
 
     /// A keyed task hands over its state as of a barrier.
-    pub(crate) fn snapshot(&self, operator: &OperatorId, task: u32, state: Vec<Morsel>) {
-        self.lock().snapshots.insert((operator.clone(), task), state);
+    pub(crate) fn snapshot(&self, epoch: Epoch, operator: &OperatorId, task: u32, state: Vec<Morsel>) {
+        let mut shared = self.lock();
+        let snapshot = shared.snapshots.entry(epoch).or_default();
+        snapshot.insert((operator.clone(), task), state);
+        if snapshot.len() == self.keyed_tasks.load(Ordering::SeqCst) {
+            // Complete: what is older serves nobody any more.
+            shared.snapshots = shared.snapshots.split_off(&epoch);
+        }
     }
 
     /// The epoch that is open now: what a sink stages at its end belongs to it.
@@ -202,18 +227,13 @@ impl JobCore {
             for (_, committable) in staged.iter().filter(|(i, _)| *i == index) {
                 epochs.entry(committable.epoch).or_default().push(committable.clone());
             }
-            let committed = guarded(|| {
-                for (epoch, parts) in &epochs {
-                    sink.sink.commit(*epoch, parts)?;
-                }
-                sink.sink.finish()
-            });
-            match committed {
-                Ok(result) => result.map_err(|e| JobError::connect(&sink.operator, e))?,
-                Err(message) => return Err(JobError::Panicked { operator: sink.operator.clone(), message }),
+            for (epoch, parts) in &epochs {
+                sink.attempt(|to| to.commit(*epoch, parts))?;
             }
         }
-        Ok(())
+        // Nothing is finished before everything is committed: a sink that refuses leaves no other
+        // sink's file behind.
+        self.sinks.iter().try_for_each(|sink| sink.attempt(|to| to.finish()))
     }
 
     fn abort_sinks(&self) {
@@ -297,9 +317,13 @@ impl JobHandle {
         self.core.lock().barriers_at_sinks.clone()
     }
 
-    /// State of the keyed operators as of the latest barrier, by operator and task.
-    pub fn snapshots(&self) -> BTreeMap<(OperatorId, u32), Vec<Morsel>> {
-        self.core.lock().snapshots.clone()
+    /// State of the keyed operators as of the latest barrier that has passed all of them, with its
+    /// epoch.
+    pub fn snapshot(&self) -> Option<(Epoch, Snapshot)> {
+        let shared = self.core.lock();
+        let complete = self.core.keyed_tasks.load(Ordering::SeqCst);
+        let found = shared.snapshots.iter().rev().find(|(_, snapshot)| snapshot.len() == complete);
+        found.map(|(epoch, snapshot)| (*epoch, snapshot.clone()))
     }
 
     /// Ends the job at once: nothing that it had not committed remains.
@@ -336,7 +360,9 @@ impl Future for &JobHandle {
         match &shared.outcome {
             Some(outcome) => Poll::Ready(outcome.clone()),
             None => {
-                shared.wakers.push(cx.waker().clone());
+                if !shared.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    shared.wakers.push(cx.waker().clone());
+                }
                 Poll::Pending
             }
         }

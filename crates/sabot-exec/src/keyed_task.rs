@@ -30,6 +30,8 @@ pub(crate) struct KeyedTask {
     pub(crate) held: VecDeque<Element>,
     /// The final watermark has come: windows fire, and the end is a real one.
     pub(crate) drained: bool,
+    /// This task's share of what the operator may hold.
+    pub(crate) state_limit: usize,
     pub(crate) late_seen: u64,
     /// Late rows that wait for room.
     pub(crate) late: VecDeque<Morsel>,
@@ -48,14 +50,13 @@ impl KeyedTask {
                     self.drained = true;
                     self.state.on_end(true)?;
                 }
-                if out > EventTime::MIN {
-                    self.held.push_back(Element::Watermark(out));
-                }
+                self.held.push_back(Element::Watermark(out));
             }
+            Input::Failed(error) => self.job.fail(error),
             Input::Idle => self.held.push_back(Element::Idle),
             Input::Barrier(barrier) => {
                 let state = self.state.snapshot(self.owned)?;
-                self.job.snapshot(&self.operator, self.task, state.into_iter().map(Into::into).collect());
+                self.job.snapshot(barrier.epoch, &self.operator, self.task, state.into_iter().map(Into::into).collect());
                 self.held.push_back(Element::Barrier(barrier));
             }
             Input::End => {
@@ -129,8 +130,8 @@ impl Task for KeyedTask {
         let ending = matches!(self.held.back(), Some(Element::End));
         let step = self.run();
         let held = self.state.state_bytes();
-        if held > self.job.state_limit {
-            let (operator, limit) = (self.operator.clone(), self.job.state_limit);
+        if held > self.state_limit {
+            let (operator, limit) = (self.operator.clone(), self.state_limit);
             self.job.fail(JobError::StateTooLarge { operator, held, limit });
             return Step::Finished;
         }

@@ -35,5 +35,5 @@ pub use budget::{Charge, MemoryBudget};
 pub use element::{Barrier, BarrierKind};
 pub use engine::{Engine, EngineConfig};
 pub use error::JobError;
-pub use job::{JobHandle, Stop};
+pub use job::{JobHandle, Snapshot, Stop};
 pub use metrics::JobMetrics;

@@ -14,6 +14,18 @@ use sabot_batch::hidden;
 use sabot_common::EventTime;
 use std::cmp::Ordering;
 
+/// Which rows should leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Those that the watermark allows, once so many rows have come that looking at all of them again
+    /// costs a bounded share of what they cost before.
+    WhenItPays,
+    /// Those that the watermark allows.
+    Due,
+    /// All.
+    All,
+}
+
 /// Rows that wait for their turn.
 #[derive(Default)]
 pub(crate) struct OrderBuffer {
@@ -71,20 +83,23 @@ impl OrderBuffer {
         self.bytes
     }
 
-    /// Notes a watermark and gives the rows that may leave, in order, in batches of at most `rows`.
-    /// Unless `all`, it may wait for more rows first, so that each row is looked at a bounded number
-    /// of times on average.
+    /// Notes a watermark and gives the rows that leave, in order, in batches of at most `rows`.
     pub(crate) fn release(
         &mut self,
         watermark: EventTime,
         rows: usize,
-        all: bool,
+        which: Release,
     ) -> Result<Vec<RecordBatch>, ArrowError> {
         self.watermark = self.watermark.max(Some(watermark));
-        if self.rows == 0 || (!all && self.rows < self.examined * 2 + rows) {
+        let pays = self.rows >= self.examined * 2 + rows;
+        if self.rows == 0 || (which == Release::WhenItPays && !pays) {
             return Ok(Vec::new());
         }
-        let mut due = self.due(if all { EventTime::MAX } else { watermark });
+        let watermark = match which {
+            Release::All => EventTime::MAX,
+            Release::Due | Release::WhenItPays => self.watermark.unwrap_or(EventTime::MIN),
+        };
+        let mut due = self.due(watermark);
         due.sort_by(|a, b| self.compare(a, b));
         let batches = self.gather(&due, rows.max(1))?;
         self.forget(&due);
@@ -96,7 +111,8 @@ impl OrderBuffer {
         let mut due = Vec::with_capacity(self.rows);
         for (index, held) in self.batches.iter().enumerate() {
             for row in (0..held.batch.num_rows()).filter(|row| !held.left[*row]) {
-                let time = held.times.as_ref().map_or(0, |t| t.value(row));
+                // Without event time no watermark says what may still come: such rows wait for the end.
+                let time = held.times.as_ref().map_or(i64::MAX, |t| t.value(row));
                 let place = time.saturating_add(held.lateness.as_ref().map_or(0, |l| l.value(row)));
                 if place <= watermark.micros() {
                     due.push(Entry {
@@ -139,8 +155,18 @@ impl OrderBuffer {
                 out.push(visible[first.batch as usize].slice(first.row as usize, part.len()));
                 continue;
             }
-            let indices: Vec<(usize, usize)> = part.iter().map(|e| (e.batch as usize, e.row as usize)).collect();
-            let sources: Vec<&RecordBatch> = visible.iter().collect();
+            // Only the batches that the part draws on, or small parts would pay for all of them.
+            let mut place = vec![usize::MAX; visible.len()];
+            let mut sources: Vec<&RecordBatch> = Vec::new();
+            let mut indices: Vec<(usize, usize)> = Vec::with_capacity(part.len());
+            for entry in part {
+                let batch = entry.batch as usize;
+                if place[batch] == usize::MAX {
+                    place[batch] = sources.len();
+                    sources.push(&visible[batch]);
+                }
+                indices.push((place[batch], entry.row as usize));
+            }
             out.push(interleave_record_batch(&sources, &indices)?);
         }
         Ok(out)
@@ -166,9 +192,107 @@ impl OrderBuffer {
                 self.batches.iter().map(|h| sabot_batch::Morsel::new(h.batch.clone()).bytes()).sum();
         }
     }
+}
 
-    /// The latest watermark.
-    pub(crate) fn watermark(&self) -> EventTime {
-        self.watermark.unwrap_or(EventTime::MIN)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, AsArray};
+    use arrow::datatypes::Int64Type;
+    use std::sync::Arc;
+
+    fn batch(rows: &[(i64, u32, u64)], timed: bool) -> RecordBatch {
+        let column = |f: &dyn Fn(&(i64, u32, u64)) -> i64| Int64Array::from(rows.iter().map(f).collect::<Vec<_>>());
+        let mut columns: Vec<(&str, ArrayRef)> = vec![("n", Arc::new(column(&|r| r.2 as i64)))];
+        if timed {
+            columns.push((hidden::TIME, Arc::new(column(&|r| r.0))));
+        }
+        let partitions: UInt32Array = rows.iter().map(|r| r.1).collect::<Vec<_>>().into();
+        let numbers: UInt64Array = rows.iter().map(|r| r.2).collect::<Vec<_>>().into();
+        columns.push((hidden::PARTITION, Arc::new(partitions)));
+        columns.push((hidden::ROW, Arc::new(numbers)));
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    fn numbers(batches: &[RecordBatch]) -> Vec<i64> {
+        batches.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
+    }
+
+    #[test]
+    fn rows_leave_in_order_once_the_watermark_has_passed_them() {
+        let mut order = OrderBuffer::default();
+        order.push(0, batch(&[(5, 0, 1), (9, 0, 2)], true), 1);
+        order.push(1, batch(&[(5, 1, 0), (3, 1, 3)], true), 1);
+        assert_eq!(numbers(&order.release(EventTime(5), 1, Release::WhenItPays).unwrap()), [3, 1, 0]);
+        assert_eq!(numbers(&order.release(EventTime::MAX, 1, Release::All).unwrap()), [2]);
+        assert_eq!(order.bytes(), 0);
+    }
+
+    /// Results of a group-by without windows carry no event time, though watermarks pass them by.
+    #[test]
+    fn rows_without_event_time_wait_for_the_end() {
+        let mut order = OrderBuffer::default();
+        order.push(0, batch(&[(0, 0, 2)], false), 1);
+        assert!(order.release(EventTime(i64::MAX - 1), 1, Release::WhenItPays).unwrap().is_empty());
+        order.push(1, batch(&[(0, 0, 1)], false), 1);
+        assert_eq!(numbers(&order.release(EventTime::MAX, 10, Release::All).unwrap()), [1, 2]);
+    }
+
+    /// Rows of one partition: (time, lateness beyond the bound, number).
+    fn rows(partition: u32, rows: &[(i64, i64, u64)]) -> RecordBatch {
+        let ints = |f: fn(&(i64, i64, u64)) -> i64| Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) as ArrayRef;
+        RecordBatch::try_from_iter([
+            ("value", ints(|r| r.0 * 10)),
+            (hidden::TIME, ints(|r| r.0)),
+            (hidden::LATE, ints(|r| r.1)),
+            (hidden::PARTITION, Arc::new(UInt32Array::from(vec![partition; rows.len()]))),
+            (hidden::ROW, Arc::new(UInt64Array::from_iter_values(rows.iter().map(|r| r.2)))),
+        ])
+        .unwrap()
+    }
+
+    fn values(batches: &[RecordBatch]) -> Vec<i64> {
+        assert!(batches.iter().all(|b| b.num_columns() == 1), "hidden columns are gone");
+        batches.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
+    }
+
+    #[test]
+    fn a_late_row_takes_the_place_of_the_watermark_it_missed() {
+        let mut order = OrderBuffer::default();
+        // Row 2 has time 1 and came when its partition stood at 5.
+        order.push(0, rows(0, &[(4, 0, 0), (5, 0, 1), (1, 4, 2), (6, 0, 3)]), 1);
+        assert_eq!(values(&order.release(EventTime::MAX, 10, Release::All).unwrap()), [40, 50, 10, 60]);
+    }
+
+    #[test]
+    fn the_result_does_not_depend_on_the_cut_or_on_who_comes_first() {
+        let a: Vec<(i64, i64, u64)> = (0..40).map(|i| (i / 3, 0, i as u64)).collect();
+        let b: Vec<(i64, i64, u64)> = (0..30).map(|i| (i / 2, 0, i as u64)).collect();
+        let run = |cut: usize, swap: bool| {
+            let mut order = OrderBuffer::default();
+            let mut out = Vec::new();
+            let mut parts: Vec<(usize, RecordBatch)> = Vec::new();
+            for part in a.chunks(cut) {
+                parts.push((0, rows(0, part)));
+            }
+            let at = if swap { 0 } else { parts.len() };
+            for part in b.chunks(cut).rev() {
+                parts.insert(at, (1, rows(1, part)));
+            }
+            for (input, batch) in parts {
+                order.push(input, batch, 8);
+            }
+            for t in 0..20 {
+                out.extend(order.release(EventTime(t), 4, Release::WhenItPays).unwrap());
+            }
+            out.extend(order.release(EventTime::MAX, 4, Release::All).unwrap());
+            values(&out)
+        };
+        let wanted = run(1, false);
+        assert_eq!(wanted.len(), 70);
+        for cut in [2, 7, 40] {
+            assert_eq!(run(cut, false), wanted);
+            assert_eq!(run(cut, true), wanted);
+        }
     }
 }

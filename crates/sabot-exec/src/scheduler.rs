@@ -10,7 +10,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::thread::JoinHandle;
@@ -65,6 +65,11 @@ impl TaskCell {
         Waker::from(self.clone())
     }
 
+    /// Takes the task back out of a cell that will never run; a task and its wakers hold each other.
+    pub(crate) fn clear(&self) {
+        drop(lock(&self.body).take());
+    }
+
     /// Gives the cell its task; a cell is made first so that wakers can be handed out.
     pub(crate) fn fill(&self, body: Box<dyn Task>) {
         *lock(&self.body) = Some(body);
@@ -106,12 +111,12 @@ impl TaskCell {
         match step {
             Step::Progress => {
                 self.state.store(READY, Ordering::SeqCst);
-                self.scheduler.push(self.clone());
+                self.scheduler.put_back(self.clone());
             }
             Step::Blocked => {
                 if self.state.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_err() {
                     self.state.store(READY, Ordering::SeqCst);
-                    self.scheduler.push(self.clone());
+                    self.scheduler.put_back(self.clone());
                 }
             }
             Step::Finished => {
@@ -154,18 +159,24 @@ struct Shared {
     workers: usize,
     active: AtomicUsize,
     taken: AtomicU64,
+    /// Jobs handed to the pool beside the tasks that have not begun.
+    spawned: AtomicUsize,
+    /// A worker that was asked for came to a thread that was inside a step and went away again.
+    turned_away: AtomicBool,
     ready: Mutex<BTreeMap<usize, VecDeque<Arc<TaskCell>>>>,
 }
 
 thread_local! {
+    /// Whether this thread belongs to an engine.
+    static OF_ENGINE: Cell<bool> = const { Cell::new(false) };
     /// Whether this thread is inside a worker's loop already: a step that waits in `rayon::join` may
     /// be handed another worker's pool job, and stepping tasks from inside a step could recurse.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the calling thread is an engine's worker at work on a task.
+/// Whether the calling thread is a thread of an engine: it must not wait for one.
 pub(crate) fn on_worker() -> bool {
-    INSIDE.get()
+    OF_ENGINE.get()
 }
 
 impl Scheduler {
@@ -177,7 +188,11 @@ impl Scheduler {
             .num_threads(workers)
             .spawn_handler(|thread| {
                 let name = format!("sabot-{}", thread.index());
-                threads.push(std::thread::Builder::new().name(name).spawn(|| thread.run())?);
+                let body = || {
+                    OF_ENGINE.set(true);
+                    thread.run();
+                };
+                threads.push(std::thread::Builder::new().name(name).spawn(body)?);
                 Ok(())
             })
             .build()
@@ -187,6 +202,8 @@ impl Scheduler {
             workers,
             active: AtomicUsize::new(0),
             taken: AtomicU64::new(0),
+            spawned: AtomicUsize::new(0),
+            turned_away: AtomicBool::new(false),
             ready: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared), threads: Mutex::new(threads) })
@@ -233,7 +250,12 @@ impl sabot_connect::Spawner for PoolSpawner {
     fn spawn(&self, job: Box<dyn FnOnce() + Send>) {
         // A job whose engine is gone has nobody to work for.
         if let Some(pool) = lock(&self.0.pool).clone() {
-            pool.spawn(job);
+            self.0.spawned.fetch_add(1, Ordering::SeqCst);
+            let shared = self.0.clone();
+            pool.spawn(move || {
+                shared.spawned.fetch_sub(1, Ordering::SeqCst);
+                job();
+            });
         }
     }
 }
@@ -242,6 +264,20 @@ impl Shared {
     fn push(self: &Arc<Self>, cell: Arc<TaskCell>) {
         lock(&self.ready).entry(cell.depth).or_default().push_back(cell);
         self.start_worker();
+    }
+
+    /// As `push`, from a worker that goes on to take a task itself: it asks for help only if there is
+    /// more to do than that.
+    fn put_back(self: &Arc<Self>, cell: Arc<TaskCell>) {
+        let alone = {
+            let mut ready = lock(&self.ready);
+            let alone = ready.is_empty();
+            ready.entry(cell.depth).or_default().push_back(cell);
+            alone
+        };
+        if !alone {
+            self.start_worker();
+        }
     }
 
     fn start_worker(self: &Arc<Self>) {
@@ -259,13 +295,20 @@ impl Shared {
             // The loop below us on this stack takes the ready tasks when its step returns, and every
             // other thread may: nobody is forgotten.
             self.active.fetch_sub(1, Ordering::SeqCst);
+            self.turned_away.store(true, Ordering::SeqCst);
             return;
         }
         INSIDE.set(true);
         loop {
             while let Some(cell) = self.take() {
                 cell.run();
-                rayon::yield_now();
+                if self.turned_away.swap(false, Ordering::SeqCst) {
+                    self.start_worker();
+                }
+                // Jobs beside the tasks, decoding above all, get their turn between two steps.
+                if self.spawned.load(Ordering::SeqCst) > 0 {
+                    rayon::yield_now();
+                }
             }
             self.active.fetch_sub(1, Ordering::SeqCst);
             // A task may have become ready after the last look and before the count went down.

@@ -12,7 +12,7 @@ use crate::element::{Barrier, Charged};
 use crate::error::JobError;
 use crate::inputs::{Input, Inputs};
 use crate::job::JobCore;
-use crate::order::OrderBuffer;
+use crate::order::{OrderBuffer, Release};
 use crate::scheduler::{Step, Task};
 
 /// Inputs taken in one step.
@@ -53,31 +53,37 @@ impl SinkTask {
                     self.check_state()?;
                 }
             },
-            Input::Watermark(time) => self.release(time, time == EventTime::MAX)?,
+            Input::Watermark(EventTime::MAX) => self.release(EventTime::MAX, Release::All)?,
+            Input::Watermark(time) => self.release(time, Release::WhenItPays)?,
             Input::Idle => {}
+            Input::Failed(error) => return Err(error),
             Input::Barrier(barrier) => {
-                self.release(self.order.as_ref().map_or(EventTime::MIN, OrderBuffer::watermark), false)?;
+                // What is due belongs to the epoch; what still waits for the watermark does not.
+                self.release(EventTime::MIN, Release::Due)?;
                 self.due.push_back(Due::Barrier(barrier));
             }
             Input::End => {
-                self.release(EventTime::MAX, true)?;
+                self.release(EventTime::MAX, Release::All)?;
                 self.due.push_back(Due::End);
             }
         }
         Ok(())
     }
 
-    fn release(&mut self, watermark: EventTime, all: bool) -> Result<(), JobError> {
+    fn release(&mut self, watermark: EventTime, which: Release) -> Result<(), JobError> {
         if let Some(order) = &mut self.order {
-            let rows = order.release(watermark, self.job.morsel_rows, all);
+            let rows = order.release(watermark, self.job.morsel_rows, which);
             self.due.extend(rows.map_err(|e| internal(&self.operator, e))?.into_iter().map(Due::Ordered));
         }
         Ok(())
     }
 
-    fn check_state(&self) -> Result<(), JobError> {
-        let held = self.order.as_ref().map_or(0, OrderBuffer::bytes);
+    fn check_state(&mut self) -> Result<(), JobError> {
         let limit = self.job.state_limit;
+        if self.order.as_ref().is_some_and(|order| order.bytes() > limit) {
+            self.release(EventTime::MIN, Release::Due)?;
+        }
+        let held = self.order.as_ref().map_or(0, OrderBuffer::bytes);
         match held > limit {
             true => Err(JobError::StateTooLarge { operator: self.operator.clone(), held, limit }),
             false => Ok(()),
@@ -87,9 +93,12 @@ impl SinkTask {
     /// Writes what is due; false when the sink asks to wait.
     fn write(&mut self) -> Result<bool, JobError> {
         while !self.due.is_empty() {
-            match self.writer.poll_ready(&mut Context::from_waker(&self.waker)) {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(ready) => ready.map_err(|e| JobError::connect(&self.operator, e))?,
+            // Barriers and the end need no room: they pass a full sink, and one that nobody reads.
+            let needs_room = matches!(self.due.front(), Some(Due::Rows(_) | Due::Ordered(_)));
+            match needs_room.then(|| self.writer.poll_ready(&mut Context::from_waker(&self.waker))) {
+                Some(Poll::Pending) => return Ok(false),
+                Some(Poll::Ready(ready)) => ready.map_err(|e| JobError::connect(&self.operator, e))?,
+                None => {}
             }
             match self.due.pop_front() {
                 Some(Due::Rows(rows)) => {

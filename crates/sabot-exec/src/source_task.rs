@@ -9,9 +9,8 @@ use sabot_connect::{PartitionReader, ReadCounters, SourceItem};
 use sabot_time::{IdleDetector, PartitionClock};
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use crate::element::{Charged, Element};
 use crate::error::JobError;
@@ -37,7 +36,9 @@ pub(crate) struct SourceTask {
     pub(crate) output: SchemaRef,
     pub(crate) outputs: Outputs,
     pub(crate) event_time: Option<SourceClock>,
+    /// Read, and not let in yet for want of memory.
     pub(crate) waiting: Option<Morsel>,
+    pub(crate) stopping: Option<Stop>,
     pub(crate) counted: ReadCounters,
 }
 
@@ -54,8 +55,22 @@ pub(crate) struct Idleness {
     pub(crate) detector: IdleDetector,
     pub(crate) now: Arc<dyn Clock>,
     pub(crate) timers: Arc<Timers>,
-    /// When the timer that is already set goes off.
-    pub(crate) armed: Option<Duration>,
+    /// The timer that is set, or that has rung.
+    pub(crate) alarm: Option<Arc<Alarm>>,
+}
+
+/// A timer of a source. What the injected clock says when it rings is another matter: a clock that
+/// stands still is asked again.
+pub(crate) struct Alarm {
+    rang: AtomicBool,
+    waker: Waker,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.rang.store(true, Ordering::SeqCst);
+        self.waker.wake_by_ref();
+    }
 }
 
 enum Next {
@@ -68,7 +83,15 @@ impl SourceTask {
     fn run(&mut self) -> Result<Step, JobError> {
         let mut moved = false;
         for _ in 0..MORSELS_PER_STEP {
-            if self.control.pending.swap(false, Ordering::SeqCst) && self.obey() {
+            if self.control.pending.swap(false, Ordering::SeqCst) {
+                self.obey();
+            }
+            // A morsel that was read and waits for memory is drained; a suspended run leaves it unread.
+            let settled = self.waiting.is_none() || self.stopping == Some(Stop::Suspend);
+            if let Some(stop) = self.stopping
+                && settled
+            {
+                self.end(stop == Stop::Drain);
                 return Ok(Step::Finished);
             }
             match self.next()? {
@@ -83,19 +106,13 @@ impl SourceTask {
         Ok(Step::Progress)
     }
 
-    /// Carries out the job's orders; true when the source is through.
-    fn obey(&mut self) -> bool {
-        let (barriers, stop) = {
-            let mut orders = self.control.orders.lock().unwrap_or_else(PoisonError::into_inner);
-            (std::mem::take(&mut orders.barriers), orders.stop)
-        };
-        for barrier in barriers {
+    /// Carries out the job's orders. A barrier leaves at once, full queue or not.
+    fn obey(&mut self) {
+        let mut orders = self.control.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        for barrier in std::mem::take(&mut orders.barriers) {
             self.outputs.control(&Element::Barrier(barrier));
         }
-        if let Some(stop) = stop {
-            self.end(stop == Stop::Drain);
-        }
-        stop.is_some()
+        self.stopping = orders.stop;
     }
 
     fn end(&mut self, drain: bool) {
@@ -182,10 +199,11 @@ impl SourceTask {
             if idle.detector.check(now).is_some() {
                 self.outputs.control(&Element::Idle);
             } else if let Some(deadline) = idle.detector.deadline()
-                && idle.armed.is_none_or(|armed| armed <= now)
+                && idle.alarm.as_ref().is_none_or(|alarm| alarm.rang.load(Ordering::SeqCst))
             {
-                idle.armed = Some(deadline);
-                idle.timers.wake_after(deadline.saturating_sub(now), self.waker.clone());
+                let alarm = Arc::new(Alarm { rang: AtomicBool::new(false), waker: self.waker.clone() });
+                idle.alarm = Some(alarm.clone());
+                idle.timers.wake_after(deadline.saturating_sub(now), alarm.into());
             }
         }
         Next::Wait
@@ -256,8 +274,10 @@ fn min_max(times: &[i64]) -> Option<TimeBounds> {
 impl Task for SourceTask {
     fn step(&mut self) -> Step {
         self.run().unwrap_or_else(|error| {
+            // In order behind the rows before it: one of them may fail further downstream.
             self.count();
-            self.job.fail(error);
+            self.outputs.control(&Element::Failed(error));
+            self.outputs.control(&Element::End);
             Step::Finished
         })
     }

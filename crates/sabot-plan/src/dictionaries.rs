@@ -117,7 +117,10 @@ fn retype(spec: &FilterProjectSpec, old: &SchemaRef, new: &SchemaRef) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AggregateRequest, Connector, CutOptions, Plan, PlanBuilder, SinkRequest, SourceRequest, count, cut, max};
+    use crate::{
+        AggregateRequest, Connector, CutOptions, Plan, PlanBuilder, SinkRequest, SourceRequest, count, cut,
+        max,
+    };
     use sabot_expr::col;
 
     fn plan(aggregate: &AggregateRequest, filter: Option<sabot_expr::Expr>) -> PhysicalPlan {
@@ -149,7 +152,8 @@ mod tests {
             encoded.stages[at].output.field_with_name("origin").unwrap().data_type(),
             DataType::Dictionary(..)
         ));
-        for (before, after) in plain.stages.iter().zip(&encoded.stages).filter(|(s, _)| !s.inputs.is_empty()) {
+        for (before, after) in plain.stages.iter().zip(&encoded.stages).filter(|(s, _)| !s.inputs.is_empty())
+        {
             assert_eq!(before.output, after.output);
         }
     }
