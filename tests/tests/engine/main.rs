@@ -1,0 +1,13 @@
+//! What an engine promises around the rows: how jobs stop, fail and clean up, and what is refused.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
+mod barriers;
+mod failures;
+mod files;
+mod idle;
+mod kit;
+mod refusals;
+mod stop;
+mod streams;
+mod threads;
