@@ -2,7 +2,7 @@
 
 use arrow::record_batch::RecordBatch;
 use sabot_common::list_names;
-use sabot_connect::{ConnectError, Sink, Source};
+use sabot_connect::{ConnectError, ConnectorRegistry, Sink, Source};
 use sabot_plan::Connector;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,21 +12,6 @@ use crate::error::JobError;
 /// A user's function over batches.
 pub type BatchFunction =
     Arc<dyn Fn(RecordBatch) -> Result<RecordBatch, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
-
-/// Opens connectors that a plan describes by kind and options.
-pub trait ConnectorFactory: Send + Sync {
-    /// The source of this kind with these options.
-    ///
-    /// # Errors
-    /// [`ConnectError`] for an unknown kind or options that do not fit.
-    fn source(&self, kind: &str, options: &BTreeMap<String, String>) -> Result<Arc<dyn Source>, ConnectError>;
-
-    /// The sink of this kind with these options.
-    ///
-    /// # Errors
-    /// [`ConnectError`] for an unknown kind or options that do not fit.
-    fn sink(&self, kind: &str, options: &BTreeMap<String, String>) -> Result<Arc<dyn Sink>, ConnectError>;
-}
 
 /// Everything that a plan names, by slot.
 #[derive(Clone, Default)]
@@ -40,7 +25,7 @@ pub struct Bindings {
     /// Sources that were opened already, while their stream was built.
     pub opened: BTreeMap<Connector, Arc<dyn Source>>,
     /// What opens connectors that are described by kind.
-    pub factory: Option<Arc<dyn ConnectorFactory>>,
+    pub registry: Option<Arc<ConnectorRegistry>>,
 }
 
 impl std::fmt::Debug for Bindings {
@@ -57,21 +42,21 @@ impl Bindings {
     /// Takes over what another set binds. Names of slots are unique, so nothing is overwritten that
     /// differs.
     pub fn merge(&mut self, other: &Bindings) {
-        let Bindings { sources, sinks, functions, opened, factory } = other;
+        let Bindings { sources, sinks, functions, opened, registry } = other;
         self.sources.extend(sources.iter().map(|(k, v)| (k.clone(), v.clone())));
         self.sinks.extend(sinks.iter().map(|(k, v)| (k.clone(), v.clone())));
         self.functions.extend(functions.iter().map(|(k, v)| (k.clone(), v.clone())));
         self.opened.extend(opened.iter().map(|(k, v)| (k.clone(), v.clone())));
-        self.factory = self.factory.take().or_else(|| factory.clone());
+        self.registry = self.registry.take().or_else(|| registry.clone());
     }
 
     pub(crate) fn source(&self, connector: &Connector) -> Result<Arc<dyn Source>, Unresolved> {
         match connector {
             Connector::Slot(slot) => bound("source", slot, &self.sources),
             opened if self.opened.contains_key(opened) => Ok(self.opened[opened].clone()),
-            Connector::Registered { kind, options } => match &self.factory {
-                Some(factory) => factory.source(kind, options).map_err(Unresolved::Connect),
-                None => Err(unbound("source", kind, "no connector factory")),
+            Connector::Registered { kind, options } => match &self.registry {
+                Some(registry) => registry.source(kind, options).map_err(Unresolved::Connect),
+                None => Err(unbound("source", kind, "no connector registry")),
             },
         }
     }
@@ -79,9 +64,9 @@ impl Bindings {
     pub(crate) fn sink(&self, connector: &Connector) -> Result<Arc<dyn Sink>, Unresolved> {
         match connector {
             Connector::Slot(slot) => bound("sink", slot, &self.sinks),
-            Connector::Registered { kind, options } => match &self.factory {
-                Some(factory) => factory.sink(kind, options).map_err(Unresolved::Connect),
-                None => Err(unbound("sink", kind, "no connector factory")),
+            Connector::Registered { kind, options } => match &self.registry {
+                Some(registry) => registry.sink(kind, options).map_err(Unresolved::Connect),
+                None => Err(unbound("sink", kind, "no connector registry")),
             },
         }
     }

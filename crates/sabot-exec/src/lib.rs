@@ -30,7 +30,7 @@ mod source_task;
 mod stage_waker;
 mod timers;
 
-pub use bindings::{BatchFunction, Bindings, ConnectorFactory};
+pub use bindings::{BatchFunction, Bindings};
 pub use budget::{Charge, MemoryBudget};
 pub use element::{Barrier, BarrierKind};
 pub use engine::{Engine, EngineConfig};

@@ -1,7 +1,10 @@
 //! Jobs: one or more streams and where they go.
 
 use sabot_exec::{Bindings, JobHandle, JobMetrics};
-use sabot_plan::{CutOptions, NodeRef, PhysicalPlan, Plan, SinkRequest, cut};
+use sabot_ops::{Backend, Fragment, Support};
+use sabot_plan::{CutOptions, DeviceVerdict, NodeRef, PhysicalPlan, Plan, SinkRequest, cut, explain};
+
+use std::sync::Arc;
 
 use crate::read::WriteTo;
 use crate::{Engine, Result, Stream};
@@ -84,13 +87,20 @@ impl Job {
 
     fn explain_on(
         &self,
-        backends: &[std::sync::Arc<dyn sabot_ops::Backend>],
+        backends: &[Arc<dyn Backend>],
         parallelism: usize,
     ) -> Result<String> {
         let plan = self.plan()?;
         let physical = self.cut(parallelism)?;
-        let _ = (plan, backends);
-        Ok(format!("{physical:#?}"))
+        let verdict = |fragment: &Fragment, backend: &dyn Backend| DeviceVerdict {
+            device: backend.device(),
+            refusal: match backend.supports(fragment) {
+                Support::Yes => None,
+                Support::No { reason } => Some(reason),
+            },
+        };
+        let devices = |fragment: &Fragment| backends.iter().map(|b| verdict(fragment, &**b)).collect();
+        Ok(explain(&plan, &physical, devices))
     }
 
     /// Runs the job on an engine of its own and waits for its end.

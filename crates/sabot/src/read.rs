@@ -4,14 +4,14 @@
 //! sources of the user's own stand in a plan as slots.
 
 use sabot_connect::{ChannelReceiver, ChannelSink, CollectSink, Collected, Sink, Source, output_channel};
-use sabot_exec::{Bindings, ConnectorFactory};
+use sabot_exec::Bindings;
 use sabot_plan::Connector;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::Result;
-use crate::connectors::Connectors;
+use crate::connectors::registry;
 use crate::stream::fresh_slot;
 
 /// Something that [`Stream::read`](crate::Stream::read) can read.
@@ -89,9 +89,10 @@ impl FileOptions {
 
 impl ReadFrom for FileOptions {
     fn open(self) -> Result<(Connector, Arc<dyn Source>, Bindings)> {
-        let source = Connectors.source(&self.kind, &self.options)?;
+        let registry = registry();
+        let source = registry.source(&self.kind, &self.options)?;
         let connector = self.connector();
-        let mut bindings = Bindings { factory: Some(Arc::new(Connectors)), ..Bindings::default() };
+        let mut bindings = Bindings { registry: Some(Arc::new(registry)), ..Bindings::default() };
         bindings.opened.insert(connector.clone(), source.clone());
         Ok((connector, source, bindings))
     }
@@ -99,7 +100,7 @@ impl ReadFrom for FileOptions {
 
 impl WriteTo for FileOptions {
     fn open(self) -> Result<Connect> {
-        let sink = Connectors.sink(&self.kind, &self.options)?;
+        let sink = registry().sink(&self.kind, &self.options)?;
         Ok(Connect { connector: self.connector(), sink, collects: None })
     }
 }
