@@ -3,7 +3,7 @@
 //! A [`PlanBuilder`] turns what a user asks for into nodes and refuses what cannot run, with a message
 //! that says what would be right. [`Plan::from_sinks`] joins the nodes above some sinks into one
 //! [`Plan`]: data with a format version, in which equal sub-plans are one node. [`cut`] turns that into a
-//! [`PhysicalPlan`], the stages that the runtime runs, and `explain` prints both.
+//! [`PhysicalPlan`], the stages that the runtime runs, and [`explain`] prints both.
 //!
 //! ```
 //! use arrow::datatypes::{DataType, Field, Schema};
@@ -31,6 +31,7 @@ mod derive;
 mod dictionaries;
 mod digest;
 mod error;
+mod explain;
 mod node;
 mod physical;
 mod plan;
@@ -38,9 +39,10 @@ mod plan;
 pub use aggregate::{AggregateExpr, AggregateRequest, IntoKey, avg, count, count_of, max, min, sum};
 pub use builder::{PlanBuilder, SinkRequest, SourceRequest};
 pub use cut::{CutOptions, cut};
-pub use dictionaries::encode_keys;
 pub use derive::{WINDOW_END, WINDOW_START};
+pub use dictionaries::encode_keys;
 pub use error::PlanError;
+pub use explain::{DeviceVerdict, explain};
 pub use node::{
     Aggregation, Boundedness, ChangeMode, Connector, EmitMode, NodeKind, NodeRef, Properties, TimeAttribute,
 };

@@ -195,7 +195,8 @@ pub enum KeyedInput {
 pub struct SinkStage {
     /// Where to.
     pub connector: Connector,
-    /// Whether rows are merged into one total order first.
+    /// Whether rows are merged into one total order first. Where they carry no hidden event time the
+    /// order is that of partitions and row numbers, and is known only when all rows are there.
     pub ordered: bool,
     /// The user's columns, as the sink sees them.
     pub visible: SchemaRef,

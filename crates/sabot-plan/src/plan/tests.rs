@@ -137,7 +137,8 @@ fn stored_plans_that_contradict_themselves_are_refused() {
         change(&mut bad);
         serde_json::from_value::<Plan>(bad).unwrap_err().to_string()
     };
-    let all: [(&dyn Fn(&mut serde_json::Value), &str); 6] = [
+    type Change = &'static dyn Fn(&mut serde_json::Value);
+    let all: [(Change, &str); 6] = [
         (&|v| v["nodes"][1]["inputs"][0] = 3.into(), "an input does not stand before it"),
         (&|v| v["nodes"][1]["inputs"] = serde_json::json!([]), "0 inputs; that is not the number it takes"),
         (&|v| v["nodes"][1]["id"] = v["nodes"][0]["id"].clone(), "another operator has the same id"),

@@ -94,7 +94,7 @@ fn shape(plan: &PhysicalPlan) -> Vec<String> {
 }
 
 fn names(schema: &Schema) -> Vec<&str> {
-    schema.fields().iter().map(|f| f.name().trim_start_matches("__sabot").as_ref()).collect()
+    schema.fields().iter().map(|f| f.name().trim_start_matches("__sabot")).collect()
 }
 
 fn source_of(plan: &PhysicalPlan, stage: usize) -> &SourceStage {
