@@ -39,38 +39,6 @@ impl MemoryBudget {
         self.peak.load(Ordering::SeqCst)
     }
 
-    /// Lets `bytes` in from a source, or says no and wakes `waker` when memory is given back. A morsel
-    /// that is larger than the share of sources comes in alone, when nothing else is in flight.
-    pub fn admit(self: &Arc<Self>, bytes: usize, waker: &Waker) -> Option<Charge> {
-        if let Some(charge) = self.try_admit(bytes) {
-            return Some(charge);
-        }
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(waker.clone());
-        // Memory may have been given back between the refusal and the registration.
-        self.try_admit(bytes)
-    }
-
-    fn try_admit(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
-        let share = self.limit / 2;
-        self.used
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
-                (used == 0 || used.saturating_add(bytes) <= share).then(|| used.saturating_add(bytes))
-            })
-            .ok()
-            .map(|before| self.charged(before, bytes))
-    }
-
-    /// Charges what an operator made.
-    pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
-        let before = self.used.fetch_add(bytes, Ordering::SeqCst);
-        self.charged(before, bytes)
-    }
-
-    fn charged(self: &Arc<Self>, before: usize, bytes: usize) -> Charge {
-        self.peak.fetch_max(before.saturating_add(bytes), Ordering::SeqCst);
-        Charge(Arc::new(ChargeInner { bytes, budget: self.clone() }))
-    }
-
     fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::SeqCst);
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
@@ -80,19 +48,67 @@ impl MemoryBudget {
     }
 }
 
-/// Bytes charged to a budget until the last clone is dropped.
+/// What one job has in flight, within the engine's budget.
+///
+/// A job can always have one morsel in flight, whatever other jobs hold: else two jobs on one engine,
+/// of which one waits for the other, could stop each other for good.
+#[derive(Debug)]
+pub(crate) struct JobAccount {
+    engine: Arc<MemoryBudget>,
+    used: AtomicUsize,
+}
+
+impl JobAccount {
+    pub(crate) fn new(engine: Arc<MemoryBudget>) -> Arc<Self> {
+        Arc::new(Self { engine, used: AtomicUsize::new(0) })
+    }
+
+    /// Lets `bytes` in from a source, or says no and wakes `waker` when memory is given back. A morsel
+    /// that is larger than the share of sources comes in alone, when its job has nothing else in flight.
+    pub(crate) fn admit(self: &Arc<Self>, bytes: usize, waker: &Waker) -> Option<Charge> {
+        if let Some(charge) = self.try_admit(bytes) {
+            return Some(charge);
+        }
+        self.engine.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(waker.clone());
+        // Memory may have been given back between the refusal and the registration.
+        self.try_admit(bytes)
+    }
+
+    fn try_admit(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+        let share = self.engine.limit / 2;
+        let alone = self.used.load(Ordering::SeqCst) == 0;
+        let fits = |used: usize| (alone || used.saturating_add(bytes) <= share).then(|| used.saturating_add(bytes));
+        let before = self.engine.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
+        Some(self.charged(before, bytes))
+    }
+
+    /// Charges what an operator made.
+    pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
+        let before = self.engine.used.fetch_add(bytes, Ordering::SeqCst);
+        self.charged(before, bytes)
+    }
+
+    fn charged(self: &Arc<Self>, before: usize, bytes: usize) -> Charge {
+        self.used.fetch_add(bytes, Ordering::SeqCst);
+        self.engine.peak.fetch_max(before.saturating_add(bytes), Ordering::SeqCst);
+        Charge(Arc::new(ChargeInner { bytes, account: self.clone() }))
+    }
+}
+
+/// Bytes charged to a job until the last clone is dropped.
 #[derive(Clone, Debug)]
-pub struct Charge(#[allow(dead_code, reason = "held for its Drop")] Arc<ChargeInner>);
+pub(crate) struct Charge(#[allow(dead_code, reason = "held for its Drop")] Arc<ChargeInner>);
 
 #[derive(Debug)]
 struct ChargeInner {
     bytes: usize,
-    budget: Arc<MemoryBudget>,
+    account: Arc<JobAccount>,
 }
 
 impl Drop for ChargeInner {
     fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
+        self.account.used.fetch_sub(self.bytes, Ordering::SeqCst);
+        self.account.engine.give_back(self.bytes);
     }
 }
 
@@ -114,9 +130,10 @@ mod tests {
         let flag = Arc::new(Flag(AtomicBool::new(false)));
         let waker = Waker::from(flag.clone());
         let budget = MemoryBudget::new(100);
-        let first = budget.admit(50, &waker).unwrap();
-        assert!(budget.admit(1, &waker).is_none());
-        let made = budget.charge(40);
+        let job = JobAccount::new(budget.clone());
+        let first = job.admit(50, &waker).unwrap();
+        assert!(job.admit(1, &waker).is_none());
+        let made = job.charge(40);
         assert_eq!((budget.used(), budget.peak()), (90, 90));
         let shared = first.clone();
         drop(first);
@@ -129,10 +146,21 @@ mod tests {
 
     #[test]
     fn a_morsel_larger_than_the_share_comes_in_alone() {
-        let budget = MemoryBudget::new(100);
-        let large = budget.admit(1_000, Waker::noop()).unwrap();
-        assert!(budget.admit(1, Waker::noop()).is_none());
+        let job = JobAccount::new(MemoryBudget::new(100));
+        let large = job.admit(1_000, Waker::noop()).unwrap();
+        assert!(job.admit(1, Waker::noop()).is_none());
         drop(large);
-        assert!(budget.admit(1, Waker::noop()).is_some());
+        assert!(job.admit(1, Waker::noop()).is_some());
+    }
+
+    #[test]
+    fn a_job_gets_one_morsel_in_whatever_others_hold() {
+        let budget = MemoryBudget::new(100);
+        let (a, b) = (JobAccount::new(budget.clone()), JobAccount::new(budget));
+        let _held = a.admit(50, Waker::noop()).unwrap();
+        let one = b.admit(10, Waker::noop()).unwrap();
+        assert!(b.admit(10, Waker::noop()).is_none());
+        drop(one);
+        assert!(b.admit(10, Waker::noop()).is_some());
     }
 }

@@ -101,7 +101,7 @@ impl Edge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::MemoryBudget;
+    use crate::budget::{JobAccount, MemoryBudget};
     use crate::element::{Barrier, BarrierKind, Charged};
     use arrow::datatypes::Schema;
     use sabot_batch::Morsel;
@@ -109,7 +109,8 @@ mod tests {
     use std::sync::Arc;
 
     fn morsel() -> Element {
-        Element::Morsel(Charged::made(Morsel::empty(&Arc::new(Schema::empty())), &MemoryBudget::new(1)))
+        let account = JobAccount::new(MemoryBudget::new(1));
+        Element::Morsel(Charged::made(Morsel::empty(&Arc::new(Schema::empty())), &account))
     }
 
     #[test]

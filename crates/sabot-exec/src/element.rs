@@ -4,7 +4,7 @@ use sabot_batch::Morsel;
 use sabot_common::{Epoch, EventTime};
 use std::sync::Arc;
 
-use crate::budget::{Charge, MemoryBudget};
+use crate::budget::{Charge, JobAccount};
 use crate::error::JobError;
 
 /// A morsel with the memory it is charged for.
@@ -21,8 +21,8 @@ impl Charged {
     }
 
     /// A morsel that an operator made.
-    pub(crate) fn made(morsel: Morsel, budget: &Arc<MemoryBudget>) -> Self {
-        let charge = budget.charge(morsel.bytes());
+    pub(crate) fn made(morsel: Morsel, account: &Arc<JobAccount>) -> Self {
+        let charge = account.charge(morsel.bytes());
         Self { morsel, _charge: charge }
     }
 }

@@ -291,7 +291,7 @@ impl FragmentLane {
     }
 
     fn done(&mut self, index: usize, output: Output) {
-        let budget = self.stage.job.budget.clone();
+        let account = self.stage.job.account.clone();
         let late: usize = output.late.iter().map(Morsel::live_rows).sum();
         if late > 0 {
             self.stage.job.counters.late_rows.fetch_add(late as u64, Ordering::Relaxed);
@@ -300,8 +300,8 @@ impl FragmentLane {
         let late = output.late.into_iter().filter(|_| reads_late);
         let rows = output.morsels.into_iter().filter(|(_, m)| m.live_rows() > 0);
         let items = late
-            .map(|m| Item::Rows(Port::Late, 0, Charged::made(m, &budget)))
-            .chain(rows.map(|(target, m)| Item::Rows(Port::Main, target, Charged::made(m, &budget))));
+            .map(|m| Item::Rows(Port::Late, 0, Charged::made(m, &account)))
+            .chain(rows.map(|(target, m)| Item::Rows(Port::Main, target, Charged::made(m, &account))));
         let open = &mut self.open[index];
         self.stage.fill(open.sequence, open.piece, items, output.more.is_none());
         match output.more {
@@ -341,7 +341,7 @@ impl FragmentLane {
         let half = rows / 2;
         let pieces = [self.next_piece, self.next_piece + 1];
         self.next_piece += 2;
-        let budget = self.stage.job.budget.clone();
+        let account = self.stage.job.account.clone();
         let morsel = &open.input.morsel;
         let (first, second) = match (morsel.slice(0, half), morsel.slice(half, rows - half)) {
             (Ok(first), Ok(second)) => (first, second),
@@ -351,8 +351,8 @@ impl FragmentLane {
             }
         };
         self.stage.cut(open.sequence, open.piece, pieces);
-        self.submit(true, open.sequence, pieces[0], Charged::made(first, &budget));
-        self.submit(true, open.sequence, pieces[1], Charged::made(second, &budget));
+        self.submit(true, open.sequence, pieces[0], Charged::made(first, &account));
+        self.submit(true, open.sequence, pieces[1], Charged::made(second, &account));
     }
 
     fn error(&self, open: &Open, failure: Failure) -> JobError {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::budget::MemoryBudget;
+use crate::budget::JobAccount;
 use crate::element::{Barrier, BarrierKind};
 use crate::engine::{EngineCore, RunningJobs};
 use crate::error::JobError;
@@ -62,7 +62,7 @@ impl JobSink {
 pub(crate) struct JobCore {
     pub(crate) name: String,
     pub(crate) counters: Counters,
-    pub(crate) budget: Arc<MemoryBudget>,
+    pub(crate) account: Arc<JobAccount>,
     pub(crate) state_limit: usize,
     pub(crate) morsel_rows: usize,
     running: Arc<RunningJobs>,
@@ -96,7 +96,7 @@ impl JobCore {
         Arc::new(JobCore {
             name,
             counters: Counters::default(),
-            budget: engine.budget.clone(),
+            account: JobAccount::new(engine.budget.clone()),
             state_limit: config.memory_budget,
             morsel_rows: config.morsel_rows,
             running: engine.jobs.clone(),

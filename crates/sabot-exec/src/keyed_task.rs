@@ -86,11 +86,11 @@ impl KeyedTask {
                 return Ok(false);
             }
             if let Some(late) = self.late.pop_front() {
-                self.outputs.rows(Port::Late, 0, &Charged::made(late, &self.job.budget));
+                self.outputs.rows(Port::Late, 0, &Charged::made(late, &self.job.account));
                 continue;
             }
             match self.state.next_output(self.job.morsel_rows).transpose()? {
-                Some(morsel) => self.outputs.rows(Port::Main, 0, &Charged::made(morsel, &self.job.budget)),
+                Some(morsel) => self.outputs.rows(Port::Main, 0, &Charged::made(morsel, &self.job.account)),
                 None => break,
             }
         }

@@ -31,7 +31,7 @@ mod stage_waker;
 mod timers;
 
 pub use bindings::{BatchFunction, Bindings};
-pub use budget::{Charge, MemoryBudget};
+pub use budget::MemoryBudget;
 pub use element::{Barrier, BarrierKind};
 pub use engine::{Engine, EngineConfig};
 pub use error::JobError;

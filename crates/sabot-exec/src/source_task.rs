@@ -158,7 +158,7 @@ impl SourceTask {
 
     /// Lets a morsel into the job, or keeps it until there is memory.
     fn admit(&mut self, morsel: Morsel) -> Next {
-        match self.job.budget.admit(morsel.bytes(), &self.waker) {
+        match self.job.account.admit(morsel.bytes(), &self.waker) {
             None => {
                 self.held_back();
                 self.waiting = Some(morsel);
