@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod flights;
+mod startup;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -28,11 +29,17 @@ enum Command {
 enum Bench {
     /// The flight-delays example from end to end, alone or beside its peers.
     Flights(flights::Options),
+    /// From the start of the smallest example to its first printed byte.
+    Startup,
 }
 
 fn main() -> ExitCode {
-    let Command::Bench(Bench::Flights(options)) = Arguments::parse().command;
-    match flights::run(&options) {
+    let Command::Bench(bench) = Arguments::parse().command;
+    let done = match &bench {
+        Bench::Flights(options) => flights::run(options),
+        Bench::Startup => startup::run(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             workspace::complain(&error);
