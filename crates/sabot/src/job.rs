@@ -2,10 +2,10 @@
 
 use sabot_exec::{Bindings, JobHandle, JobMetrics};
 use sabot_ops::{Backend, Fragment, Support};
-use sabot_plan::{CutOptions, DeviceVerdict, NodeRef, PhysicalPlan, Plan, SinkRequest, cut, explain};
-
+use sabot_plan::{Connector, CutOptions, DeviceVerdict, NodeRef, PhysicalPlan, Plan, SinkRequest, cut, explain};
 use std::sync::Arc;
 
+use crate::connectors::registry;
 use crate::read::WriteTo;
 use crate::{Engine, Result, Stream};
 
@@ -49,8 +49,12 @@ impl Job {
         };
         self.sinks.push(stream.builder().sink(stream.node(), request)?);
         self.bindings.merge(stream.bindings());
-        if let sabot_plan::Connector::Slot(slot) = to.connector {
-            self.bindings.sinks.insert(slot, to.sink);
+        match to.connector {
+            Connector::Slot(slot) => drop(self.bindings.sinks.insert(slot, to.sink)),
+            // Opened when the job starts, whatever the stream was read from.
+            Connector::Registered { .. } => {
+                self.bindings.registry.get_or_insert_with(|| Arc::new(registry()));
+            }
         }
         Ok(self)
     }
