@@ -247,12 +247,17 @@ impl std::fmt::Debug for PoolSpawner {
 }
 
 impl sabot_connect::Spawner for PoolSpawner {
+    fn threads(&self) -> usize {
+        self.0.workers
+    }
+
     fn spawn(&self, job: Box<dyn FnOnce() + Send>) {
         // A job whose engine is gone has nobody to work for.
         if let Some(pool) = lock(&self.0.pool).clone() {
             self.0.spawned.fetch_add(1, Ordering::SeqCst);
             let shared = self.0.clone();
-            pool.spawn(move || {
+            // First in, first out: what a source needs first was asked for first.
+            pool.spawn_fifo(move || {
                 shared.spawned.fetch_sub(1, Ordering::SeqCst);
                 job();
             });

@@ -104,7 +104,7 @@ impl Stream {
     /// # use std::sync::Arc;
     /// # use arrow::array::{ArrayRef, Int64Array};
     /// # let batch = RecordBatch::try_from_iter([("x", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])?;
-    /// let (sender, source) = input_channel("orders", batch.schema(), 4);
+    /// let (sender, source) = input_channel("orders", 4, batch.schema());
     /// let (sink, mut results) = to_channel(4);
     /// let doubled = Stream::from_channel(source)?.select([(col("x") * lit(2)).alias("y")])?;
     /// let job = Job::new("double").write(&doubled, sink)?.start()?;
