@@ -105,7 +105,8 @@ impl Case {
 
     /// What the reference makes of it.
     pub fn outcome(&self) -> &Outcome {
-        self.outcome.get_or_init(|| reference::run(&self.job().0.plan().expect("the job has a plan"), &self.inputs))
+        self.outcome
+            .get_or_init(|| reference::run(&self.job().0.plan().expect("the job has a plan"), &self.inputs))
     }
 
     /// The plan as text, for messages.
@@ -180,7 +181,8 @@ fn wrong_error(failures: &[Failure], error: &Error, any: bool) -> Option<String>
 
 fn stands_at(failure: &Failure, location: Option<&RowLocation>) -> bool {
     location.is_none_or(|at| {
-        let partition = at.partition.rsplit_once('/').and_then(|(_, number)| number.parse().ok()).unwrap_or(0u64);
+        let partition =
+            at.partition.rsplit_once('/').and_then(|(_, number)| number.parse().ok()).unwrap_or(0u64);
         at.row == failure.number && partition == failure.partition & 0xF_FFFF
     })
 }
@@ -188,7 +190,10 @@ fn stands_at(failure: &Failure, location: Option<&RowLocation>) -> bool {
 /// A function over batches.
 pub fn function<F>(function: F) -> BatchFunction
 where
-    F: Fn(RecordBatch) -> Result<RecordBatch, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
+    F: Fn(RecordBatch) -> Result<RecordBatch, Box<dyn std::error::Error + Send + Sync>>
+        + Send
+        + Sync
+        + 'static,
 {
     Arc::new(function)
 }

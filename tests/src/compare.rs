@@ -17,8 +17,14 @@ pub fn difference(expected: &[Row], got: &[RecordBatch], ordered: bool) -> Optio
     if let Some(row) = expected.iter().zip(&got).position(|(want, have)| !same_row(&want.cells, have)) {
         return Some(describe(row, &expected, &got));
     }
-    (expected.len() != got.len())
-        .then(|| format!("{} rows instead of {}\n{}", got.len(), expected.len(), describe(expected.len().min(got.len()), &expected, &got)))
+    (expected.len() != got.len()).then(|| {
+        format!(
+            "{} rows instead of {}\n{}",
+            got.len(),
+            expected.len(),
+            describe(expected.len().min(got.len()), &expected, &got)
+        )
+    })
 }
 
 /// Orders rows for comparison as multisets. A value that may be off by a little must not decide, so
@@ -102,8 +108,12 @@ mod tests {
     #[test]
     fn a_missing_an_extra_and_a_changed_row_are_found() {
         let all = [(1, 0.5), (2, 1.5)];
-        assert!(difference(&rows(&all, 0.0), &[batch(&all[..1])], false).unwrap().contains("1 rows instead of 2"));
-        assert!(difference(&rows(&all[..1], 0.0), &[batch(&all)], false).unwrap().contains("2 rows instead of 1"));
+        assert!(
+            difference(&rows(&all, 0.0), &[batch(&all[..1])], false).unwrap().contains("1 rows instead of 2")
+        );
+        assert!(
+            difference(&rows(&all[..1], 0.0), &[batch(&all)], false).unwrap().contains("2 rows instead of 1")
+        );
         assert!(difference(&rows(&all, 0.0), &[batch(&[(1, 0.5), (2, 1.25)])], false).is_some());
     }
 

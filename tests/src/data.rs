@@ -1,7 +1,8 @@
 //! Seeded rows: events with disorder, some of them too late, keys, nulls, floats that round.
 
 use arrow::array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
@@ -74,7 +75,8 @@ fn one_partition(rng: &mut impl Rng, rows: usize) -> Vec<RecordBatch> {
 }
 
 fn batch(rng: &mut impl Rng, rows: usize, clock: &mut i64) -> RecordBatch {
-    const KEYS: [Option<&str>; 7] = [Some("SFO"), Some("JFK"), Some("ORD"), Some("a"), Some(""), Some("Zürich"), None];
+    const KEYS: [Option<&str>; 7] =
+        [Some("SFO"), Some("JFK"), Some("ORD"), Some("a"), Some(""), Some("Zürich"), None];
     let times: Vec<i64> = (0..rows).map(|_| time(rng, clock)).collect();
     let keys = |rng: &mut dyn rand::RngCore| -> Vec<Option<&str>> {
         (0..rows).map(|_| KEYS.choose(rng).copied().flatten()).collect()
@@ -96,7 +98,8 @@ fn batch(rng: &mut impl Rng, rows: usize, clock: &mut i64) -> RecordBatch {
 fn time(rng: &mut impl Rng, clock: &mut i64) -> i64 {
     *clock += STEP;
     let disorder = rng.random_range(0..OUT_OF_ORDERNESS - STEP);
-    let late = if rng.random_ratio(1, 100) { rng.random_range(2..60) * 1_000_000 + OUT_OF_ORDERNESS } else { 0 };
+    let late =
+        if rng.random_ratio(1, 100) { rng.random_range(2..60) * 1_000_000 + OUT_OF_ORDERNESS } else { 0 };
     *clock - disorder - late
 }
 

@@ -13,7 +13,12 @@
 //! [`Case`] that is run in every [`Setting`] and held against it, seeded [`data`], [`random`] plans, and
 //! sinks that tests look into.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test kit fails tests by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test kit fails tests by panicking"
+)]
 
 mod case;
 pub mod compare;

@@ -38,7 +38,10 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Setting { workers, keyed, queue, morsel_rows, device } = self;
         let queue = queue.map_or("default".to_owned(), |q| q.to_string());
-        write!(f, "workers {workers}, keyed {keyed}, queue {queue}, morsel rows {morsel_rows}, device {device:?}")
+        write!(
+            f,
+            "workers {workers}, keyed {keyed}, queue {queue}, morsel rows {morsel_rows}, device {device:?}"
+        )
     }
 }
 

@@ -17,8 +17,11 @@ pub fn functions() -> Arc<FunctionRegistry> {
             Ok(Arc::new(doubled) as ArrayRef)
         });
         let reverse = ClosureFunction::new("reverse", 3, [DataType::Utf8], DataType::Utf8, |args, _| {
-            let turned: StringArray =
-                args[0].as_string::<i32>().iter().map(|v| v.map(|v| v.chars().rev().collect::<String>())).collect();
+            let turned: StringArray = args[0]
+                .as_string::<i32>()
+                .iter()
+                .map(|v| v.map(|v| v.chars().rev().collect::<String>()))
+                .collect();
             Ok(Arc::new(turned) as ArrayRef)
         });
         let mut registry = FunctionRegistry::new();
@@ -86,7 +89,9 @@ impl<'a> Exprs<'a> {
             }
             3 => {
                 let (value, _) = self.column(is_text)?;
-                value.like(*["%", "S%", "%r%", "_FO", "J_K%"].choose(self.rng)?).or(lit(self.rng.random_bool(0.5)))
+                value
+                    .like(*["%", "S%", "%r%", "_FO", "J_K%"].choose(self.rng)?)
+                    .or(lit(self.rng.random_bool(0.5)))
             }
             4 => {
                 let (value, _) = self.column(|_| true)?;
@@ -94,7 +99,10 @@ impl<'a> Exprs<'a> {
             }
             _ => match self.rng.random_ratio(1, 2) {
                 true => self.column(|t| t == &DataType::Boolean)?.0,
-                false => self.column(|t| t == &DataType::Float64)?.0.lt(lit(f64::from(self.rng.random_range(-100..900)))),
+                false => self
+                    .column(|t| t == &DataType::Float64)?
+                    .0
+                    .lt(lit(f64::from(self.rng.random_range(-100..900)))),
             },
         })
     }

@@ -14,7 +14,9 @@ use rand::Rng;
 use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use sabot::{AggregateExpr, Expr, Stream, avg, col, count, count_of, max, micros, min, out_of_orderness, sum, tumbling};
+use sabot::{
+    AggregateExpr, Expr, Stream, avg, col, count, count_of, max, micros, min, out_of_orderness, sum, tumbling,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -50,7 +52,9 @@ pub fn case(seed: u64, size: Size) -> Case {
         let stream = plan.builder.source(data::schema(), events).with_functions(functions());
         let timed = rng.random_ratio(9, 10);
         let stream = match timed {
-            true => stream.event_time("t", out_of_orderness(micros(data::OUT_OF_ORDERNESS))).expect("t is a time"),
+            true => {
+                stream.event_time("t", out_of_orderness(micros(data::OUT_OF_ORDERNESS))).expect("t is a time")
+            }
             false => stream,
         };
         plan.add(stream, timed, BTreeSet::new());
@@ -246,7 +250,8 @@ impl Growing {
     /// The columns that two streams have in common, from both.
     fn union(&mut self, rng: &mut ChaCha8Rng, left: Grown, right: Grown) {
         let (ls, rs) = (left.schema(), right.schema());
-        let same = |f: &&Arc<Field>| rs.field_with_name(f.name()).is_ok_and(|g| g.data_type() == f.data_type());
+        let same =
+            |f: &&Arc<Field>| rs.field_with_name(f.name()).is_ok_and(|g| g.data_type() == f.data_type());
         let common: Vec<Expr> = ls.fields().iter().filter(same).map(|f| col(f.name().as_str())).collect();
         if common.is_empty() {
             return self.filter(rng, left);
@@ -267,7 +272,8 @@ impl Growing {
         let returned = schema.clone();
         let count_nulls = function(move |batch: RecordBatch| {
             let nulls = |row| batch.columns().iter().filter(|c| c.is_null(row)).count();
-            let counted: Int64Array = (0..batch.num_rows()).map(|row| nulls(row) as i64).collect::<Vec<_>>().into();
+            let counted: Int64Array =
+                (0..batch.num_rows()).map(|row| nulls(row) as i64).collect::<Vec<_>>().into();
             let mut columns = batch.columns().to_vec();
             columns.push(Arc::new(counted) as ArrayRef);
             debug_assert!(columns.last().is_some_and(|c| c.as_primitive::<Int64Type>().null_count() == 0));
@@ -279,7 +285,8 @@ impl Growing {
 
     /// Sinks: every stream that nothing was made of, up to three.
     fn finish(mut self, rng: &mut ChaCha8Rng) -> Case {
-        let mut ends: Vec<usize> = (0..self.streams.len()).filter(|i| self.streams[*i].children == 0).collect();
+        let mut ends: Vec<usize> =
+            (0..self.streams.len()).filter(|i| self.streams[*i].children == 0).collect();
         ends.shuffle(rng);
         ends.truncate(3);
         if self.failing {
@@ -294,7 +301,8 @@ impl Growing {
     /// Divides by zero where an integer column has a certain value.
     fn plant_failure(&mut self, rng: &mut ChaCha8Rng, end: usize) {
         let grown = self.streams[end].clone();
-        let integers: Vec<Field> = grown.exact().into_iter().filter(|f| f.data_type().is_signed_integer()).collect();
+        let integers: Vec<Field> =
+            grown.exact().into_iter().filter(|f| f.data_type().is_signed_integer()).collect();
         let Some(field) = integers.choose(rng) else { return };
         let unlucky: i64 = rng.random_range(0..12);
         let name = self.name();

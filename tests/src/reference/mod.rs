@@ -13,8 +13,8 @@ pub use row::{Cell, Rank, Row, cells};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{
-    DataType, Date32Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    DataType, Date32Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
 use arrow::record_batch::RecordBatch;
 use sabot_exec::BatchFunction;
@@ -142,7 +142,8 @@ impl Reference<'_> {
     }
 
     fn timed_source(&mut self, connector: &Connector, column: &str, out_of_orderness: i64) -> Vec<Row> {
-        let mut rows = self.read(connector, |batch, _| micros(batch.column_by_name(column).expect("the column is there")));
+        let mut rows = self
+            .read(connector, |batch, _| micros(batch.column_by_name(column).expect("the column is there")));
         let mut running: BTreeMap<u64, i64> = BTreeMap::new();
         for row in &mut rows {
             let time = row.time.expect("every row has an event time");
@@ -155,7 +156,9 @@ impl Reference<'_> {
 
     fn read(&mut self, connector: &Connector, times: impl Fn(&RecordBatch, usize) -> Vec<i64>) -> Vec<Row> {
         let ordinal = self.next_ordinal();
-        let Connector::Slot(slot) = connector else { panic!("the reference reads memory only, not {connector}") };
+        let Connector::Slot(slot) = connector else {
+            panic!("the reference reads memory only, not {connector}")
+        };
         let partitions = self.inputs.sources.get(slot).unwrap_or_else(|| panic!("no rows for slot {slot}"));
         let mut rows = Vec::new();
         for (partition, batches) in partitions.iter().enumerate() {
@@ -173,7 +176,12 @@ impl Reference<'_> {
         rows
     }
 
-    fn filter_project(&mut self, input: usize, predicate: Option<&TypedExpr>, projections: &[Projection]) -> Vec<Row> {
+    fn filter_project(
+        &mut self,
+        input: usize,
+        predicate: Option<&TypedExpr>,
+        projections: &[Projection],
+    ) -> Vec<Row> {
         let schema = &self.plan.nodes()[input].properties.schema;
         let batch = to_batch(schema, &self.rows[input]);
         let mut out = Vec::new();
@@ -191,10 +199,12 @@ impl Reference<'_> {
     }
 
     fn map_batches(&self, node: &PlanNode, slot: &str) -> Vec<Row> {
-        let function = self.inputs.functions.get(slot).unwrap_or_else(|| panic!("no function for slot {slot}"));
+        let function =
+            self.inputs.functions.get(slot).unwrap_or_else(|| panic!("no function for slot {slot}"));
         let schema = &self.plan.nodes()[node.inputs[0]].properties.schema;
         let call = |row: &Row| {
-            let returned = function(to_batch(schema, std::slice::from_ref(row))).expect("the function takes the row");
+            let returned =
+                function(to_batch(schema, std::slice::from_ref(row))).expect("the function takes the row");
             let mut cells = cells(&returned);
             assert_eq!(cells.len(), 1, "functions in these tests give one row for one row");
             let mut cells = cells.remove(0);
@@ -229,7 +239,8 @@ impl Reference<'_> {
                 Some(window) => window_start(window, row.time.expect("windows need event time")),
                 None => 0,
             };
-            let key: Vec<Scalar> = keys.iter().map(|key| value(&key.expr, &batch, number, row).value).collect();
+            let key: Vec<Scalar> =
+                keys.iter().map(|key| value(&key.expr, &batch, number, row).value).collect();
             let ranks = key.iter().map(Rank::of).collect();
             let group = groups.entry((start, ranks)).or_insert_with(|| Group::new(&key, aggregates.len()));
             for (values, aggregate) in group.values.iter_mut().zip(aggregates) {
@@ -251,7 +262,10 @@ struct Group {
 
 impl Group {
     fn new(key: &[Scalar], aggregates: usize) -> Self {
-        Self { key: key.iter().map(|value| canonical(value).into()).collect(), values: vec![Vec::new(); aggregates] }
+        Self {
+            key: key.iter().map(|value| canonical(value).into()).collect(),
+            values: vec![Vec::new(); aggregates],
+        }
     }
 }
 
@@ -275,7 +289,10 @@ fn result(
     }
     cells.extend(group.key);
     for (spec, values) in aggregates.iter().zip(&group.values) {
-        cells.push(aggregate(spec, values).unwrap_or_else(|overflow| panic!("{overflow}; the test data is too large")));
+        cells.push(
+            aggregate(spec, values)
+                .unwrap_or_else(|overflow| panic!("{overflow}; the test data is too large")),
+        );
     }
     Row { cells, time, late: 0, partition: ordinal, number: 0, key: ranks }
 }
@@ -322,12 +339,18 @@ fn micros(column: &dyn Array) -> Vec<i64> {
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             column.as_primitive::<TimestampMicrosecondType>().values().to_vec()
         }
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            column.as_primitive::<TimestampNanosecondType>().values().iter().map(|t| t.div_euclid(1_000)).collect()
-        }
-        DataType::Date32 => {
-            column.as_primitive::<Date32Type>().values().iter().map(|d| i64::from(*d) * 86_400_000_000).collect()
-        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => column
+            .as_primitive::<TimestampNanosecondType>()
+            .values()
+            .iter()
+            .map(|t| t.div_euclid(1_000))
+            .collect(),
+        DataType::Date32 => column
+            .as_primitive::<Date32Type>()
+            .values()
+            .iter()
+            .map(|d| i64::from(*d) * 86_400_000_000)
+            .collect(),
         other => panic!("{other} is no event time"),
     }
 }

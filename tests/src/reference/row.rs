@@ -132,8 +132,11 @@ pub(super) fn to_batch(schema: &SchemaRef, rows: &[Row]) -> RecordBatch {
 
 /// The cells of a batch, row by row.
 pub fn cells(batch: &RecordBatch) -> Vec<Vec<Cell>> {
-    let cell = |column: &ArrayRef, row| Scalar::from_array(column.as_ref(), row).expect("a supported type").into();
-    (0..batch.num_rows()).map(|row| batch.columns().iter().map(|column| cell(column, row)).collect()).collect()
+    let cell =
+        |column: &ArrayRef, row| Scalar::from_array(column.as_ref(), row).expect("a supported type").into();
+    (0..batch.num_rows())
+        .map(|row| batch.columns().iter().map(|column| cell(column, row)).collect())
+        .collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ fn batch(rows: &[(i64, &str, i64)]) -> RecordBatch {
     let t: TimestampMicrosecondArray = rows.iter().map(|r| r.0).collect::<Vec<_>>().into();
     let k: StringArray = rows.iter().map(|r| r.1).collect::<Vec<_>>().into();
     let n: Int64Array = rows.iter().map(|r| r.2).collect::<Vec<_>>().into();
-    RecordBatch::try_from_iter([("t", Arc::new(t) as ArrayRef), ("k", Arc::new(k)), ("n", Arc::new(n))]).unwrap()
+    RecordBatch::try_from_iter([("t", Arc::new(t) as ArrayRef), ("k", Arc::new(k)), ("n", Arc::new(n))])
+        .unwrap()
 }
 
 fn text(rows: &[Row]) -> Vec<String> {
@@ -28,7 +29,10 @@ fn windows_late_rows_and_order_are_as_by_hand() {
     let window = tumbling(micros(10)).allowed_lateness(micros(6));
     let windowed = stream.clone().window(window).unwrap().group_by(["k"]).unwrap();
     let (result, late) = windowed.aggregate([sum(sabot::col("n")), count()]).unwrap().split_late().unwrap();
-    builder.output(&result.select([sabot::col("k"), sabot::col("sum(n)"), sabot::col("count(*)")]).unwrap(), true);
+    builder.output(
+        &result.select([sabot::col("k"), sabot::col("sum(n)"), sabot::col("count(*)")]).unwrap(),
+        true,
+    );
     builder.output(&late.select([sabot::col("n")]).unwrap(), true);
     builder.output(&stream.select([sabot::col("n")]).unwrap(), true);
     let case = builder.build();

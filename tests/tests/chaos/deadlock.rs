@@ -56,7 +56,9 @@ fn channel(number: usize, rows: Partitions, feeds: &mut Vec<Feed>) -> Stream {
     let (senders, source) = input_channels(format!("channel {number}"), rows.len(), 1, data::schema());
     for (sender, batches) in senders.into_iter().zip(rows) {
         // Small batches, so that there are moments between them for barriers and idleness.
-        let pieces = batches.iter().flat_map(|b| (0..b.num_rows()).step_by(9).map(|i| b.slice(i, 9.min(b.num_rows() - i))));
+        let pieces = batches
+            .iter()
+            .flat_map(|b| (0..b.num_rows()).step_by(9).map(|i| b.slice(i, 9.min(b.num_rows() - i))));
         feeds.push(Feed { sender, left: pieces.collect() });
     }
     Stream::from_channel(source).unwrap()
@@ -110,16 +112,24 @@ fn run(seed: u64) {
     let setting = Setting { workers: 1, keyed, queue: Some(1), morsel_rows: rng.random_range(1..=3), device };
     let engine: Engine = setting.engine();
     let (job, stalls) = with_stalling_sink(case.job().0, &case, &mut rng);
-    let handle = engine.start(job).unwrap_or_else(|error| panic!("graph {seed} did not start: {error}\n{}", case.explain()));
+    let handle = engine
+        .start(job)
+        .unwrap_or_else(|error| panic!("graph {seed} did not start: {error}\n{}", case.explain()));
     let ended = drive(&mut rng, &handle, feeds);
     assert!(ended, "graph {seed} hangs with {setting}: {:?}\n{}", handle.metrics(), case.explain());
-    handle.wait().unwrap_or_else(|error| panic!("graph {seed} failed with {setting}: {error}\n{}", case.explain()));
+    handle
+        .wait()
+        .unwrap_or_else(|error| panic!("graph {seed} failed with {setting}: {error}\n{}", case.explain()));
     check_barriers(&handle, &case.name);
     drop(stalls);
 }
 
 /// One more sink, which is often not ready, over the first stream of the case.
-fn with_stalling_sink(job: Job, case: &Case, rng: &mut ChaCha8Rng) -> (Job, std::sync::Arc<sabot_tests::sinks::Seen>) {
+fn with_stalling_sink(
+    job: Job,
+    case: &Case,
+    rng: &mut ChaCha8Rng,
+) -> (Job, std::sync::Arc<sabot_tests::sinks::Seen>) {
     let order = if rng.random() { SinkOrder::Ordered } else { SinkOrder::Multiset };
     let (sink, seen) = DropSink::new(order, Pace::Stutter(rng.random_range(2..5)));
     (job.write(case.stream(0), sink).unwrap(), seen)

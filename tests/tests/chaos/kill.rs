@@ -3,7 +3,7 @@
 //! The test runs itself once more as a child, which starts a job over a channel, says when rows have
 //! arrived at the sink, and waits to be killed.
 
-use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use sabot::prelude::*;
@@ -18,21 +18,27 @@ const READY: &str = "rows are at the sink";
 
 fn batch(first: i64) -> RecordBatch {
     let n: Int64Array = (first..first + 1_000).collect::<Vec<_>>().into();
-    RecordBatch::try_from_iter([("n", Arc::new(n) as ArrayRef)]).unwrap()
+    let t: TimestampMicrosecondArray = (first..first + 1_000).collect::<Vec<_>>().into();
+    RecordBatch::try_from_iter([("n", Arc::new(n) as ArrayRef), ("t", Arc::new(t))]).unwrap()
+}
+
+/// Rows of a channel. With event time, an ordered sink need not wait for the end to write some.
+fn numbers(source: sabot::ChannelSource) -> Stream {
+    Stream::from_channel(source).unwrap().event_time("t", in_order()).unwrap()
 }
 
 /// The child: writes some thousands of rows and never ends.
 fn child(output: &Path) {
     let (sender, source) = sabot_connect::input_channel("endless", 4, batch(0).schema());
-    let numbers = Stream::from_channel(source).unwrap();
+    let numbers = numbers(source);
     let job = Job::new("endless").write(&numbers, csv(output)).unwrap();
     let handle = Engine::builder().workers(2).build().unwrap().start(job).unwrap();
-    for i in 0..20 {
-        sender.send_blocking(batch(i * 1_000)).unwrap();
-        handle.barrier();
-    }
-    while handle.metrics().rows_written < 20_000 {
+    (0..20).for_each(|i| sender.send_blocking(batch(i * 1_000)).unwrap());
+    // The last row waits for a watermark that says that no other of its time can follow.
+    while handle.metrics().rows_written < 19_999 {
         assert!(!handle.is_finished(), "{:?}", handle.wait());
+        // A barrier brings what is due to the writer, which stages it.
+        handle.barrier();
         std::thread::sleep(Duration::from_millis(1));
     }
     writeln!(std::io::stdout(), "{READY}").unwrap();
@@ -63,7 +69,8 @@ fn a_killed_job_leaves_no_output_file() {
     let numbers = Stream::from_batches([batch(7)]).unwrap();
     Job::new("again").write(&numbers, csv(&output)).unwrap().run().unwrap();
     let read = Stream::read(csv(&output)).unwrap().collect().unwrap();
-    let values: Vec<i64> = read.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+    let values: Vec<i64> =
+        read.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert_eq!(values, (7..1_007).collect::<Vec<_>>());
 }
 
@@ -73,18 +80,16 @@ fn an_aborted_job_leaves_nothing_at_all() {
     let folder = tempfile::tempdir().unwrap();
     for dropped in [true, false] {
         let (sender, source) = sabot_connect::input_channel("endless", 4, batch(0).schema());
-        let numbers = Stream::from_channel(source).unwrap();
+        let numbers = numbers(source);
         let job = Job::new("endless").write(&numbers, csv(folder.path().join("out.csv"))).unwrap();
         let job = job.write(&numbers, parquet(folder.path().join("out.parquet"))).unwrap();
         let engine = Engine::builder().workers(2).build().unwrap();
         let handle = engine.start(job).unwrap();
-        for i in 0..5 {
-            sender.send_blocking(batch(i * 1_000)).unwrap();
-            handle.barrier();
-        }
+        (0..5).for_each(|i| sender.send_blocking(batch(i * 1_000)).unwrap());
         let begun = Instant::now();
-        while handle.metrics().rows_written < 10_000 {
+        while handle.metrics().rows_written < 2 * 4_999 {
             assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", handle.metrics());
+            handle.barrier();
             std::thread::sleep(Duration::from_millis(1));
         }
         match dropped {
@@ -92,11 +97,15 @@ fn an_aborted_job_leaves_nothing_at_all() {
             false => {
                 handle.abort();
                 let error = handle.wait().unwrap_err().to_string();
-                assert_eq!(error, "the job was aborted before it finished; nothing it had not committed remains");
+                assert_eq!(
+                    error,
+                    "the job was aborted before it finished; nothing it had not committed remains"
+                );
             }
         }
         drop(engine);
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(left, Vec::<PathBuf>::new());
     }
 }

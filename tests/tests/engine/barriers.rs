@@ -37,11 +37,12 @@ fn barriers_arrive_in_order_at_all_sinks_and_take_snapshots() {
         assert_eq!(wait_for("all barriers", || arrived(sink), |b| b.len() == sent.len()), expected);
     }
     // Every task of the keyed operator has handed over its state.
-    let snapshots = handle.snapshots();
-    assert_eq!(snapshots.keys().map(|(operator, task)| (operator.as_str(), *task)).collect::<Vec<_>>(), [
-        ("per key", 0),
-        ("per key", 1)
-    ]);
+    let (epoch, snapshot) = handle.snapshot().unwrap();
+    assert_eq!(Some(&epoch), sent.last());
+    assert_eq!(
+        snapshot.keys().map(|(operator, task)| (operator.as_str(), *task)).collect::<Vec<_>>(),
+        [("per key", 0), ("per key", 1)]
+    );
     drop(senders);
     handle.wait().unwrap();
     // Epochs cut what the sinks write, and nothing is lost or doubled by that.

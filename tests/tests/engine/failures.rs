@@ -62,10 +62,12 @@ fn a_panic_in_a_function_over_batches_names_the_operator() {
 #[test]
 fn a_panic_in_a_scalar_function_names_the_operator() {
     let mut registry = FunctionRegistry::new();
-    let panics = ClosureFunction::new("panics", 1, [DataType::Int64], DataType::Int64, |_, _| panic!("at once"));
+    let panics =
+        ClosureFunction::new("panics", 1, [DataType::Int64], DataType::Int64, |_, _| panic!("at once"));
     registry.register(Arc::new(panics)).unwrap();
     let stream = numbers().with_functions(Arc::new(registry));
-    let stream = stream.with_columns([call("panics", 1, [col("n")]).alias("p")]).unwrap().named("mapper").unwrap();
+    let stream =
+        stream.with_columns([call("panics", 1, [col("n")]).alias("p")]).unwrap().named("mapper").unwrap();
     let message = fail_beside_another(&engine(), job(&stream).0);
     assert!(message.starts_with("operator mapper panicked: at once; "), "{message}");
 }
@@ -74,7 +76,8 @@ fn a_panic_in_a_scalar_function_names_the_operator() {
 fn an_error_of_a_function_over_batches_names_the_operator() {
     let stream = numbers();
     let schema = stream.schema().clone();
-    let fails = |_: RecordBatch| -> Result<RecordBatch, FunctionError> { Err(FunctionError::new("out of stamps")) };
+    let fails =
+        |_: RecordBatch| -> Result<RecordBatch, FunctionError> { Err(FunctionError::new("out of stamps")) };
     let stream = stream.map_batches(schema, fails).unwrap().named("post").unwrap();
     let message = fail_beside_another(&engine(), job(&stream).0);
     assert_eq!(message, "operator post: the function over batches failed: out of stamps");
@@ -89,7 +92,10 @@ fn a_batch_of_another_schema_is_refused() {
     };
     let stream = numbers().map_batches(schema, renames).unwrap().named("renames").unwrap();
     let message = fail_beside_another(&engine(), job(&stream).0);
-    assert!(message.starts_with("operator renames: the function over batches failed: it returned "), "{message}");
+    assert!(
+        message.starts_with("operator renames: the function over batches failed: it returned "),
+        "{message}"
+    );
     assert!(message.contains("it was declared to return"), "{message}");
 }
 
@@ -107,7 +113,11 @@ impl Sink for PanicsAtCommit {
     fn accepts_changes(&self) -> bool {
         false
     }
-    fn open(&self, schema: arrow::datatypes::SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError> {
+    fn open(
+        &self,
+        schema: arrow::datatypes::SchemaRef,
+        task: u32,
+    ) -> Result<Box<dyn SinkWriter>, ConnectError> {
         sabot_connect::CollectSink::new("inner").0.open(schema, task)
     }
     fn commit(&self, _epoch: sabot_common::Epoch, _staged: &[Committable]) -> Result<(), ConnectError> {
@@ -132,7 +142,8 @@ fn a_panic_in_a_sink_is_an_error_of_its_job() {
 /// A handle can be asked again and again, and every waiter gets the same error.
 #[test]
 fn every_waiter_gets_the_error() {
-    let stream = numbers().with_columns([(sabot::lit(1i64) / (col("n") - 3)).alias("q")]).unwrap().named("q").unwrap();
+    let stream =
+        numbers().with_columns([(sabot::lit(1i64) / (col("n") - 3)).alias("q")]).unwrap().named("q").unwrap();
     let handle = engine().start(job(&stream).0).unwrap();
     wait_for("the end", || handle.is_finished(), |over| *over);
     let (first, second) = (handle.wait().unwrap_err().to_string(), handle.wait().unwrap_err().to_string());

@@ -13,7 +13,8 @@ pub(crate) fn events(rows: &[(i64, &str, i64)]) -> RecordBatch {
     let t: TimestampMicrosecondArray = rows.iter().map(|r| r.0).collect::<Vec<_>>().into();
     let k: StringArray = rows.iter().map(|r| r.1).collect::<Vec<_>>().into();
     let n: Int64Array = rows.iter().map(|r| r.2).collect::<Vec<_>>().into();
-    RecordBatch::try_from_iter([("t", Arc::new(t) as ArrayRef), ("k", Arc::new(k)), ("n", Arc::new(n))]).unwrap()
+    RecordBatch::try_from_iter([("t", Arc::new(t) as ArrayRef), ("k", Arc::new(k)), ("n", Arc::new(n))])
+        .unwrap()
 }
 
 /// The rows as text, one line each.

@@ -79,10 +79,7 @@ fn an_unknown_column() {
         message(bounded().select([col("n").alias("number")]).unwrap().filter(col("nubmer").gt(0))),
         "unknown column \"nubmer\" in filter; did you mean \"number\"? columns: number"
     );
-    assert_eq!(
-        message(bounded().group_by(["key"])),
-        "unknown column \"key\" in group_by; columns: t, k, n"
-    );
+    assert_eq!(message(bounded().group_by(["key"])), "unknown column \"key\" in group_by; columns: t, k, n");
 }
 
 #[test]
@@ -94,7 +91,10 @@ fn a_type_error() {
     let refused = message(bounded().filter(col("k").gt(col("n"))));
     assert!(refused.starts_with("filter: cannot combine utf8 and int64 in `k > n`; "), "{refused}");
     let refused = message(bounded().group_by(["k"]).unwrap().aggregate([sum(col("k"))]));
-    assert!(refused.contains("sum of utf8 as \"sum(k)\"; its argument must be an integer or a float"), "{refused}");
+    assert!(
+        refused.contains("sum of utf8 as \"sum(k)\"; its argument must be an integer or a float"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -160,15 +160,17 @@ fn an_unbound_slot() {
     let engine = sabot_exec::Engine::start(EngineConfig { workers: 1, ..EngineConfig::default() }).unwrap();
     let mut bindings = Bindings::default();
     let refused = engine.submit("unbound", &physical, &bindings).unwrap_err();
-    assert_eq!(refused.to_string(), "source \"orders\" of the plan is not bound; bound: (none)");
-    let orders = sabot_connect::MemorySource::new("orders", events(&[]).schema(), vec![]).unwrap();
-    bindings.sources.insert("orders".to_owned(), std::sync::Arc::new(orders));
-    let refused = engine.submit("unbound", &physical, &bindings).unwrap_err();
     assert_eq!(refused.to_string(), "sink \"results\" of the plan is not bound; bound: (none)");
+    bindings.sinks.insert("results".to_owned(), sinks::ordered().0);
+    let refused = engine.submit("unbound", &physical, &bindings).unwrap_err();
+    assert_eq!(refused.to_string(), "source \"orders\" of the plan is not bound; bound: (none)");
 }
 
 #[test]
 fn a_job_without_sinks() {
     let engine = Engine::builder().workers(1).build().unwrap();
-    assert_eq!(message(engine.start(Job::new("nothing"))), "the job has no sink; write at least one stream to somewhere");
+    assert_eq!(
+        message(engine.start(Job::new("nothing"))),
+        "the job has no sink; write at least one stream to somewhere"
+    );
 }

@@ -51,7 +51,8 @@ fn suspend_settles_rows_and_fires_nothing() {
     assert_eq!(lines(&running.rows.take()).len(), 3, "rows in flight settle");
     assert_eq!(lines(&running.windows.take()), ["0 10 'a' 3 2"], "the watermark had fired this one only");
     // What is still open is in the snapshot that the suspension's barrier took.
-    let held: usize = running.handle.snapshots().values().flatten().map(|morsel| morsel.live_rows()).sum();
+    let (_, snapshot) = running.handle.snapshot().unwrap();
+    let held: usize = snapshot.values().flatten().map(|morsel| morsel.live_rows()).sum();
     assert_eq!(held, 1);
 }
 

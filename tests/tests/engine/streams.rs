@@ -78,7 +78,11 @@ fn dropping_an_async_stream_aborts_its_job() {
     let stream = Stream::from_channel(source).unwrap().execute_stream(&engine).unwrap();
     sender.send_blocking(events(&[(1, "a", 1)])).unwrap();
     drop(stream);
-    wait_for("closing the channel", || sender.send_blocking(events(&[(2, "a", 1)])).is_err(), |closed| *closed);
+    wait_for(
+        "closing the channel",
+        || sender.send_blocking(events(&[(2, "a", 1)])).is_err(),
+        |closed| *closed,
+    );
     wait_for("freeing memory", || engine.memory_used(), |used| *used == 0);
 }
 

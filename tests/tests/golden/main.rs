@@ -54,7 +54,8 @@ fn check(flights: &Path, golden: &str, engine: &Engine) {
     let texts = |key: &str| -> Vec<String> {
         golden[key].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
     };
-    let got: Vec<String> = hourly(flights).unwrap().collect_on(engine).unwrap().iter().flat_map(lines).collect();
+    let got: Vec<String> =
+        hourly(flights).unwrap().collect_on(engine).unwrap().iter().flat_map(lines).collect();
     assert_eq!(got[..5], texts("first"));
     assert_eq!(got[got.len() - 5..], texts("last"));
     assert_eq!(got.len() as u64, golden["rows"].as_u64().unwrap());

@@ -42,7 +42,12 @@ fn two_gibibytes_pass_through_a_budget_of_64_mebibytes() {
     assert!(windows_sink.1.rows.load(Ordering::SeqCst) > 0);
     let (accounted, allocated) = (engine.memory_peak(), ALLOCATOR.peak() - before);
     assert!(accounted <= BUDGET, "{} MiB accounted", accounted / MIB);
-    assert!(allocated <= BUDGET + ALLOWANCE, "{} MiB allocated, {} MiB accounted", allocated / MIB, accounted / MIB);
+    assert!(
+        allocated <= BUDGET + ALLOWANCE,
+        "{} MiB allocated, {} MiB accounted",
+        allocated / MIB,
+        accounted / MIB
+    );
     // The budget was what held the source back: with less in flight the test would prove nothing.
     assert!(accounted > BUDGET / 8, "only {} MiB were ever in flight", accounted / MIB);
     assert_eq!(engine.memory_used(), 0, "something is still charged");

@@ -4,8 +4,8 @@ use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray}
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use sabot_connect::{
-    Boundedness, ConnectError, PartitionId, PartitionReader, Position, ReadCounters, ReadRequest, Source, SourceItem,
-    Spawner,
+    Boundedness, ConnectError, PartitionId, PartitionReader, Position, ReadCounters, ReadRequest, Source,
+    SourceItem, Spawner,
 };
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -74,7 +74,13 @@ impl Source for MadeUp {
         let columns = request.columns("made up", &self.schema)?;
         let morsel = request.morsel_rows as u64;
         let next = from.map_or(0, |position| position.row);
-        Ok(Box::new(Reader { columns, schema: self.schema.clone(), next, rows: self.rows_per_partition, morsel }))
+        Ok(Box::new(Reader {
+            columns,
+            schema: self.schema.clone(),
+            next,
+            rows: self.rows_per_partition,
+            morsel,
+        }))
     }
 }
 
@@ -101,7 +107,8 @@ impl PartitionReader for Reader {
             Arc::new(Int64Array::from_iter_values(numbers().map(|row| row % 1_000))),
             Arc::new(StringArray::from_iter_values(numbers().map(|row| format!("key {:28}", row % 50)))),
         ];
-        let batch = RecordBatch::try_new(self.schema.clone(), all.to_vec()).and_then(|b| b.project(&self.columns));
+        let batch =
+            RecordBatch::try_new(self.schema.clone(), all.to_vec()).and_then(|b| b.project(&self.columns));
         let batch = batch.map_err(|error| ConnectError::arrow("made up", error))?;
         Poll::Ready(Ok(Some(SourceItem::Rows { batch, first_row })))
     }

@@ -2,7 +2,7 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use sabot::{Stream, col, lit, micros, out_of_orderness, sum, tumbling, seconds};
+use sabot::{Stream, col, lit, micros, out_of_orderness, seconds, sum, tumbling};
 use sabot_tests::{Case, CaseBuilder, Device, Settings, data};
 
 fn events(builder: &mut CaseBuilder, rows: usize, partitions: usize) -> Stream {

@@ -6,8 +6,8 @@ use arrow::record_batch::RecordBatch;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    Stream, avg, call, coalesce, col, count, count_of, lit, max, micros, min, out_of_orderness, seconds, sum, tumbling,
-    when,
+    Stream, avg, call, coalesce, col, count, count_of, lit, max, micros, min, out_of_orderness, seconds, sum,
+    tumbling, when,
 };
 use sabot_tests::{Case, CaseBuilder, data, function, random};
 use std::sync::Arc;
@@ -165,7 +165,10 @@ pub(crate) fn functions(rows: usize, partitions: usize) -> Case {
         let n = batch.column(1).as_primitive::<Int64Type>();
         let x = batch.column(2).as_primitive::<Float64Type>();
         let scaled: Int64Array = n.iter().zip(x).map(|(n, x)| Some(n? * (x? as i64))).collect();
-        Ok(RecordBatch::try_new(returned.clone(), vec![batch.column(0).clone(), Arc::new(scaled) as ArrayRef])?)
+        Ok(RecordBatch::try_new(
+            returned.clone(),
+            vec![batch.column(0).clone(), Arc::new(scaled) as ArrayRef],
+        )?)
     });
     let mapped = builder.map_batches(stream, schema, scale);
     let windows = mapped.clone().window(tumbling(seconds(25))).unwrap();
@@ -180,7 +183,9 @@ pub(crate) fn global(rows: usize, partitions: usize) -> Case {
     let mut builder = CaseBuilder::new("group by without windows");
     let start = events(&mut builder, 10, rows, partitions);
     let all = start.clone().group_by(["k", "b"]).unwrap();
-    let all = all.aggregate([count().alias("rows"), avg(col("m")).alias("m"), min(col("t")).alias("first")]).unwrap();
+    let all = all
+        .aggregate([count().alias("rows"), avg(col("m")).alias("m"), min(col("t")).alias("first")])
+        .unwrap();
     let windows = start.window(tumbling(seconds(20))).unwrap().group_by(["d"]).unwrap();
     let windows = windows.aggregate([sum(col("n")).alias("n")]).unwrap();
     let best = windows.group_by(["d"]).unwrap().aggregate([max(col("n")).alias("best")]).unwrap();

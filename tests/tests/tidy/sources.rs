@@ -17,7 +17,8 @@ const UNDONE: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
 fn lines(file: &File) -> (usize, usize) {
     let total = file.text.lines().count();
     let name = file.path.rsplit('/').next().unwrap_or_default();
-    let all_tests = name.ends_with("tests.rs") || file.path.contains("/tests/") || file.path.starts_with("tests/");
+    let all_tests =
+        name.ends_with("tests.rs") || file.path.contains("/tests/") || file.path.starts_with("tests/");
     if all_tests {
         return (0, total);
     }
