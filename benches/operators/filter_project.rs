@@ -42,12 +42,10 @@ pub(crate) fn benchmarks(criterion: &mut Criterion) {
             let results = morsels.iter().map(|morsel| with_arrow(morsel, &bound));
             results.collect::<Result<_, _>>().expect("columns that arrow-rs can compute with")
         };
+        let sum =
+            |rows: &Vec<RecordBatch>| checksum::of_batches(rows.iter().map(|batch| (Row::new(), batch)));
         contest.with_peer(criterion, (|| runner.rows(&morsels), sum), "arrow-rs", (by_arrow, sum));
     }
-}
-
-fn sum(batches: &Vec<RecordBatch>) -> u64 {
-    checksum::of_batches(batches.iter().map(|batch| (Row::new(), batch)))
 }
 
 /// `select pick, quantity + pick as total, price * 1.5 as gross where pick < bound`.

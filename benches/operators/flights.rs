@@ -43,9 +43,9 @@ fn input() -> PathBuf {
 }
 
 /// The pipeline of examples/flight-delays; planning it is part of the work.
-fn hourly_delays(input: &Path, engine: &Engine) -> sabot::Result<Vec<RecordBatch>> {
+fn hourly_delays(input: &Path, engine: &Engine) -> Result<Vec<RecordBatch>, Box<dyn Error>> {
     let late = col("delay").gt(15).cast(DataType::Int64);
-    Stream::read(parquet(input))?
+    let windows = Stream::read(parquet(input))?
         .event_time("date", in_order())?
         .window(tumbling(hours(1)))?
         .group_by(["origin"])?
@@ -53,8 +53,8 @@ fn hourly_delays(input: &Path, engine: &Engine) -> sabot::Result<Vec<RecordBatch
             count().alias("flights"),
             avg(col("delay")).alias("average_delay"),
             avg(late).alias("share_late"),
-        ])?
-        .collect_on(engine)
+        ])?;
+    Ok(windows.collect_on(engine)?)
 }
 
 #[derive(Clone, Copy, Default)]

@@ -3,7 +3,6 @@
 //! `cargo bench -p sabot-benches` measures, `cargo test -p sabot-benches` runs each of them once on small
 //! input. Either way a result with a wrong checksum ends the program.
 #![forbid(unsafe_code)]
-#![allow(missing_docs, reason = "criterion's macros make functions without docs")]
 #![allow(clippy::expect_used, reason = "a benchmark whose data cannot be set up has nothing to measure")]
 
 mod exchange;

@@ -125,7 +125,7 @@ impl Contest {
         benches.bench_function(BenchmarkId::new("sabot", name), |bencher| {
             // Here, because criterion calls this only for what its filter lets through.
             if !std::mem::replace(&mut compared, true) {
-                let times = take_turns(&mut *ours.borrow_mut(), &mut *theirs.borrow_mut());
+                let times = take_turns(&mut ours.borrow_mut(), &mut theirs.borrow_mut());
                 say(&format!("{group}/{name}: {}", verdict(against, &times)));
             }
             bencher.iter(|| ours.borrow_mut()(false));
