@@ -21,7 +21,12 @@ pub struct MemoryBudget {
 impl MemoryBudget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0), peak: AtomicUsize::new(0), waiting: Mutex::default() })
+        Arc::new(Self {
+            limit,
+            used: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            waiting: Mutex::default(),
+        })
     }
 
     /// The limit in bytes.
@@ -77,7 +82,8 @@ impl JobAccount {
     fn try_admit(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
         let share = self.engine.limit / 2;
         let alone = self.used.load(Ordering::SeqCst) == 0;
-        let fits = |used: usize| (alone || used.saturating_add(bytes) <= share).then(|| used.saturating_add(bytes));
+        let fits =
+            |used: usize| (alone || used.saturating_add(bytes) <= share).then(|| used.saturating_add(bytes));
         let before = self.engine.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
         Some(self.charged(before, bytes))
     }

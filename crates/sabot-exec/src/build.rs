@@ -89,7 +89,8 @@ fn build_with(
     let job_sinks = sinks.values().map(|s| JobSink { operator: s.operator.clone(), sink: s.sink.clone() });
     let job = JobCore::new(name.to_owned(), engine, job_sinks.collect());
     let scheduler = engine.scheduler()?;
-    let mut builder = Builder { plan, bindings, engine, scheduler, job, wiring, tasks: Vec::new(), sources: Vec::new() };
+    let mut builder =
+        Builder { plan, bindings, engine, scheduler, job, wiring, tasks: Vec::new(), sources: Vec::new() };
     if let Err(error) = builder.stages(&opened, sinks) {
         builder.tasks.iter().for_each(|task| task.clear());
         return Err(error);
@@ -138,7 +139,10 @@ fn open_sources(plan: &PhysicalPlan, bindings: &Bindings) -> Result<BTreeMap<usi
     Ok(opened)
 }
 
-fn resolve_sinks(plan: &PhysicalPlan, bindings: &Bindings) -> Result<BTreeMap<usize, ResolvedSink>, JobError> {
+fn resolve_sinks(
+    plan: &PhysicalPlan,
+    bindings: &Bindings,
+) -> Result<BTreeMap<usize, ResolvedSink>, JobError> {
     let mut sinks = BTreeMap::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         if let StageKind::Sink(spec) = &stage.kind {
@@ -244,13 +248,19 @@ impl Builder<'_> {
                 StageKind::Fragment(spec) => {
                     let config = &self.engine.config;
                     let operator = last_operator(stage);
-                    let programs =
-                        Programs::choose(&operator, &spec.fragment, &config.backends, &*config.cpu, &self.job)?;
+                    let programs = Programs::choose(
+                        &operator,
+                        &spec.fragment,
+                        &config.backends,
+                        &*config.cpu,
+                        &self.job,
+                    )?;
                     self.lanes(index, stage, Arc::new(programs));
                 }
                 StageKind::MapBatches(spec) => {
                     let operator = last_operator(stage);
-                    let function = self.bindings.function(&spec.slot).map_err(|e| unresolved(&operator, e))?;
+                    let function =
+                        self.bindings.function(&spec.slot).map_err(|e| unresolved(&operator, e))?;
                     let output = stage.output.clone();
                     let program = MapProgram { function, stage: spec.clone(), output };
                     self.lanes(index, stage, Arc::new(Programs::user(Arc::new(program))));
@@ -336,7 +346,8 @@ impl Builder<'_> {
         let Some(event_time) = &spec.event_time else { return Ok(None) };
         let field = spec.schema.fields().get(event_time.column);
         let times = field.and_then(|f| EventTimes::new(f.name(), f.data_type()));
-        let times = times.ok_or_else(|| JobError::internal(operator, "the event-time column is no point in time"))?;
+        let times =
+            times.ok_or_else(|| JobError::internal(operator, "the event-time column is no point in time"))?;
         // A bounded partition is never idle: it ends.
         let unbounded = open.source.boundedness() == Boundedness::Unbounded;
         let timeout = event_time.idle_timeout.filter(|_| unbounded);
@@ -347,7 +358,8 @@ impl Builder<'_> {
             timers: self.engine.timers.clone(),
             alarm: None,
         });
-        let clock = PartitionClock::new(event_time.out_of_orderness).map_err(|e| JobError::internal(operator, e))?;
+        let clock =
+            PartitionClock::new(event_time.out_of_orderness).map_err(|e| JobError::internal(operator, e))?;
         Ok(Some(SourceClock { times, clock, sent: sabot_common::EventTime::MIN, idle }))
     }
 
@@ -409,9 +421,16 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn sink(&mut self, index: usize, number: usize, spec: &SinkStage, sink: &mut ResolvedSink) -> Result<(), JobError> {
+    fn sink(
+        &mut self,
+        index: usize,
+        number: usize,
+        spec: &SinkStage,
+        sink: &mut ResolvedSink,
+    ) -> Result<(), JobError> {
         let operator = &sink.operator;
-        let writer = sink.writer.take().ok_or_else(|| JobError::internal(operator, "the sink was not opened"))?;
+        let writer =
+            sink.writer.take().ok_or_else(|| JobError::internal(operator, "the sink was not opened"))?;
         let cell = self.cell(index, operator);
         let (inputs, _) = self.wiring.take(index, 0);
         inputs.iter().for_each(|edge| edge.set_consumer(cell.waker()));

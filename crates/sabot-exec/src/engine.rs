@@ -118,7 +118,9 @@ pub(crate) struct EngineCore {
 impl EngineCore {
     /// The workers; they are there until the engine is dropped.
     pub(crate) fn scheduler(&self) -> Result<&Scheduler, JobError> {
-        self.scheduler.as_ref().ok_or_else(|| JobError::Start { message: "the engine is going down".to_owned() })
+        self.scheduler
+            .as_ref()
+            .ok_or_else(|| JobError::Start { message: "the engine is going down".to_owned() })
     }
 }
 
@@ -185,7 +187,12 @@ impl Engine {
     /// # Errors
     /// [`JobError::Unbound`] for a name without a binding, [`JobError::Connect`] for a source or sink
     /// that does not open. Nothing runs then and no output is touched.
-    pub fn submit(&self, name: &str, plan: &PhysicalPlan, bindings: &Bindings) -> Result<JobHandle, JobError> {
+    pub fn submit(
+        &self,
+        name: &str,
+        plan: &PhysicalPlan,
+        bindings: &Bindings,
+    ) -> Result<JobHandle, JobError> {
         let built = build(name, plan, bindings, &self.core)?;
         self.core.jobs.add(&built.job);
         let handle = JobHandle::new(built.job.clone(), self.core.clone());

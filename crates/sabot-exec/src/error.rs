@@ -20,7 +20,9 @@ pub enum JobError {
         error: RowError,
     },
     /// A row has no event time.
-    #[error("operator {operator}: {location}: event-time column \"{column}\" is {found}; every row needs a time in range")]
+    #[error(
+        "operator {operator}: {location}: event-time column \"{column}\" is {found}; every row needs a time in range"
+    )]
     EventTime {
         /// The source.
         operator: OperatorId,
@@ -48,7 +50,9 @@ pub enum JobError {
         message: String,
     },
     /// Code that the operator runs panicked.
-    #[error("operator {operator} panicked: {message}; a panic in a user function is to be mended there, any other is a bug in Sabot")]
+    #[error(
+        "operator {operator} panicked: {message}; a panic in a user function is to be mended there, any other is a bug in Sabot"
+    )]
     Panicked {
         /// The operator.
         operator: OperatorId,
@@ -64,7 +68,9 @@ pub enum JobError {
         message: String,
     },
     /// An operator holds more state than it may.
-    #[error("operator {operator} holds {held} bytes of state, its limit is {limit}; raise memory_budget, or let rows arrive closer to event-time order")]
+    #[error(
+        "operator {operator} holds {held} bytes of state, its limit is {limit}; raise memory_budget, or let rows arrive closer to event-time order"
+    )]
     StateTooLarge {
         /// The operator.
         operator: OperatorId,

@@ -2,8 +2,8 @@
 
 use arrow::array::{Array, AsArray, Int64Array};
 use arrow::datatypes::{
-    DataType, Date32Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    DataType, Date32Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
 use arrow::record_batch::RecordBatch;
 use sabot_common::EventTime;
@@ -92,9 +92,10 @@ impl EventTimes {
         for (row, value) in raw.enumerate() {
             times.push(match self.unit {
                 Unit::Over(divisor) => value.div_euclid(divisor),
-                Unit::Times(factor) => value
-                    .checked_mul(factor)
-                    .ok_or_else(|| BadTime { row, found: format!("{value}, beyond the range of microseconds") })?,
+                Unit::Times(factor) => value.checked_mul(factor).ok_or_else(|| BadTime {
+                    row,
+                    found: format!("{value}, beyond the range of microseconds"),
+                })?,
             });
         }
         Ok(Int64Array::from(times))

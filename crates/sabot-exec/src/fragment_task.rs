@@ -78,8 +78,7 @@ impl FragmentStage {
         (input, outputs): (Arc<Edge>, Outputs),
         lanes: usize,
     ) -> Arc<Self> {
-        let sequencer =
-            Sequencer { slots: VecDeque::new(), head: 0, outputs, starved: false, ended: false };
+        let sequencer = Sequencer { slots: VecDeque::new(), head: 0, outputs, starved: false, ended: false };
         let window = lanes * 2 + programs.depth();
         Arc::new(Self {
             operator,
@@ -363,7 +362,9 @@ impl FragmentLane {
                 let location = open.input.morsel.origin().map(|origin| origin.locate(error.row));
                 JobError::Row { operator: operator.clone(), location, error }
             }
-            Failure::Device { .. } => JobError::Operator { operator: operator.clone(), message: failure.to_string() },
+            Failure::Device { .. } => {
+                JobError::Operator { operator: operator.clone(), message: failure.to_string() }
+            }
             Failure::Internal(message) => self.stage.programs.internal(operator, message),
         }
     }

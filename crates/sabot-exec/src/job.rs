@@ -241,8 +241,12 @@ impl JobCore {
             // The job has failed already; a sink that cannot clean up adds a warning to that.
             match guarded(|| sink.sink.abort()) {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(job = %self.name, sink = %sink.operator, %error, "abort failed"),
-                Err(message) => tracing::warn!(job = %self.name, sink = %sink.operator, message, "abort panicked"),
+                Ok(Err(error)) => {
+                    tracing::warn!(job = %self.name, sink = %sink.operator, %error, "abort failed")
+                }
+                Err(message) => {
+                    tracing::warn!(job = %self.name, sink = %sink.operator, message, "abort panicked")
+                }
             }
         }
     }

@@ -56,7 +56,12 @@ impl KeyedTask {
             Input::Idle => self.held.push_back(Element::Idle),
             Input::Barrier(barrier) => {
                 let state = self.state.snapshot(self.owned)?;
-                self.job.snapshot(barrier.epoch, &self.operator, self.task, state.into_iter().map(Into::into).collect());
+                self.job.snapshot(
+                    barrier.epoch,
+                    &self.operator,
+                    self.task,
+                    state.into_iter().map(Into::into).collect(),
+                );
                 self.held.push_back(Element::Barrier(barrier));
             }
             Input::End => {

@@ -71,13 +71,20 @@ impl MapKernel {
     fn check(&self, returned: &RecordBatch) -> Result<(), String> {
         let (promised, got) = (&self.stage.returned, returned.schema());
         let fits = promised.fields().len() == got.fields().len()
-            && promised.fields().iter().zip(got.fields()).all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
+            && promised
+                .fields()
+                .iter()
+                .zip(got.fields())
+                .all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
         if !fits {
             return Err(format!("it returned {got}; it was declared to return {promised}"));
         }
         for (field, column) in promised.fields().iter().zip(returned.columns()) {
             if !field.is_nullable() && column.null_count() > 0 {
-                return Err(format!("it returned nulls in column \"{}\", which was declared without", field.name()));
+                return Err(format!(
+                    "it returned nulls in column \"{}\", which was declared without",
+                    field.name()
+                ));
             }
         }
         Ok(())
@@ -90,7 +97,8 @@ impl MapKernel {
         for field in self.output.fields() {
             let name = field.name();
             let source = if hidden::is_hidden(name) { before } else { returned };
-            let column = source.column_by_name(name).ok_or_else(|| format!("column \"{name}\" is missing"))?;
+            let column =
+                source.column_by_name(name).ok_or_else(|| format!("column \"{name}\" is missing"))?;
             columns.push(match hidden::is_hidden(name) && rows != before.num_rows() {
                 true => take(column, &last, None).map_err(|e| e.to_string())?,
                 false => column.clone(),

@@ -143,7 +143,8 @@ impl OrderBuffer {
 
     fn gather(&self, due: &[Entry], rows: usize) -> Result<Vec<RecordBatch>, ArrowError> {
         let mut out = Vec::with_capacity(due.len().div_ceil(rows));
-        let visible: Vec<RecordBatch> = self.batches.iter().map(|h| hidden::visible_batch(&h.batch)).collect();
+        let visible: Vec<RecordBatch> =
+            self.batches.iter().map(|h| hidden::visible_batch(&h.batch)).collect();
         for part in due.chunks(rows) {
             let (first, last) = (part[0], part[part.len() - 1]);
             let span = last.row.wrapping_sub(first.row) as usize + 1;
@@ -188,8 +189,7 @@ impl OrderBuffer {
         if self.batches.is_empty() {
             self.bytes = 0;
         } else if freed > 0 {
-            self.bytes =
-                self.batches.iter().map(|h| sabot_batch::Morsel::new(h.batch.clone()).bytes()).sum();
+            self.bytes = self.batches.iter().map(|h| sabot_batch::Morsel::new(h.batch.clone()).bytes()).sum();
         }
     }
 }
@@ -202,7 +202,8 @@ mod tests {
     use std::sync::Arc;
 
     fn batch(rows: &[(i64, u32, u64)], timed: bool) -> RecordBatch {
-        let column = |f: &dyn Fn(&(i64, u32, u64)) -> i64| Int64Array::from(rows.iter().map(f).collect::<Vec<_>>());
+        let column =
+            |f: &dyn Fn(&(i64, u32, u64)) -> i64| Int64Array::from(rows.iter().map(f).collect::<Vec<_>>());
         let mut columns: Vec<(&str, ArrayRef)> = vec![("n", Arc::new(column(&|r| r.2 as i64)))];
         if timed {
             columns.push((hidden::TIME, Arc::new(column(&|r| r.0))));
@@ -240,7 +241,9 @@ mod tests {
 
     /// Rows of one partition: (time, lateness beyond the bound, number).
     fn rows(partition: u32, rows: &[(i64, i64, u64)]) -> RecordBatch {
-        let ints = |f: fn(&(i64, i64, u64)) -> i64| Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) as ArrayRef;
+        let ints = |f: fn(&(i64, i64, u64)) -> i64| {
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) as ArrayRef
+        };
         RecordBatch::try_from_iter([
             ("value", ints(|r| r.0 * 10)),
             (hidden::TIME, ints(|r| r.0)),

@@ -98,7 +98,9 @@ impl Compiled {
         let finished = match &mut *primary {
             Primary::None => return None,
             Primary::Ready(chosen) => return Some(chosen.clone()),
-            Primary::Compiling(device, CompileJob::Ready(program)) => Some(Ok((device.clone(), program.clone()))),
+            Primary::Compiling(device, CompileJob::Ready(program)) => {
+                Some(Ok((device.clone(), program.clone())))
+            }
             Primary::Compiling(device, CompileJob::Pending(ask)) => {
                 ask().map(|result| result.map(|program| (device.clone(), program)))
             }

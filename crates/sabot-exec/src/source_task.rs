@@ -232,7 +232,8 @@ impl SourceTask {
             })?;
             let mut late = Vec::new();
             let behind = event_time.clock.observe(found.values(), &mut late);
-            lateness = Some(if behind > 0 { Arc::new(Int64Array::from(late)) } else { hidden::all_on_time(rows) });
+            lateness =
+                Some(if behind > 0 { Arc::new(Int64Array::from(late)) } else { hidden::all_on_time(rows) });
             bounds = min_max(found.values());
             times = Some(found);
         }
@@ -242,7 +243,9 @@ impl SourceTask {
                 hidden::TIME => Arc::new(times.clone().unwrap_or_else(|| Int64Array::from(vec![0; rows]))),
                 hidden::LATE => lateness.clone().unwrap_or_else(|| hidden::all_on_time(rows)),
                 hidden::PARTITION => Arc::new(UInt32Array::from(vec![self.ordinal; rows])),
-                hidden::ROW => Arc::new(UInt64Array::from_iter_values((0..rows as u64).map(|i| first_row + i))),
+                hidden::ROW => {
+                    Arc::new(UInt64Array::from_iter_values((0..rows as u64).map(|i| first_row + i)))
+                }
                 hidden::KEY => Arc::new(BinaryArray::from_iter_values(std::iter::repeat_n([0u8; 0], rows))),
                 name => batch.column_by_name(name).cloned().ok_or_else(|| {
                     JobError::internal(&self.operator, format!("the source delivers no column \"{name}\""))
@@ -261,7 +264,9 @@ impl SourceTask {
         let counters = &self.job.counters;
         let before = std::mem::replace(&mut self.counted, now);
         counters.row_groups_read.fetch_add(now.row_groups_read - before.row_groups_read, Ordering::Relaxed);
-        counters.row_groups_pruned.fetch_add(now.row_groups_pruned - before.row_groups_pruned, Ordering::Relaxed);
+        counters
+            .row_groups_pruned
+            .fetch_add(now.row_groups_pruned - before.row_groups_pruned, Ordering::Relaxed);
     }
 }
 

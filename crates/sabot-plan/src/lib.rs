@@ -50,4 +50,4 @@ pub use physical::{
     EventTimeSpec, FragmentStage, KeyedInput, KeyedStage, KeyedWindow, MapBatchesStage, PhysicalPlan, Port,
     Route, SinkStage, SourceStage, Stage, StageInput, StageKind,
 };
-pub use plan::{FORMAT_VERSION, Plan, PlanNode};
+pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};

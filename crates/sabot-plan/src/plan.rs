@@ -5,7 +5,7 @@
 //! loaded; loading derives everything that can be derived again, and refuses a plan that does not agree
 //! with itself.
 
-use sabot_common::OperatorId;
+use sabot_common::{KeyGroups, OperatorId};
 use sabot_expr::{FunctionRegistry, TypedExpr};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -20,6 +20,18 @@ pub const FORMAT_VERSION: u32 = 1;
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Plan {
     nodes: Vec<PlanNode>,
+    keying: Keying,
+}
+
+/// How keys become tasks: fixed when a pipeline is created and stored with it, because state is laid
+/// out by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keying {
+    /// The pipeline's key groups.
+    pub key_groups: KeyGroups,
+    /// Seed of the key hash.
+    pub hash_seed: u64,
 }
 
 /// One operator of a plan.
@@ -60,7 +72,19 @@ impl Plan {
             interner.add_tree(sink)?;
         }
         check_single_readings(&interner.nodes)?;
-        Ok(Self { nodes: interner.nodes })
+        Ok(Self { nodes: interner.nodes, keying: Keying::default() })
+    }
+
+    /// The same plan with other key groups or another hash seed; state of the one does not fit the other.
+    #[must_use]
+    pub fn with_keying(mut self, keying: Keying) -> Self {
+        self.keying = keying;
+        self
+    }
+
+    /// How keys become tasks.
+    pub fn keying(&self) -> Keying {
+        self.keying
     }
 
     /// The operators; inputs stand before their consumers.
@@ -225,6 +249,8 @@ fn check_single_readings(nodes: &[PlanNode]) -> Result<(), PlanError> {
 struct Stored {
     // First, so that a newer format is refused before anything in it is misread.
     format_version: FormatVersion,
+    #[serde(default)]
+    keying: Keying,
     nodes: Vec<PlanNode>,
 }
 
@@ -245,7 +271,7 @@ impl TryFrom<u32> for FormatVersion {
 
 impl From<Plan> for Stored {
     fn from(plan: Plan) -> Self {
-        Stored { format_version: FormatVersion(FORMAT_VERSION), nodes: plan.nodes }
+        Stored { format_version: FormatVersion(FORMAT_VERSION), keying: plan.keying, nodes: plan.nodes }
     }
 }
 
@@ -282,7 +308,7 @@ impl TryFrom<Stored> for Plan {
             return Err(PlanError::NoSinks);
         }
         check_single_readings(&stored.nodes)?;
-        Ok(Self { nodes: stored.nodes })
+        Ok(Self { nodes: stored.nodes, keying: stored.keying })
     }
 }
 

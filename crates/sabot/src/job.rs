@@ -2,7 +2,9 @@
 
 use sabot_exec::{Bindings, JobHandle, JobMetrics};
 use sabot_ops::{Backend, Fragment, Support};
-use sabot_plan::{Connector, CutOptions, DeviceVerdict, NodeRef, PhysicalPlan, Plan, SinkRequest, cut, explain};
+use sabot_plan::{
+    Connector, CutOptions, DeviceVerdict, NodeRef, PhysicalPlan, Plan, SinkRequest, cut, explain,
+};
 use std::sync::Arc;
 
 use crate::connectors::registry;
@@ -89,11 +91,7 @@ impl Job {
         self.explain_on(engine.backends(), engine.keyed_parallelism())
     }
 
-    fn explain_on(
-        &self,
-        backends: &[Arc<dyn Backend>],
-        parallelism: usize,
-    ) -> Result<String> {
+    fn explain_on(&self, backends: &[Arc<dyn Backend>], parallelism: usize) -> Result<String> {
         let plan = self.plan()?;
         let physical = self.cut(parallelism)?;
         let verdict = |fragment: &Fragment, backend: &dyn Backend| DeviceVerdict {
@@ -125,7 +123,7 @@ impl Job {
 
     pub(crate) fn cut(&self, keyed_parallelism: usize) -> Result<PhysicalPlan> {
         let keyed_parallelism = u32::try_from(keyed_parallelism).unwrap_or(u32::MAX);
-        Ok(cut(&self.plan()?, &CutOptions { keyed_parallelism, ..CutOptions::default() })?)
+        Ok(cut(&self.plan()?, &CutOptions { keyed_parallelism })?)
     }
 
     pub(crate) fn bindings(&self) -> &Bindings {

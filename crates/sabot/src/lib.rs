@@ -42,8 +42,13 @@ pub use engine::{Devices, Engine, EngineBuilder};
 pub use error::{Error, Result};
 pub use execute::BatchStream;
 pub use job::Job;
-pub use read::{Connect, FileOptions, ReadFrom, ToChannel, ToMemory, WriteTo, connector, csv, generator, parquet, to_channel, to_memory};
-pub use sabot_connect::{ChannelReceiver, ChannelSender, ChannelSource, Collected, ConnectError, Sink, Source, input_channel};
+pub use read::{
+    Connect, FileOptions, ReadFrom, ToChannel, ToMemory, WriteTo, connector, csv, generator, parquet,
+    to_channel, to_memory,
+};
+pub use sabot_connect::{
+    ChannelReceiver, ChannelSender, ChannelSource, Collected, ConnectError, Sink, Source, input_channel,
+};
 pub use sabot_exec::{JobError, JobHandle, JobMetrics, Stop};
 pub use sabot_expr::{
     CastMode, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, IntoExpr, Scalar,
@@ -52,15 +57,17 @@ pub use sabot_expr::{
 pub use sabot_plan::{AggregateExpr, IntoKey, Plan, PlanError, avg, count, count_of, max, min, sum};
 pub use stream::Stream;
 pub use table::Table;
-pub use time::{EventTimeOptions, Span, days, hours, in_order, micros, millis, minutes, out_of_orderness, seconds};
+pub use time::{
+    EventTimeOptions, Span, days, hours, in_order, micros, millis, minutes, out_of_orderness, seconds,
+};
 pub use window::{Grouped, Window, Windowed, tumbling};
 
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, avg, coalesce, col, count, count_of, csv, days,
-        hours, in_order, input_channel, lit, max, micros, millis, min, minutes, out_of_orderness, parquet, seconds,
-        sum, to_channel, to_memory, tumbling, when,
+        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, avg, coalesce, col, count, count_of, csv,
+        days, hours, in_order, input_channel, lit, max, micros, millis, min, minutes, out_of_orderness,
+        parquet, seconds, sum, to_channel, to_memory, tumbling, when,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

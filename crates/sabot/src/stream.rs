@@ -76,7 +76,8 @@ impl Stream {
     /// When there is no batch, so that there is no schema either, or schemas differ.
     pub fn from_batches(batches: impl IntoIterator<Item = RecordBatch>) -> Result<Self> {
         let batches: Vec<RecordBatch> = batches.into_iter().collect();
-        let schema = batches.first().map_or_else(|| Arc::new(arrow::datatypes::Schema::empty()), RecordBatch::schema);
+        let schema =
+            batches.first().map_or_else(|| Arc::new(arrow::datatypes::Schema::empty()), RecordBatch::schema);
         Self::from_partitions(schema, vec![batches])
     }
 

@@ -7,7 +7,11 @@ use std::sync::Arc;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let minute = 60_000_000;
     let orders = RecordBatch::try_from_iter([
-        ("time", Arc::new(TimestampMicrosecondArray::from_iter_values((0..6).map(|i| i * 25 * minute))) as ArrayRef),
+        (
+            "time",
+            Arc::new(TimestampMicrosecondArray::from_iter_values((0..6).map(|i| i * 25 * minute)))
+                as ArrayRef,
+        ),
         ("shop", Arc::new(StringArray::from(vec!["north", "south", "north", "north", "south", "north"]))),
         ("cents", Arc::new(Int64Array::from(vec![1250, 800, 2400, 310, 95, 1775]))),
     ])?;

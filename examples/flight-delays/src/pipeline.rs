@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 pub(crate) fn hourly_delays(flights: Stream) -> sabot::Result<Stream> {
     // Cast to an integer, true is 1: the average is an exact sum divided by the count.
     let late = col("delay").gt(15).cast(DataType::Int64);
-    flights
-        .event_time("date", in_order())?
-        .window(tumbling(hours(1)))?
-        .group_by(["origin"])?
-        .aggregate([count().alias("flights"), avg(col("delay")).alias("average_delay"), avg(late).alias("share_late")])
+    flights.event_time("date", in_order())?.window(tumbling(hours(1)))?.group_by(["origin"])?.aggregate([
+        count().alias("flights"),
+        avg(col("delay")).alias("average_delay"),
+        avg(late).alias("share_late"),
+    ])
 }
 
 /// A file by its extension.

@@ -25,7 +25,9 @@ pub(crate) fn worst(windows: &[RecordBatch]) -> Result<String, ArrowError> {
     let ranked = |row: &usize| delays.is_valid(*row) && flights.value(*row) >= FLIGHTS_MIN;
     let mut order: Vec<usize> = (0..all.num_rows()).filter(ranked).collect();
     // The rows come ordered by window and origin, and the sort is stable.
-    order.sort_by(|a, b| delays.value(*b).total_cmp(&delays.value(*a)).then(starts.value(*a).cmp(&starts.value(*b))));
+    order.sort_by(|a, b| {
+        delays.value(*b).total_cmp(&delays.value(*a)).then(starts.value(*a).cmp(&starts.value(*b)))
+    });
     let top: UInt64Array = order.iter().take(ROWS).map(|row| *row as u64).collect();
     Ok(pretty_format_batches(&[take_record_batch(&all, &top)?])?.to_string())
 }

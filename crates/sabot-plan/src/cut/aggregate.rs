@@ -69,8 +69,8 @@ impl Cutter<'_> {
         };
         flow.push(OperatorSpec::Partition(PartitionSpec {
             keys: (keys_at..keys_at + prepared.keys).collect(),
-            seed: self.options.hash_seed,
-            key_groups: self.options.key_groups,
+            seed: self.plan.keying().hash_seed,
+            key_groups: self.plan.keying().key_groups,
             parallelism: self.options.keyed_parallelism,
         }))?;
 
@@ -116,7 +116,7 @@ impl Cutter<'_> {
             keys: window.into_iter().chain(0..keys).collect(),
             // All windows of a key belong to one task.
             hashed: (first..first + keys).collect(),
-            seed: self.options.hash_seed,
+            seed: self.plan.keying().hash_seed,
             aggregates,
             mode: GroupByMode::Partial,
         }

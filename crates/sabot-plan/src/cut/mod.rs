@@ -17,7 +17,7 @@ mod pruning;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_batch::hidden;
-use sabot_common::{KeyGroups, OperatorId};
+use sabot_common::OperatorId;
 use sabot_expr::TypedExpr;
 use sabot_ops::{Fragment, OperatorSpec, Projection, UnionSpec};
 use std::sync::Arc;
@@ -34,16 +34,12 @@ use flow::Flow;
 pub struct CutOptions {
     /// Tasks of every keyed stage; at least 1.
     pub keyed_parallelism: u32,
-    /// The pipeline's key groups.
-    pub key_groups: KeyGroups,
-    /// Seed of the key hash.
-    pub hash_seed: u64,
 }
 
 impl Default for CutOptions {
-    /// One task, the default key groups, seed 0.
+    /// One task.
     fn default() -> Self {
-        Self { keyed_parallelism: 1, key_groups: KeyGroups::default(), hash_seed: 0 }
+        Self { keyed_parallelism: 1 }
     }
 }
 
@@ -77,8 +73,8 @@ pub fn cut(plan: &Plan, options: &CutOptions) -> Result<PhysicalPlan, PlanError>
     }
     Ok(PhysicalPlan {
         stages: cutter.stages,
-        hash_seed: options.hash_seed,
-        key_groups: options.key_groups,
+        hash_seed: plan.keying().hash_seed,
+        key_groups: plan.keying().key_groups,
         keyed_parallelism: options.keyed_parallelism,
     })
 }

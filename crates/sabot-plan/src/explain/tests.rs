@@ -57,7 +57,7 @@ const GOLDEN: &str = include_str!("golden.txt");
 #[test]
 fn the_text_is_the_golden_one() {
     let plan = plan();
-    let physical = cut(&plan, &CutOptions { keyed_parallelism: 4, ..CutOptions::default() }).unwrap();
+    let physical = cut(&plan, &CutOptions { keyed_parallelism: 4 }).unwrap();
     let devices = |fragment: &Fragment| {
         let strings = fragment.to_string().contains("origin").then_some("strings as keys");
         vec![verdict("cuda:0", strings), verdict("cpu", None)]

@@ -111,6 +111,11 @@ fn plans_survive_being_stored() {
     let text = serde_json::to_string_pretty(&plan).unwrap();
     assert!(text.starts_with("{\n  \"format_version\": 1,"), "{text}");
     assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    let keying = Keying { key_groups: sabot_common::KeyGroups::new(7).unwrap(), hash_seed: 42 };
+    let other = plan.clone().with_keying(keying);
+    let again: Plan = serde_json::from_str(&serde_json::to_string(&other).unwrap()).unwrap();
+    assert_eq!(again.keying(), keying);
+    assert_ne!(again, plan);
 }
 
 #[test]

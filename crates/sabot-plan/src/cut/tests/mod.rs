@@ -68,7 +68,7 @@ fn ordered(input: &NodeRef, slot: &str) -> NodeRef {
 
 fn cut_all(sinks: &[NodeRef]) -> PhysicalPlan {
     let plan = Plan::from_sinks(sinks).unwrap();
-    let physical = cut(&plan, &CutOptions { keyed_parallelism: 4, ..CutOptions::default() }).unwrap();
+    let physical = cut(&plan, &CutOptions { keyed_parallelism: 4 }).unwrap();
     check(&plan, &physical);
     physical
 }
@@ -401,7 +401,7 @@ fn conditions_with_user_functions_stay_where_they_are() {
 #[test]
 fn impossible_options_and_too_many_sources_are_refused() {
     let plan = Plan::from_sinks(&[to(&hourly(&timed(&source("in"), None)), "out")]).unwrap();
-    let none = cut(&plan, &CutOptions { keyed_parallelism: 0, ..CutOptions::default() }).unwrap_err();
+    let none = cut(&plan, &CutOptions { keyed_parallelism: 0 }).unwrap_err();
     assert!(none.to_string().starts_with("partition: parallelism 0"), "{none}");
     let mut sinks: Vec<NodeRef> = Vec::new();
     for i in 0..=ORDINALS_MAX {

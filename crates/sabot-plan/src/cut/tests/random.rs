@@ -110,7 +110,7 @@ proptest! {
         let Some(plan) = build(choices) else { return Ok(()) };
         let loaded: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
         prop_assert_eq!(&loaded, &plan);
-        let options = CutOptions { keyed_parallelism, ..CutOptions::default() };
+        let options = CutOptions { keyed_parallelism };
         let physical = cut(&plan, &options).unwrap();
         check(&plan, &physical);
         prop_assert_eq!(format!("{physical:?}"), format!("{:?}", cut(&loaded, &options).unwrap()));
