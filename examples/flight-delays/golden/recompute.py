@@ -8,8 +8,8 @@
 DuckDB and Polars must agree on every row, or nothing is written.  For an input NAME.parquet:
 
     NAME.json       rows, flights, the SHA-256 of all rows as text (see `lines` and `checksum` in
-                    hourly.py), the first and last rows, and the ten windows with the highest
-                    average delay
+                    hourly.py) and as a CSV file, the first and last rows, and the ten windows with
+                    the highest average delay
     NAME.parquet    the rows themselves, where they are few enough to travel with the repository
 """
 
@@ -32,6 +32,7 @@ def summary(name, table):
         "input_rows": sum(table["flights"].to_pylist()),
         "rows": len(rows),
         "sha256": hourly.checksum(table),
+        "csv_sha256": hourly.csv_checksum(table),
         "first": rows[:5],
         "last": rows[-5:],
         "worst": hourly.worst(table),
