@@ -247,6 +247,10 @@ impl Reference<'_> {
                 values.push(aggregate.argument.as_ref().map(|argument| value(argument, &batch, number, row)));
             }
         }
+        if window.is_none() && keys.is_empty() && groups.is_empty() {
+            // As in SQL: without keys there is one group, also of no rows.
+            groups.insert((0, Vec::new()), Group::new(&[], aggregates.len()));
+        }
         self.outcome.late_rows += self.late[index].len() as u64;
         groups.into_iter().map(|(key, group)| result(node, window, aggregates, ordinal, key, group)).collect()
     }

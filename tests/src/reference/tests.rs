@@ -54,3 +54,18 @@ fn grouping_without_windows_is_ordered_by_key() {
     builder.output(&grouped, true);
     assert_eq!(text(&builder.build().outcome().sinks[0]), ["'a' 2", "'b' -4"]);
 }
+
+#[test]
+fn without_keys_no_rows_are_one_group_but_no_window() {
+    let none = batch(&[]);
+    let mut builder = CaseBuilder::new("by hand");
+    let stream = builder.source(none.schema(), vec![vec![none]]).event_time("t", in_order()).unwrap();
+    let whole =
+        stream.clone().group_by::<&str>([]).unwrap().aggregate([count(), min(sabot::col("n"))]).unwrap();
+    let windows = stream.window(tumbling(micros(10))).unwrap().aggregate([count()]).unwrap();
+    builder.output(&whole, true);
+    builder.output(&windows, true);
+    let case = builder.build();
+    assert_eq!(text(&case.outcome().sinks[0]), ["0 NULL"]);
+    assert!(case.outcome().sinks[1].is_empty());
+}

@@ -1,5 +1,6 @@
 //! Rows that cannot be computed: the same error in every setting, and only for rows that get there.
 
+use arrow::datatypes::DataType;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot::{Stream, col, lit, micros, out_of_orderness, seconds, sum, tumbling};
@@ -29,7 +30,8 @@ fn the_first_row_of_a_partition_is_reported() {
     let make = |partitions| {
         let mut builder = CaseBuilder::new("division by zero");
         let stream = events(&mut builder, 600, partitions).filter(col("b").is_not_null()).unwrap();
-        let stream = stream.with_columns([(lit(1_000i64) / (col("n") - 77)).alias("q")]).unwrap();
+        let stream =
+            stream.with_columns([(lit(1_000i64) / (col("m").cast(DataType::Int64) - 5)).alias("q")]).unwrap();
         builder.output(&stream, true);
         builder.build()
     };
@@ -40,8 +42,9 @@ fn the_first_row_of_a_partition_is_reported() {
 fn rows_that_a_filter_drops_have_no_error() {
     let make = |partitions| {
         let mut builder = CaseBuilder::new("division behind a filter");
-        let stream = events(&mut builder, 400, partitions).filter(col("n").not_eq(77)).unwrap();
-        let stream = stream.with_columns([(lit(1_000i64) / (col("n") - 77)).alias("q")]).unwrap();
+        let stream = events(&mut builder, 400, partitions).filter(col("m").not_eq(5)).unwrap();
+        let stream =
+            stream.with_columns([(lit(1_000i64) / (col("m").cast(DataType::Int64) - 5)).alias("q")]).unwrap();
         let windows = stream.window(tumbling(seconds(30))).unwrap().group_by(["k"]).unwrap();
         builder.output(&windows.aggregate([sum(col("q")).alias("q")]).unwrap(), true);
         builder.build()
