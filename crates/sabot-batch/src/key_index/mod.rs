@@ -16,6 +16,8 @@
 //! equals its strings. They are stored in canonical form (0.0, one NaN, no dictionary).
 
 mod columns;
+mod quick;
+mod sort;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -263,26 +265,9 @@ impl KeyIndex {
             ids.extend(0..self.next_id());
             return;
         };
-        // Null, prefix and id in one integer: nearly all of the order is decided without touching keys.
-        let mut packed: Vec<u128> = (0..self.next_id())
-            .map(|id| match first.prefix(id) {
-                Some(prefix) => u128::from(prefix) << 32 | u128::from(id),
-                None => 1 << 96 | u128::from(id),
-            })
-            .collect();
-        packed.sort_unstable();
-        ids.extend(packed.iter().map(|p| *p as u32));
-        if self.columns.len() == 1 && first.prefix_is_exact() {
-            return;
-        }
-        let mut start = 0;
-        for ties in packed.chunk_by(|a, b| a >> 32 == b >> 32) {
-            let end = start + ties.len();
-            if ties.len() > 1 {
-                ids[start..end].sort_unstable_by(|a, b| self.compare(*a, *b));
-            }
-            start = end;
-        }
+        let prefixes: Vec<Option<u64>> = (0..self.next_id()).map(|id| first.prefix(id)).collect();
+        let exact = self.columns.len() == 1 && first.prefix_is_exact();
+        sort::by_prefix(&prefixes, exact, ids, |a, b| self.compare(a, b));
     }
 
     /// Forgets all keys and keeps the allocations.

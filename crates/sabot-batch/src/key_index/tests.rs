@@ -228,6 +228,26 @@ fn ranges_of_a_prepared_batch_find_the_same_keys() {
 }
 
 #[test]
+fn prefixes_sort_at_both_ends_of_their_range() {
+    let cases: [&[Option<u64>]; 6] = [
+        &[],
+        &[None],
+        &[Some(0), Some(u64::MAX), None, Some(1)],
+        &[Some(u64::MAX), Some(u64::MAX)],
+        &[None, Some(3 << 40), Some(1 << 40), None, Some(2 << 40), Some(1 << 40)],
+        &[Some(5), Some(4), Some(4)],
+    ];
+    for prefixes in cases {
+        let mut ids = vec![7];
+        // Ids of equal prefix in falling order, so that it shows when they are not compared.
+        super::sort::by_prefix(prefixes, false, &mut ids, |a, b| b.cmp(&a));
+        let mut expected: Vec<u32> = (0..prefixes.len() as u32).rev().collect();
+        expected.sort_by_key(|id| (prefixes[*id as usize].is_none(), prefixes[*id as usize]));
+        assert_eq!(ids, expected, "{prefixes:?}");
+    }
+}
+
+#[test]
 fn ids_sort_in_the_total_order() {
     let types = all_types();
     for seed in 0..60 {
@@ -252,6 +272,30 @@ fn ids_sort_in_the_total_order() {
         let rows = arrow::row::RowConverter::new(fields).unwrap().convert_columns(&stored).unwrap();
         assert!((1..rows.num_rows()).all(|i| rows.row(i - 1) < rows.row(i)), "seed {seed}");
     }
+}
+
+#[test]
+fn quick_hashes_are_equal_for_equal_keys_and_spread() {
+    for data_type in all_types() {
+        let mut numbers = Numbers(3);
+        let types = [data_type.clone(), DataType::Utf8];
+        let columns =
+            [random_column(&data_type, 200, &mut numbers), random_column(&types[1], 200, &mut numbers)];
+        let mut hashes = Vec::new();
+        KeyBatch::new(&types, &columns, 200).unwrap().quick_hashes(9, &mut hashes);
+        let mut known = std::collections::HashMap::new();
+        for (row, hash) in hashes.iter().enumerate() {
+            assert_eq!(known.entry(key_text(&columns, row)).or_insert(*hash), hash, "{data_type} row {row}");
+        }
+        let distinct: std::collections::HashSet<u64> = known.values().map(|h| h & 0xffff_ffff).collect();
+        assert_eq!(distinct.len(), known.len(), "{data_type}: low halves collide");
+    }
+    // Multiples of a power of two are what window starts look like.
+    let starts: ArrayRef = Arc::new(Int64Array::from_iter_values((0..4096).map(|i| i << 32)));
+    let (columns, mut hashes) = ([starts], Vec::new());
+    KeyBatch::new(&[DataType::Int64], &columns, 4096).unwrap().quick_hashes(0, &mut hashes);
+    let slots: std::collections::HashSet<u64> = hashes.iter().map(|h| h % 8192).collect();
+    assert!(slots.len() > 3000, "{} of 8192 slots for 4096 keys", slots.len());
 }
 
 #[test]

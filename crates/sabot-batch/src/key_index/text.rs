@@ -61,6 +61,11 @@ impl View {
         length as usize <= INLINE || length == NULL_LENGTH
     }
 
+    /// The length of a string that lies in the view; 0 for null.
+    fn inline_length(self) -> usize {
+        if self.is_null() { 0 } else { self.length() as usize }
+    }
+
     /// Length and first four bytes.
     fn head(self) -> u64 {
         u128::from_le_bytes(self.0) as u64
@@ -146,6 +151,14 @@ impl<'a> Texts<'a> {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.views.is_empty()
+    }
+
+    /// Both halves of the view of a string that lies in it whole, or of null.
+    #[inline]
+    pub(super) fn inline(&self, row: usize) -> Option<[u64; 2]> {
+        let view = self.views[row];
+        let word = u128::from_le_bytes(view.0);
+        view.is_inline().then_some([word as u64, (word >> 64) as u64])
     }
 
     /// The text of a row; `None` when it is null.
@@ -320,15 +333,24 @@ impl TextBuilder {
     /// Appends the strings of these ids.
     pub fn append(&mut self, store: &TextStore, ids: &[u32]) {
         self.ends.reserve(ids.len());
+        let mut nulls = false;
         for id in ids {
-            match store.get(*id) {
-                Some(text) => {
-                    self.bytes.extend_from_slice(text);
-                    self.nulls.append_non_null();
-                }
-                None => self.nulls.append_null(),
+            let view = &store.views[*id as usize];
+            if view.is_inline() {
+                // A copy of fixed length and a cut are cheaper than a copy of variable length.
+                let end = self.bytes.len() + view.inline_length();
+                self.bytes.extend_from_slice(&view.0[4..]);
+                self.bytes.truncate(end);
+            } else {
+                self.bytes.extend_from_slice(view.text(&store.bytes));
             }
             self.ends.push(self.bytes.len());
+            nulls |= view.is_null();
+        }
+        if nulls {
+            ids.iter().for_each(|id| self.nulls.append(!store.views[*id as usize].is_null()));
+        } else {
+            self.nulls.append_n_non_nulls(ids.len());
         }
     }
 

@@ -59,7 +59,7 @@ pub fn is_word_type(data_type: &DataType) -> bool {
 pub fn encode(array: &dyn Array) -> Option<Words<'_>> {
     let values = match array.data_type() {
         DataType::Null => Cow::Owned(vec![0; array.len()]),
-        DataType::Boolean => Cow::Owned(array.as_boolean().values().iter().map(i64::from).collect()),
+        DataType::Boolean => Cow::Owned(bits(array.as_boolean().values())),
         DataType::Int8 => mapped::<Int8Type>(array, i64::from),
         DataType::Int16 => mapped::<Int16Type>(array, i64::from),
         DataType::Int32 => mapped::<Int32Type>(array, i64::from),
@@ -113,6 +113,16 @@ pub fn decode(data_type: &DataType, values: Vec<i64>, nulls: Option<NullBuffer>)
         }
         _ => return None,
     })
+}
+
+/// One word a bit, 64 bits at a time.
+fn bits(values: &BooleanBuffer) -> Vec<i64> {
+    let mut words = Vec::with_capacity(values.len() + 63);
+    for chunk in values.bit_chunks().iter_padded() {
+        words.extend((0..64).map(|bit| (chunk >> bit & 1) as i64));
+    }
+    words.truncate(values.len());
+    words
 }
 
 fn borrowed<T: ArrowPrimitiveType<Native = i64>>(array: &dyn Array) -> Cow<'_, [i64]> {

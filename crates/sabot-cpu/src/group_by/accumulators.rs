@@ -45,6 +45,8 @@ pub struct Accumulators {
     specs: Vec<AggregateSpec>,
     columns: Vec<Accumulator>,
     groups: usize,
+    /// Scratch: rows of each group in the batch at hand.
+    rows: Vec<i64>,
 }
 
 /// The state of one aggregate.
@@ -81,7 +83,7 @@ impl Accumulators {
     /// [`AccumulateError::Input`] when a function does not take its argument's type.
     pub fn new(aggregates: &[AggregateSpec]) -> Result<Self, AccumulateError> {
         let columns = aggregates.iter().map(Accumulator::new).collect::<Result<_, _>>()?;
-        Ok(Self { specs: aggregates.to_vec(), columns, groups: 0 })
+        Ok(Self { specs: aggregates.to_vec(), columns, groups: 0, rows: Vec::new() })
     }
 
     /// The aggregates.
@@ -121,6 +123,14 @@ impl Accumulators {
     /// row, or an id is not below [`Accumulators::groups`].
     pub fn update(&mut self, ids: &[u32], batch: &RecordBatch) -> Result<(), AccumulateError> {
         self.check_ids(ids, batch.num_rows())?;
+        let rows = if self.specs.len() > 1 && self.groups <= ids.len() {
+            self.rows.clear();
+            self.rows.resize(self.groups, 0);
+            count_rows(ids, &mut self.rows);
+            Some(self.rows.as_slice())
+        } else {
+            None
+        };
         for (spec, column) in self.specs.iter().zip(&mut self.columns) {
             let array = match spec.input {
                 Some(index) if index >= batch.num_columns() => {
@@ -131,7 +141,7 @@ impl Accumulators {
                 Some(index) => Some(batch.column(index)),
                 None => None,
             };
-            column.update(spec, ids, &Argument::new(spec, array)?)?;
+            column.update(spec, ids, &Argument::new(spec, array)?, rows)?;
         }
         Ok(())
     }
@@ -314,22 +324,29 @@ impl Accumulator {
         }
     }
 
+    /// Takes in rows. Aggregates over arguments without nulls all count the same rows, so where there are
+    /// several the caller has counted them once, in `rows`.
     fn update(
         &mut self,
         spec: &AggregateSpec,
         ids: &[u32],
         argument: &Argument<'_>,
+        rows: Option<&[i64]>,
     ) -> Result<(), AccumulateError> {
         match (self, argument) {
             (Accumulator::Count(counts), Argument::Rows | Argument::Presence(None)) => {
-                ids.iter().for_each(|id| counts[*id as usize] += 1);
+                add_rows(ids, rows, counts);
             }
             (Accumulator::Count(counts), Argument::Presence(Some(nulls))) => {
                 ids.iter().zip(nulls.iter()).for_each(|(id, valid)| counts[*id as usize] += i64::from(valid));
             }
-            (Accumulator::Integers { sums, counts }, Argument::Words(words)) => {
-                sums.add_words(ids, words, counts);
-            }
+            (Accumulator::Integers { sums, counts }, Argument::Words(words)) => match &words.nulls {
+                None => {
+                    sums.add_words(ids, words, |_| ());
+                    add_rows(ids, rows, counts);
+                }
+                Some(_) => sums.add_words(ids, words, |id| counts[id] += 1),
+            },
             (Accumulator::Integers { sums, counts }, Argument::Large { values, nulls }) => {
                 let present = |i: &usize| nulls.is_none_or(|n| n.is_valid(*i));
                 let kept: Vec<u32> = (0..ids.len()).filter(present).map(|i| ids[i]).collect();
@@ -338,8 +355,13 @@ impl Accumulator {
                 kept.iter().for_each(|id| counts[*id as usize] += 1);
             }
             (Accumulator::Floats { sums, counts }, Argument::Floats { values, nulls }) => {
-                for (i, (id, value)) in ids.iter().zip(values.iter()).enumerate() {
-                    if nulls.is_none_or(|n| n.is_valid(i)) {
+                let Some(nulls) = nulls else {
+                    ids.iter().zip(values.iter()).for_each(|(id, value)| sums[*id as usize] += value);
+                    add_rows(ids, rows, counts);
+                    return Ok(());
+                };
+                for ((id, value), valid) in ids.iter().zip(values.iter()).zip(nulls.iter()) {
+                    if valid {
                         sums[*id as usize] += value;
                         counts[*id as usize] += 1;
                     }
@@ -452,7 +474,7 @@ impl Accumulator {
                 out.nulls.append_n_non_nulls(ids.len());
             }
             (Accumulator::Integers { sums, counts }, Values::Floats(values)) => {
-                values.extend(ids.iter().map(|id| sums.get(*id) as f64 / counts[*id as usize] as f64));
+                values.extend(ids.iter().map(|id| sums.get_rounded(*id) / counts[*id as usize] as f64));
                 append_presence(ids, counts, out, &mut []);
             }
             (Accumulator::Integers { sums, counts }, Values::Words(values)) => {
@@ -479,8 +501,10 @@ impl Accumulator {
         match (self, &mut out.values) {
             (Accumulator::Words { best, seen, .. }, Values::Words(values)) => {
                 values.extend(ids.iter().map(|id| best[*id as usize]));
-                for id in ids {
-                    out.nulls.append(seen[*id as usize]);
+                if ids.iter().all(|id| seen[*id as usize]) {
+                    out.nulls.append_n_non_nulls(ids.len());
+                } else {
+                    ids.iter().for_each(|id| out.nulls.append(seen[*id as usize]));
                 }
             }
             (Accumulator::Texts { best, .. }, Values::Texts(builder)) => builder.append(best, ids),
@@ -500,14 +524,28 @@ fn sum_word(sum: i128, unsigned: bool) -> Option<i64> {
 
 /// Marks groups without values as null, and appends the counts where there is a column for them.
 fn append_presence(ids: &[u32], counts: &[i64], out: &mut ColumnBuilder, count_column: &mut [ColumnBuilder]) {
-    for id in ids {
-        out.nulls.append(counts[*id as usize] > 0);
+    if ids.iter().all(|id| counts[*id as usize] > 0) {
+        out.nulls.append_n_non_nulls(ids.len());
+    } else {
+        ids.iter().for_each(|id| out.nulls.append(counts[*id as usize] > 0));
     }
     if let Some(column) = count_column.first_mut()
         && let Values::Words(values) = &mut column.values
     {
         values.extend(ids.iter().map(|id| counts[*id as usize]));
         column.nulls.append_n_non_nulls(ids.len());
+    }
+}
+
+fn count_rows(ids: &[u32], counts: &mut [i64]) {
+    ids.iter().for_each(|id| counts[*id as usize] += 1);
+}
+
+/// Counts every row: group by group where that has been done before, else row by row.
+fn add_rows(ids: &[u32], rows: Option<&[i64]>, counts: &mut [i64]) {
+    match rows {
+        Some(rows) => counts.iter_mut().zip(rows).for_each(|(count, more)| *count += more),
+        None => count_rows(ids, counts),
     }
 }
 

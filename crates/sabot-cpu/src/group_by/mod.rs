@@ -19,12 +19,12 @@ pub use accumulators::Accumulators;
 pub use columns::AggregateBuilder;
 pub use inputs::PartialState;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array};
 use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType, SchemaRef, UInt64Type};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use sabot_batch::key_hash::{KeyHashError, KeyHasher};
-use sabot_batch::key_index::{KeyIndex, KeyIndexError};
+use sabot_batch::key_index::{KeyBatch, KeyIndex, KeyIndexError};
 use sabot_expr::{RowError, RowErrorKind};
 use sabot_ops::{Failure, GroupByMode, GroupBySpec, SpecError};
 use std::sync::Arc;
@@ -131,17 +131,12 @@ fn hash_failure(error: KeyHashError) -> Failure {
 pub struct GroupByStep {
     spec: GroupBySpec,
     output: SchemaRef,
-    /// Columns of the hashed keys in the input.
-    hashed: Vec<usize>,
-    /// Columns of the other keys in the input.
-    unhashed: Vec<usize>,
     state: Accumulators,
     index: KeyIndex,
     dense: DenseKeys,
     ids: Vec<u32>,
     first_rows: Vec<u32>,
     hashes: Vec<u64>,
-    other_hashes: Vec<u64>,
 }
 
 /// The groups of a batch: their keys and hashes, in order of id.
@@ -162,20 +157,15 @@ impl GroupByStep {
         let output = spec.output_schema(input)?;
         let types: Vec<DataType> =
             output.fields().iter().take(spec.keys.len()).map(|f| f.data_type().clone()).collect();
-        let column_of = |position: &usize| spec.keys[*position];
-        let unhashed: Vec<usize> = (0..spec.keys.len()).filter(|p| !spec.hashed.contains(p)).collect();
         Ok(Self {
             index: KeyIndex::new(&types).map_err(|e| invalid(e.to_string()))?,
             state: Accumulators::new(&spec.aggregates).map_err(|e| invalid(e.to_string()))?,
-            hashed: spec.hashed.iter().map(column_of).collect(),
-            unhashed: unhashed.iter().map(column_of).collect(),
             spec: spec.clone(),
             output,
             dense: DenseKeys::default(),
             ids: Vec::new(),
             first_rows: Vec::new(),
             hashes: Vec::new(),
-            other_hashes: Vec::new(),
         })
     }
 
@@ -233,84 +223,65 @@ impl GroupByStep {
         RecordBatch::try_new_with_options(self.output.clone(), columns, &options).map_err(arrow_failure)
     }
 
-    /// Fills `ids` with the group of each row.
+    /// Fills `ids` with the group of each row, and `first_rows` with the first row of each group.
     fn find_groups(&mut self, batch: &RecordBatch) -> Result<Groups, Failure> {
         let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|i| batch.column(*i).clone()).collect();
-        if keys.is_empty() {
+        let group_keys = if keys.is_empty() {
             self.ids.clear();
             self.ids.resize(batch.num_rows(), 0);
             self.first_rows.clear();
             self.first_rows.push(0);
-        } else if !self.dense.assign(&keys, &mut self.ids, &mut self.first_rows) {
-            return self.hash_groups(batch, &keys);
-        }
-        let firsts = UInt32Array::from(self.first_rows.clone());
-        let mut group_keys = Vec::with_capacity(keys.len());
-        for (key, data_type) in keys.iter().zip(self.index.types()) {
-            let rows = take(key, &firsts, None).map_err(arrow_failure)?;
-            group_keys.push(canonical(&rows, data_type)?);
-        }
+            Vec::new()
+        } else if self.dense.assign(&keys, &mut self.ids, &mut self.first_rows) {
+            self.take_first_rows(&keys)?
+        } else {
+            self.index_keys(&keys, batch.num_rows())?
+        };
         let count = self.first_rows.len();
         let hashes = match hash_column(&self.spec, batch)? {
-            Some(given) => take(given, &firsts, None).map_err(arrow_failure)?,
-            None => {
-                let hashed: Vec<ArrayRef> =
-                    self.spec.hashed.iter().map(|position| group_keys[*position].clone()).collect();
-                self.hash_keys(&hashed, count)?
+            Some(given) => {
+                take(given, &UInt32Array::from(self.first_rows.clone()), None).map_err(arrow_failure)?
             }
+            None => self.hash_keys(&group_keys, count)?,
         };
         Ok(Groups { keys: group_keys, hashes, count })
     }
 
-    fn hash_keys(&mut self, hashed: &[ArrayRef], rows: usize) -> Result<ArrayRef, Failure> {
+    fn take_first_rows(&self, keys: &[ArrayRef]) -> Result<Vec<ArrayRef>, Failure> {
+        let rows = UInt32Array::from(self.first_rows.clone());
+        let one = |(key, data_type): (&ArrayRef, &DataType)| {
+            canonical(&take(key, &rows, None).map_err(arrow_failure)?, data_type)
+        };
+        keys.iter().zip(self.index.types()).map(one).collect()
+    }
+
+    /// Groups by hash table. Its hash is a quick one: the specified key hash costs several times as much
+    /// on strings and is only needed once a group.
+    fn index_keys(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<ArrayRef>, Failure> {
+        self.index.clear();
+        let prepared = KeyBatch::new(self.index.types(), keys, rows).map_err(internal)?;
+        prepared.quick_hashes(self.spec.seed, &mut self.hashes);
+        self.index.upsert_rows(&prepared, 0..rows, &self.hashes, &mut self.ids).map_err(internal)?;
+        self.first_rows.clear();
+        for (row, id) in (0u32..).zip(&self.ids) {
+            if *id as usize == self.first_rows.len() {
+                self.first_rows.push(row);
+            }
+        }
+        self.index.key_columns().map_err(internal)
+    }
+
+    /// The key hash of each group.
+    fn hash_keys(&mut self, group_keys: &[ArrayRef], groups: usize) -> Result<ArrayRef, Failure> {
         let hasher = KeyHasher::new(self.spec.seed);
-        hasher.hash_columns(hashed, &mut self.hashes).map_err(hash_failure)?;
+        let hashed: Vec<ArrayRef> = self.spec.hashed.iter().map(|i| group_keys[*i].clone()).collect();
+        hasher.hash_columns(&hashed, &mut self.hashes).map_err(hash_failure)?;
         if hashed.is_empty() {
             let empty = empty_key_hash(&hasher)?;
             self.hashes.clear();
-            self.hashes.resize(rows, empty);
+            self.hashes.resize(groups, empty);
         }
         Ok(Arc::new(UInt64Array::from(self.hashes.clone())))
-    }
-
-    fn hash_groups(&mut self, batch: &RecordBatch, keys: &[ArrayRef]) -> Result<Groups, Failure> {
-        let hasher = KeyHasher::new(self.spec.seed);
-        match hash_column(&self.spec, batch)? {
-            Some(given) => {
-                let given = given.as_primitive_opt::<UInt64Type>();
-                let given = given.ok_or_else(|| internal("group-by: the hash column is not uint64"))?;
-                self.hashes.clear();
-                self.hashes.extend_from_slice(given.values());
-            }
-            None => {
-                hasher.hash_batch_columns(batch, &self.hashed, &mut self.hashes).map_err(hash_failure)?;
-            }
-        }
-        self.index.clear();
-        if self.unhashed.is_empty() {
-            self.index.upsert(keys, &self.hashes, &mut self.ids).map_err(internal)?;
-            let hashes = Arc::new(UInt64Array::from(self.index.hashes().to_vec()));
-            return Ok(Groups {
-                keys: self.index.key_columns().map_err(internal)?,
-                hashes,
-                count: self.index.len(),
-            });
-        }
-        // Keys that take no part in the specified hash still must spread over the table.
-        hasher.hash_batch_columns(batch, &self.unhashed, &mut self.other_hashes).map_err(hash_failure)?;
-        for (other, hash) in self.other_hashes.iter_mut().zip(&self.hashes) {
-            *other = other.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ hash;
-        }
-        self.index.upsert(keys, &self.other_hashes, &mut self.ids).map_err(internal)?;
-        let mut hashes = Vec::with_capacity(self.index.len());
-        for (id, hash) in self.ids.iter().zip(&self.hashes) {
-            if *id as usize == hashes.len() {
-                hashes.push(*hash);
-            }
-        }
-        let count = self.index.len();
-        let keys = self.index.key_columns().map_err(internal)?;
-        Ok(Groups { keys, hashes: Arc::new(UInt64Array::from(hashes)), count })
     }
 }
 

@@ -42,6 +42,14 @@ impl IntegerSums {
         }
     }
 
+    /// The sum as the nearest double. From 64 bits that is one instruction, from 128 bits a call.
+    pub(super) fn get_rounded(&self, id: u32) -> f64 {
+        match self.wide.get(id as usize) {
+            Some(sum) => *sum as f64,
+            None => self.narrow[id as usize] as f64,
+        }
+    }
+
     pub(super) fn allocated_bytes(&self) -> usize {
         self.narrow.capacity() * size_of::<i64>() + self.wide.capacity() * size_of::<i128>()
     }
@@ -54,19 +62,19 @@ impl IntegerSums {
         }
     }
 
-    /// Adds word `i` to the sum of `ids[i]`, nulls excepted, and counts it there. The words are integers
-    /// of at most 64 signed bits, or booleans.
-    pub(super) fn add_words(&mut self, ids: &[u32], words: &Words<'_>, counts: &mut [i64]) {
+    /// Adds word `i` to the sum of `ids[i]` and calls `seen` with that id, nulls excepted. The words are
+    /// integers of at most 64 signed bits, or booleans.
+    pub(super) fn add_words(&mut self, ids: &[u32], words: &Words<'_>, mut seen: impl FnMut(usize)) {
         self.make_room(u128::from(magnitude(&words.values)), ids.len());
         if self.wide.is_empty() {
             each_valid(ids, words, |id, word| {
                 self.narrow[id] += word;
-                counts[id] += 1;
+                seen(id);
             });
         } else {
             each_valid(ids, words, |id, word| {
                 self.wide[id] += i128::from(word);
-                counts[id] += 1;
+                seen(id);
             });
         }
     }

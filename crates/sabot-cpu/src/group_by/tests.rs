@@ -2,8 +2,8 @@
 
 use super::*;
 use arrow::array::{
-    BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array,
-    Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
+    AsArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array,
+    Int8Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float64Type, Int8Type, Int32Type, Schema};

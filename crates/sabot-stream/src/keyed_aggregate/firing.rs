@@ -113,7 +113,7 @@ impl Firing {
                 && let Some(done) = self.queue.pop_front()
             {
                 self.spare = done.order;
-                panes.recycle(done.pane.table);
+                panes.recycle(*done.pane.table);
             }
         }
         if rows == 0 {

@@ -74,7 +74,7 @@ pub(super) struct Panes {
     key_groups: KeyGroups,
     current: Option<Pane>,
     others: BTreeMap<i64, Pane>,
-    pool: Vec<Box<Table>>,
+    pool: Vec<Table>,
     bytes: usize,
 }
 
@@ -94,17 +94,17 @@ impl Panes {
                 }
                 match self.others.remove(&start) {
                     Some(pane) => pane,
-                    None => Pane { start, table: self.table()?, bytes: 0 },
+                    None => Pane { start, table: Box::new(self.table()?), bytes: 0 },
                 }
             }
         };
         Ok(&mut self.current.insert(pane).table)
     }
 
-    fn table(&mut self) -> Result<Box<Table>, OperatorError> {
+    fn table(&mut self) -> Result<Table, OperatorError> {
         match self.pool.pop() {
             Some(table) => Ok(table),
-            None => self.empty_table().map(Box::new),
+            None => self.empty_table(),
         }
     }
 
@@ -127,7 +127,7 @@ impl Panes {
     }
 
     /// Takes back a table whose rows have left.
-    pub(super) fn recycle(&mut self, mut table: Box<Table>) {
+    pub(super) fn recycle(&mut self, mut table: Table) {
         if self.pool.len() < POOL_TABLES && table.bytes() <= POOL_TABLE_BYTES {
             table.clear();
             self.pool.push(table);
@@ -150,7 +150,7 @@ impl Panes {
     /// Bytes of all open panes and of the pool.
     pub(super) fn bytes(&self) -> usize {
         let current = self.current.as_ref().map_or(0, |p| p.table.bytes() - p.bytes.min(p.table.bytes()));
-        self.bytes + current + self.pool.iter().map(|t| t.bytes()).sum::<usize>()
+        self.bytes + current + self.pool.iter().map(Table::bytes).sum::<usize>()
     }
 
     /// A table that is no pane's yet; also for schemas and builders.
