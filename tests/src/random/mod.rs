@@ -17,8 +17,10 @@ use rand_chacha::ChaCha8Rng;
 use sabot::{
     AggregateExpr, Expr, Stream, avg, col, count, count_of, max, micros, min, out_of_orderness, sum, tumbling,
 };
+use sabot_connect::Boundedness;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{Case, CaseBuilder, data, function};
 use exprs::Exprs;
@@ -33,6 +35,20 @@ pub struct Size {
     pub partitions: usize,
     /// Steps at least and at most.
     pub steps: (usize, usize),
+    /// Where rows come from.
+    pub origin: Origin,
+}
+
+/// Where the rows of a random pipeline come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Batches in memory.
+    Memory,
+    /// Channels that the program closes at some point, and says so.
+    BoundedChannels,
+    /// Channels that might fall idle, so that only the owner of a window's state knows what is late; but
+    /// the time-out is so long that none does.
+    UnboundedChannels,
 }
 
 /// The random pipeline of a seed. The plan depends on the seed alone, the data also on the size.
@@ -49,14 +65,18 @@ pub fn case(seed: u64, size: Size) -> Case {
     for source in 0..sources {
         let mine = if source == 0 { size.rows } else { size.rows / (source + 1) };
         let events = data::events(&mut rows, mine, size.partitions);
-        let stream = plan.builder.source(data::schema(), events).with_functions(functions());
-        let timed = rng.random_ratio(9, 10);
-        let stream = match timed {
-            true => {
-                stream.event_time("t", out_of_orderness(micros(data::OUT_OF_ORDERNESS))).expect("t is a time")
+        let stream = match size.origin {
+            Origin::Memory => plan.builder.source(data::schema(), events),
+            Origin::BoundedChannels => plan.builder.channels(data::schema(), events, Boundedness::Bounded),
+            Origin::UnboundedChannels => {
+                plan.builder.channels(data::schema(), events, Boundedness::Unbounded)
             }
-            false => stream,
         };
+        let stream = stream.with_functions(functions());
+        let options =
+            out_of_orderness(micros(data::OUT_OF_ORDERNESS)).idle_timeout(Duration::from_secs(3_600));
+        let timed = rng.random_ratio(9, 10);
+        let stream = if timed { stream.event_time("t", options).expect("t is a time") } else { stream };
         plan.add(stream, timed, BTreeSet::new());
     }
     for _ in 0..rng.random_range(size.steps.0..=size.steps.1) {

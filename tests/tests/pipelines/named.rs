@@ -52,3 +52,13 @@ fn float_sums_stay_within_their_bound() {
 fn a_diamond_keeps_its_order() {
     everywhere(plans::diamond);
 }
+
+#[test]
+fn keys_of_many_types() {
+    everywhere(plans::keys);
+}
+
+#[test]
+fn event_times_of_every_type() {
+    everywhere(plans::times);
+}

@@ -1,7 +1,8 @@
 //! The pipelines that have a name.
 
 use arrow::array::{ArrayRef, AsArray, Int64Array};
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -27,6 +28,8 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("global", global),
     ("float_sums", float_sums),
     ("diamond", diamond),
+    ("keys", keys),
+    ("times", times),
 ];
 
 fn events(builder: &mut CaseBuilder, seed: u64, rows: usize, partitions: usize) -> Stream {
@@ -212,6 +215,80 @@ pub(crate) fn float_sums(rows: usize, partitions: usize) -> Case {
         ])
         .unwrap();
     builder.output(&windows, true);
+    builder.build()
+}
+
+/// Keys of many types: floats with two zeros and NaN, dates, times, decimals, long strings.
+pub(crate) fn keys(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("keys of many types");
+    let odd = when(col("n").gt(150))
+        .then(lit(f64::NAN))
+        .when(col("n").gt(100))
+        .then(lit(-0.0))
+        .when(col("n").gt(50))
+        .then(lit(0.0))
+        .otherwise(col("n").cast(DataType::Float64));
+    let start = events(&mut builder, 13, rows, partitions)
+        .with_columns([
+            odd.alias("odd"),
+            col("k").cast(DataType::LargeUtf8).alias("long"),
+            col("t").cast(DataType::Date32).alias("day"),
+            col("t").date_trunc(sabot::TruncUnit::Minute).alias("minute"),
+            (col("n") % 3).cast(DataType::Int8).alias("small"),
+            (col("n") + 60).cast(DataType::UInt64).alias("unsigned"),
+        ])
+        .unwrap();
+    for (number, by) in [vec!["odd"], vec!["long", "day"], vec!["minute", "b"], vec!["small", "d"], vec!["unsigned"]]
+        .into_iter()
+        .enumerate()
+    {
+        let grouped = match number % 2 {
+            0 => start.clone().window(tumbling(seconds(120))).unwrap().group_by(by).unwrap(),
+            _ => start.clone().group_by(by).unwrap(),
+        };
+        let grouped = grouped.aggregate([count().alias("rows"), min(col("odd")).alias("least")]).unwrap();
+        builder.output(&grouped, true);
+    }
+    builder.build()
+}
+
+/// Event times in every unit, and in a zone.
+pub(crate) fn times(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("event times of every type");
+    let mut rng = ChaCha8Rng::seed_from_u64(14);
+    let zone = Some("Europe/Zurich".into());
+    let types = [
+        DataType::Timestamp(TimeUnit::Second, None),
+        DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into())),
+        DataType::Timestamp(TimeUnit::Microsecond, zone),
+        DataType::Timestamp(TimeUnit::Nanosecond, None),
+        DataType::Date32,
+    ];
+    for data_type in types {
+        let mut fields = data::schema().fields().to_vec();
+        fields[0] = Arc::new(Field::new("t", data_type.clone(), false));
+        let schema = Arc::new(Schema::new(fields));
+        let convert = |batch: RecordBatch| {
+            let mut columns = batch.columns().to_vec();
+            columns[0] = cast(&columns[0], &data_type).unwrap();
+            RecordBatch::try_new(schema.clone(), columns).unwrap()
+        };
+        let rows = data::events(&mut rng, rows / 4, partitions);
+        let rows = rows.into_iter().map(|batches| batches.into_iter().map(convert).collect()).collect();
+        let stream = builder.source(schema.clone(), rows);
+        let stream = stream.event_time("t", out_of_orderness(micros(data::OUT_OF_ORDERNESS))).unwrap();
+        let (windows, late) = stream
+            .window(tumbling(seconds(30)))
+            .unwrap()
+            .group_by(["k"])
+            .unwrap()
+            .aggregate([count().alias("rows"), max(col("t")).alias("last")])
+            .unwrap()
+            .split_late()
+            .unwrap();
+        builder.output(&windows, true);
+        builder.output(&late, true);
+    }
     builder.build()
 }
 

@@ -1,12 +1,12 @@
 //! Two hundred random plans in every setting.
 
-use sabot_tests::random::{Size, case};
+use sabot_tests::random::{Origin, Size, case};
 use sabot_tests::{Device, Settings};
 use std::ops::Range;
 
 /// The size of the random pipelines, over this many partitions.
 pub(crate) fn size(partitions: usize) -> Size {
-    Size { rows: 240, partitions, steps: (3, 9) }
+    Size { rows: 240, partitions, steps: (3, 9), origin: Origin::Memory }
 }
 
 fn check(seeds: Range<u64>) {

@@ -1,15 +1,19 @@
 //! A pipeline under test: streams with their data, run on engines and held against the reference.
 
+mod feed;
+
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use sabot::{Engine, Error, Job, JobError, JobMetrics, Stream};
 use sabot_common::RowLocation;
+use sabot_connect::{Boundedness, input_channels};
 use sabot_exec::BatchFunction;
-use sabot_plan::NodeKind;
+use sabot_plan::{NodeKind, Plan};
 use std::fmt::Display;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::compare::difference;
+pub(crate) use feed::Feed;
 use crate::reference::{self, Failure, Inputs, Outcome, Partitions};
 use crate::sinks;
 
@@ -18,6 +22,7 @@ pub struct CaseBuilder {
     name: String,
     inputs: Inputs,
     outputs: Vec<Output>,
+    feeds: Vec<Feed>,
 }
 
 #[derive(Clone)]
@@ -29,13 +34,26 @@ struct Output {
 impl CaseBuilder {
     /// A case without outputs yet.
     pub fn new(name: impl Display) -> Self {
-        Self { name: name.to_string(), inputs: Inputs::default(), outputs: Vec::new() }
+        Self { name: name.to_string(), inputs: Inputs::default(), outputs: Vec::new(), feeds: Vec::new() }
     }
 
     /// A source of batches in memory.
     pub fn source(&mut self, schema: SchemaRef, partitions: Partitions) -> Stream {
         let stream = Stream::from_partitions(schema, partitions.clone()).expect("batches have the schema");
         let slot = slot_of(&stream, |kind| matches!(kind, NodeKind::Source { .. }));
+        self.inputs.sources.insert(slot, partitions);
+        stream
+    }
+
+    /// A source of channels, one a partition, that are fed while the job runs. A case with such a source
+    /// can run once.
+    pub fn channels(&mut self, schema: SchemaRef, partitions: Partitions, end: Boundedness) -> Stream {
+        let (senders, source) = input_channels("channels", partitions.len(), 2, schema);
+        let stream = Stream::from_channel(source.with_boundedness(end)).expect("the types are known");
+        let slot = slot_of(&stream, |kind| matches!(kind, NodeKind::Source { .. }));
+        for (sender, batches) in senders.into_iter().zip(&partitions) {
+            self.feeds.push(Feed { sender, batches: batches.clone() });
+        }
         self.inputs.sources.insert(slot, partitions);
         stream
     }
@@ -56,8 +74,8 @@ impl CaseBuilder {
 
     /// The finished case.
     pub fn build(self) -> Case {
-        let CaseBuilder { name, inputs, outputs } = self;
-        Case { name, inputs, outputs, outcome: OnceLock::new() }
+        let CaseBuilder { name, inputs, outputs, feeds } = self;
+        Case { name, inputs, outputs, feeds: Mutex::new(feeds), outcome: OnceLock::new() }
     }
 }
 
@@ -75,6 +93,7 @@ pub struct Case {
     pub name: String,
     inputs: Inputs,
     outputs: Vec<Output>,
+    feeds: Mutex<Vec<Feed>>,
     outcome: OnceLock<Outcome>,
 }
 
@@ -106,7 +125,7 @@ impl Case {
     /// What the reference makes of it.
     pub fn outcome(&self) -> &Outcome {
         self.outcome
-            .get_or_init(|| reference::run(&self.job().0.plan().expect("the job has a plan"), &self.inputs))
+            .get_or_init(|| reference::run(&self.plan(), &self.inputs))
     }
 
     /// The plan as text, for messages.
@@ -114,53 +133,70 @@ impl Case {
         self.job().0.explain().unwrap_or_else(|error| error.to_string())
     }
 
+    /// The plan.
+    pub fn plan(&self) -> Plan {
+        self.job().0.plan().expect("the job has a plan")
+    }
+
     /// Runs the case and holds every sink against the reference.
     ///
     /// # Panics
     /// Where they differ, with the plan and the first differing rows.
     pub fn check(&self, engine: &Engine, how: &dyn Display) -> Run {
+        self.verify(engine).unwrap_or_else(|wrong| panic!("{} with {how}:\n{wrong}\n\n{}", self.name, self.explain()))
+    }
+
+    /// As [`Case::check`], with what is wrong as an error.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn verify(&self, engine: &Engine) -> Result<Run, String> {
         let (job, collected) = self.job();
         let outcome = self.outcome();
-        let result = engine.run(job);
+        let result = self.run(engine, job);
         if !outcome.failures.is_empty() {
-            let wrong = match result {
-                Ok(_) => Some("the job ended well".to_owned()),
-                Err(error) => wrong_error(&outcome.failures, &error, self.has_unions()),
-            };
-            self.refute(wrong.map(|wrong| format!("{wrong}; expected one of {:?}", outcome.failures)), how);
+            self.verify_failure(result.err())?;
             let left: usize = collected.iter().flat_map(|c| c.take()).map(|batch| batch.num_rows()).sum();
-            self.refute((left > 0).then(|| format!("a failed job left {left} rows")), how);
-            return Run { metrics: None };
+            return if left > 0 { Err(format!("a failed job left {left} rows")) } else { Ok(Run { metrics: None }) };
         }
-        let metrics = match result {
-            Ok(metrics) => metrics,
-            Err(error) => return self.refuse(&format!("the job failed: {error}"), how),
-        };
+        let metrics = result.map_err(|error| format!("the job failed: {error}"))?;
         for (number, (output, got)) in self.outputs.iter().zip(&collected).enumerate() {
-            let got: Vec<RecordBatch> = got.take();
-            let found = difference(&outcome.sinks[number], &got, output.ordered);
-            self.refute(found.map(|difference| format!("sink {number}: {difference}")), how);
+            if let Some(found) = difference(&outcome.sinks[number], &got.take(), output.ordered) {
+                return Err(format!("sink {number}: {found}"));
+            }
         }
-        let late = (metrics.late_rows != outcome.late_rows)
-            .then(|| format!("{} late rows counted instead of {}", metrics.late_rows, outcome.late_rows));
-        self.refute(late, how);
-        Run { metrics: Some(metrics) }
+        if metrics.late_rows != outcome.late_rows {
+            return Err(format!("{} late rows counted instead of {}", metrics.late_rows, outcome.late_rows));
+        }
+        Ok(Run { metrics: Some(metrics) })
     }
 
-    /// Behind a union two branches may meet rows of one source partition, in no defined order.
+    /// Runs the job; feeds its channels meanwhile, with barriers in between.
+    fn run(&self, engine: &Engine, job: Job) -> Result<JobMetrics, Error> {
+        let feeds = std::mem::take(&mut *self.feeds.lock().expect("no feed panics"));
+        let handle = engine.start(job)?;
+        std::thread::scope(|scope| {
+            for feed in feeds {
+                let handle = &handle;
+                scope.spawn(move || feed.run(handle));
+            }
+        });
+        Ok(handle.wait()?)
+    }
+
+    /// Holds the error of a job that had to fail against the rows that cannot be computed.
+    fn verify_failure(&self, error: Option<Error>) -> Result<(), String> {
+        let failures = &self.outcome().failures;
+        let wrong = match error {
+            None => Some("the job ended well".to_owned()),
+            // Behind a union two branches may meet rows of one source partition, in no defined order.
+            Some(error) => wrong_error(failures, &error, self.has_unions()),
+        };
+        wrong.map_or(Ok(()), |wrong| Err(format!("{wrong}; expected one of {failures:?}")))
+    }
+
     fn has_unions(&self) -> bool {
-        let plan = self.job().0.plan().expect("the job has a plan");
-        plan.nodes().iter().any(|node| matches!(node.kind, NodeKind::Union))
-    }
-
-    fn refute(&self, problem: Option<String>, how: &dyn Display) {
-        if let Some(problem) = problem {
-            self.refuse(&problem, how);
-        }
-    }
-
-    fn refuse(&self, problem: &str, how: &dyn Display) -> Run {
-        panic!("{} with {how}:\n{problem}\n\n{}", self.name, self.explain())
+        self.plan().nodes().iter().any(|node| matches!(node.kind, NodeKind::Union))
     }
 }
 

@@ -1,0 +1,99 @@
+//! The tests of this tier, tested: plans are as varied as they should be, and mistakes are noticed.
+
+use sabot_cpu::CpuBackend;
+use sabot_ops::Backend;
+use sabot_ops::testing::{CanaryBackend, LateBackend, Sabotage};
+use sabot_plan::NodeKind;
+use sabot_tests::random::case;
+use sabot_tests::{Case, Device, Setting};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::plans;
+use crate::random::size;
+
+/// What occurs in how many of the two hundred random plans.
+#[test]
+fn random_plans_have_everything() {
+    let mut plans: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in 1..=200 {
+        let plan = case(seed, size(1)).plan();
+        let nodes = plan.nodes();
+        let is_window = |i: usize| matches!(nodes[i].kind, NodeKind::Aggregate { window: Some(_), .. });
+        let mut over_window = vec![false; nodes.len()];
+        let mut found: BTreeMap<&str, bool> = BTreeMap::new();
+        for (i, node) in nodes.iter().enumerate() {
+            over_window[i] = node.inputs.iter().any(|input| over_window[*input] || is_window(*input));
+            found.insert(node.kind.name(), true);
+            found.entry("window over window").or_default();
+            *found.entry("window over window").or_default() |= is_window(i) && over_window[i];
+            if matches!(node.kind, NodeKind::Aggregate { window: None, .. }) {
+                found.insert("group-by without window", true);
+            }
+        }
+        let forks = plan.consumers().iter().filter(|c| c.len() > 1).count();
+        let sinks = nodes.iter().filter(|n| matches!(n.kind, NodeKind::Sink { .. })).count();
+        found.extend([("fork", forks > 0), ("several sinks", sinks > 1)]);
+        for (what, there) in found {
+            *plans.entry(what).or_default() += usize::from(there);
+        }
+    }
+    let at_least = [
+        ("filter", 100),
+        ("select", 60),
+        ("aggregate", 100),
+        ("late-rows", 30),
+        ("union", 30),
+        ("map-batches", 20),
+        ("event-time", 150),
+        ("window over window", 20),
+        ("group-by without window", 20),
+        ("fork", 40),
+        ("several sinks", 60),
+    ];
+    for (what, wanted) in at_least {
+        let got = plans.get(what).copied().unwrap_or(0);
+        assert!(got >= wanted, "{what} in {got} plans of 200, wanted {wanted}: {plans:?}");
+    }
+}
+
+fn setting() -> Setting {
+    Setting { workers: 2, keyed: 4, queue: None, morsel_rows: 7, device: Device::Cpu }
+}
+
+fn verify(case: &Case, backend: Arc<dyn Backend>) -> Result<(), String> {
+    case.verify(&setting().start(vec![backend])).map(|_| ())
+}
+
+/// A device with a mistake is found out by one of the named pipelines.
+#[test]
+fn mistakes_of_a_device_are_noticed() {
+    let cpu = || Arc::new(CpuBackend::new());
+    let canaries = [
+        (Sabotage::DropLastRow, plans::stateless as plans::Make),
+        (Sabotage::DropLastRow, plans::exchanges),
+        (Sabotage::ForgetNulls, plans::stateless),
+        (Sabotage::ForgetNulls, plans::window),
+        (Sabotage::LoseLateRows, plans::window),
+    ];
+    for (sabotage, make) in canaries {
+        let case = make(300, 4);
+        verify(&case, cpu()).unwrap();
+        let found = verify(&case, Arc::new(CanaryBackend::new(cpu(), sabotage)));
+        assert!(found.is_err(), "{sabotage:?} in {} went unnoticed", case.name);
+    }
+}
+
+/// The late device is late: tickets are pending, held back, and overtake each other.
+#[test]
+fn a_late_device_is_late() {
+    let late = Arc::new(LateBackend::holding(Arc::new(CpuBackend::new()), 5));
+    for make in [plans::stateless, plans::window, plans::exchanges] {
+        verify(&make(700, 4), late.clone()).unwrap();
+    }
+    let counters = &late.counters;
+    let [pending, overtakes, held] =
+        [&counters.pending, &counters.overtakes, &counters.held].map(|counter| counter.load(Ordering::SeqCst));
+    assert!(pending > 100 && overtakes > 20 && held > 100, "{pending} pending, {overtakes} overtakes, {held} held");
+}
