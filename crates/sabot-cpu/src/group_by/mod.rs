@@ -11,6 +11,7 @@ mod accumulators;
 mod columns;
 mod dense;
 mod inputs;
+mod loops;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -130,6 +131,7 @@ fn hash_failure(error: KeyHashError) -> Failure {
 #[derive(Debug)]
 pub struct GroupByStep {
     spec: GroupBySpec,
+    input: SchemaRef,
     output: SchemaRef,
     state: Accumulators,
     index: KeyIndex,
@@ -161,6 +163,7 @@ impl GroupByStep {
             index: KeyIndex::new(&types).map_err(|e| invalid(e.to_string()))?,
             state: Accumulators::new(&spec.aggregates).map_err(|e| invalid(e.to_string()))?,
             spec: spec.clone(),
+            input: input.clone(),
             output,
             dense: DenseKeys::default(),
             ids: Vec::new(),
@@ -180,6 +183,7 @@ impl GroupByStep {
     /// [`Failure::Row`] in `Final` mode for a sum beyond its type, where the row is that of the batch;
     /// [`Failure::Internal`] when the batch does not have the schema that the step was made for.
     pub fn run(&mut self, batch: &RecordBatch) -> Result<RecordBatch, Failure> {
+        self.check_columns(batch)?;
         if batch.num_rows() == 0 {
             return Ok(RecordBatch::new_empty(self.output.clone()));
         }
@@ -203,13 +207,27 @@ impl GroupByStep {
         self.batch(columns, groups.count)
     }
 
+    /// Columns are read by position, so their types must be those that were planned for.
+    fn check_columns(&self, batch: &RecordBatch) -> Result<(), Failure> {
+        let types = self.input.fields().iter().map(|f| f.data_type());
+        if Arc::ptr_eq(&self.input, batch.schema_ref())
+            || types.eq(batch.columns().iter().map(|c| c.data_type()))
+        {
+            return Ok(());
+        }
+        Err(internal(format!(
+            "group-by: a batch of {} came where {} was planned",
+            batch.schema_ref(),
+            self.input
+        )))
+    }
+
     /// Every row of partial state is a group of its own here.
     fn finish(&mut self, batch: &RecordBatch) -> Result<RecordBatch, Failure> {
         let rows = batch.num_rows();
         let ids: Vec<u32> = (0..rows as u32).collect();
         self.state.resize(rows);
         self.state.merge(&ids, state_columns(&self.spec, batch)?)?;
-        // Through the index's columns, so that keys come out in canonical form.
         let mut columns = Vec::with_capacity(self.output.fields().len());
         for (column, data_type) in self.spec.keys.iter().map(|i| batch.column(*i)).zip(self.index.types()) {
             columns.push(canonical(column, data_type)?);

@@ -227,6 +227,9 @@ fn an_unfit_batch_is_an_internal_failure() {
     let text = batch.project(&[2, 2, 2, 2, 2]).unwrap();
     assert!(matches!(state.update(&[0; 3], &text), Err(AccumulateError::Input { .. })));
     assert!(state.merge(&[0; 3], &[]).is_err());
+    let spec = specs(&batch.schema(), &mut rng);
+    let mut step = GroupByStep::new(&spec, &batch.schema()).unwrap();
+    assert!(matches!(step.run(&batch.project(&[0]).unwrap()), Err(Failure::Internal(_))));
 }
 
 #[test]

@@ -47,10 +47,13 @@ impl Layout {
     pub(super) fn new(stage: &KeyedStage, output: &SchemaRef) -> Result<Self, OperatorError> {
         let partial = stage.partial_schema.clone();
         let keys = stage.partial.keys.len();
-        if partial.fields().len() <= keys || partial.field(keys).name() != hidden::HASH {
+        let is = |i: usize, name: &str, data_type: DataType| {
+            partial.fields().get(i).is_some_and(|f| f.name() == name && f.data_type() == &data_type)
+        };
+        if !is(keys, hidden::HASH, DataType::UInt64) {
             return Err(OperatorError::plan("the partial state has no hash behind its keys"));
         }
-        let window_column = (0..keys).find(|i| partial.field(*i).name() == hidden::WINDOW);
+        let window_column = (0..keys).find(|i| is(*i, hidden::WINDOW, DataType::Int64));
         if window_column.is_some() != stage.window.is_some() {
             return Err(OperatorError::plan("there must be windows exactly when their start is a key"));
         }
