@@ -54,7 +54,7 @@ impl Sink for Multiset {
     }
 }
 
-/// What a [`DropSink`] has seen.
+/// What a sink of [`dropping`] has seen.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// Rows written.
@@ -67,15 +67,20 @@ pub struct Seen {
     pub aborts: AtomicU64,
 }
 
-/// Counts rows and drops them, at a pace.
+/// A sink that counts rows and drops them at a pace, and what it sees.
+pub fn dropping(order: SinkOrder, pace: Pace) -> (Arc<dyn Sink>, Arc<Seen>) {
+    let seen = Arc::new(Seen::default());
+    (Arc::new(DropSink { seen: seen.clone(), order, pace }), seen)
+}
+
 #[derive(Debug)]
-pub struct DropSink {
+struct DropSink {
     seen: Arc<Seen>,
     order: SinkOrder,
     pace: Pace,
 }
 
-/// How a [`DropSink`] holds its job up.
+/// How a sink of [`dropping`] holds its job up.
 #[derive(Clone, Copy, Debug)]
 pub enum Pace {
     /// It does not.
@@ -84,14 +89,6 @@ pub enum Pace {
     Stutter(u64),
     /// Each write takes this long, as a slow disk would.
     Slow(Duration),
-}
-
-impl DropSink {
-    /// A sink, and what it sees.
-    pub fn new(order: SinkOrder, pace: Pace) -> (Arc<dyn Sink>, Arc<Seen>) {
-        let seen = Arc::new(Seen::default());
-        (Arc::new(DropSink { seen: seen.clone(), order, pace }), seen)
-    }
 }
 
 impl Sink for DropSink {

@@ -13,9 +13,9 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::compare::difference;
-pub(crate) use feed::Feed;
 use crate::reference::{self, Failure, Inputs, Outcome, Partitions};
 use crate::sinks;
+pub(crate) use feed::Feed;
 
 /// Makes a [`Case`] and remembers what the reference must know: rows of sources, functions.
 pub struct CaseBuilder {
@@ -124,8 +124,7 @@ impl Case {
 
     /// What the reference makes of it.
     pub fn outcome(&self) -> &Outcome {
-        self.outcome
-            .get_or_init(|| reference::run(&self.plan(), &self.inputs))
+        self.outcome.get_or_init(|| reference::run(&self.plan(), &self.inputs))
     }
 
     /// The plan as text, for messages.
@@ -143,7 +142,8 @@ impl Case {
     /// # Panics
     /// Where they differ, with the plan and the first differing rows.
     pub fn check(&self, engine: &Engine, how: &dyn Display) -> Run {
-        self.verify(engine).unwrap_or_else(|wrong| panic!("{} with {how}:\n{wrong}\n\n{}", self.name, self.explain()))
+        self.verify(engine)
+            .unwrap_or_else(|wrong| panic!("{} with {how}:\n{wrong}\n\n{}", self.name, self.explain()))
     }
 
     /// As [`Case::check`], with what is wrong as an error.
@@ -157,7 +157,11 @@ impl Case {
         if !outcome.failures.is_empty() {
             self.verify_failure(result.err())?;
             let left: usize = collected.iter().flat_map(|c| c.take()).map(|batch| batch.num_rows()).sum();
-            return if left > 0 { Err(format!("a failed job left {left} rows")) } else { Ok(Run { metrics: None }) };
+            return if left > 0 {
+                Err(format!("a failed job left {left} rows"))
+            } else {
+                Ok(Run { metrics: None })
+            };
         }
         let metrics = result.map_err(|error| format!("the job failed: {error}"))?;
         for (number, (output, got)) in self.outputs.iter().zip(&collected).enumerate() {

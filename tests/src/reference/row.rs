@@ -88,10 +88,12 @@ impl Rank {
     }
 
     fn float(value: f64) -> Rank {
-        let one = match value {
-            zero if zero == 0.0 => 0.0,
-            nan if nan.is_nan() => f64::NAN.abs(),
-            other => other,
+        let one = if value == 0.0 {
+            0.0
+        } else if value.is_nan() {
+            f64::NAN.abs()
+        } else {
+            value
         };
         // Negative floats are ordered backwards by their bits.
         let bits = one.to_bits().cast_signed();

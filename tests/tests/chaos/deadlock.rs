@@ -9,11 +9,13 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot::{Engine, Job, JobHandle, Stream, micros, out_of_orderness};
 use sabot_connect::{ChannelSender, SinkOrder, input_channels};
+use sabot_plan::NodeKind;
 use sabot_tests::reference::Partitions;
-use sabot_tests::sinks::{DropSink, Pace};
+use sabot_tests::sinks::{Pace, dropping};
 use sabot_tests::{Case, CaseBuilder, Device, Setting, data, random};
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 const OPERATORS: usize = 10;
@@ -104,7 +106,17 @@ fn check_barriers(handle: &JobHandle, name: &str) {
     }
 }
 
-fn run(seed: u64) {
+/// What the graphs had in them, all together: a test of graphs without any would prove little.
+#[derive(Debug, Default)]
+struct Tally {
+    unions: usize,
+    forks: usize,
+    late_rows: u64,
+    barriers: usize,
+    stalls: u64,
+}
+
+fn run(seed: u64, tally: &mut Tally) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let Graph { case, feeds } = graph(seed, &mut rng);
     let device = [Device::Cpu, Device::Cpu, Device::Late, Device::Refusing][rng.random_range(0..4)];
@@ -117,11 +129,17 @@ fn run(seed: u64) {
         .unwrap_or_else(|error| panic!("graph {seed} did not start: {error}\n{}", case.explain()));
     let ended = drive(&mut rng, &handle, feeds);
     assert!(ended, "graph {seed} hangs with {setting}: {:?}\n{}", handle.metrics(), case.explain());
-    handle
+    let metrics = handle
         .wait()
         .unwrap_or_else(|error| panic!("graph {seed} failed with {setting}: {error}\n{}", case.explain()));
     check_barriers(&handle, &case.name);
-    drop(stalls);
+
+    let plan = case.plan();
+    tally.unions += plan.nodes().iter().filter(|node| matches!(node.kind, NodeKind::Union)).count();
+    tally.forks += plan.consumers().iter().filter(|consumers| consumers.len() > 1).count();
+    tally.late_rows += metrics.late_rows;
+    tally.barriers += handle.barriers_at_sinks().len();
+    tally.stalls += stalls.refusals.load(Ordering::SeqCst);
 }
 
 /// One more sink, which is often not ready, over the first stream of the case.
@@ -131,12 +149,16 @@ fn with_stalling_sink(
     rng: &mut ChaCha8Rng,
 ) -> (Job, std::sync::Arc<sabot_tests::sinks::Seen>) {
     let order = if rng.random() { SinkOrder::Ordered } else { SinkOrder::Multiset };
-    let (sink, seen) = DropSink::new(order, Pace::Stutter(rng.random_range(2..5)));
+    let (sink, seen) = dropping(order, Pace::Stutter(rng.random_range(2..5)));
     (job.write(case.stream(0), sink).unwrap(), seen)
 }
 
 fn run_all(seeds: Range<u64>) {
-    seeds.for_each(run);
+    let mut tally = Tally::default();
+    seeds.for_each(|seed| run(seed, &mut tally));
+    let Tally { unions, forks, late_rows, barriers, stalls } = tally;
+    let varied = unions > 300 && forks > 500 && late_rows > 300 && barriers > 2_000 && stalls > 2_000;
+    assert!(varied, "the graphs prove too little: {tally:?}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn child(output: &Path) {
         handle.barrier();
         std::thread::sleep(Duration::from_millis(1));
     }
-    writeln!(std::io::stdout(), "{READY}").unwrap();
+    std::io::stdout().write_all(format!("{READY}\n").as_bytes()).unwrap();
     std::thread::sleep(Duration::from_secs(600));
 }
 

@@ -63,7 +63,7 @@ fn without_time_passing_nothing_is_idle() {
     let clock = Arc::new(ManualClock::new());
     let engine = sabot::Engine::builder().workers(2).clock(clock.clone()).build().unwrap();
     let (sink, seen) =
-        sabot_tests::sinks::DropSink::new(sabot_connect::SinkOrder::Multiset, sabot_tests::sinks::Pace::Free);
+        sabot_tests::sinks::dropping(sabot_connect::SinkOrder::Multiset, sabot_tests::sinks::Pace::Free);
     let handle = engine.start(Job::new("still").write(&windows, sink).unwrap()).unwrap();
     let rows = || seen.rows.load(std::sync::atomic::Ordering::SeqCst);
     senders[0].send_blocking(events(&[(2, "a", 1), (15, "a", 2), (31, "a", 4)])).unwrap();

@@ -93,7 +93,10 @@ fn a_late_device_is_late() {
         verify(&make(700, 4), late.clone()).unwrap();
     }
     let counters = &late.counters;
-    let [pending, overtakes, held] =
-        [&counters.pending, &counters.overtakes, &counters.held].map(|counter| counter.load(Ordering::SeqCst));
-    assert!(pending > 100 && overtakes > 20 && held > 100, "{pending} pending, {overtakes} overtakes, {held} held");
+    let [pending, overtakes, held] = [&counters.pending, &counters.overtakes, &counters.held]
+        .map(|counter| counter.load(Ordering::SeqCst));
+    assert!(
+        pending > 100 && overtakes > 20 && held > 100,
+        "{pending} pending, {overtakes} overtakes, {held} held"
+    );
 }

@@ -238,9 +238,10 @@ pub(crate) fn keys(rows: usize, partitions: usize) -> Case {
             (col("n") + 60).cast(DataType::UInt64).alias("unsigned"),
         ])
         .unwrap();
-    for (number, by) in [vec!["odd"], vec!["long", "day"], vec!["minute", "b"], vec!["small", "d"], vec!["unsigned"]]
-        .into_iter()
-        .enumerate()
+    for (number, by) in
+        [vec!["odd"], vec!["long", "day"], vec!["minute", "b"], vec!["small", "d"], vec!["unsigned"]]
+            .into_iter()
+            .enumerate()
     {
         let grouped = match number % 2 {
             0 => start.clone().window(tumbling(seconds(120))).unwrap().group_by(by).unwrap(),
