@@ -37,7 +37,7 @@ pub(crate) fn run() -> Result<()> {
 
 fn executable(messages: &str) -> Option<PathBuf> {
     let values = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    values.filter_map(|value| Some(PathBuf::from(value.get("executable")?.as_str()?))).last()
+    values.filter_map(|value| Some(PathBuf::from(value.get("executable")?.as_str()?))).next_back()
 }
 
 fn time_to_first_byte(program: &Path) -> Result<Duration> {

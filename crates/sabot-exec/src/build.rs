@@ -30,6 +30,9 @@ use crate::sink_task::SinkTask;
 use crate::source_task::{Idleness, SourceClock, SourceTask};
 use crate::stage_waker::StageWaker;
 
+/// The hidden partition ordinal keeps 20 bits for the partition.
+const PARTITIONS_MAX: usize = 1 << 20;
+
 /// A job that is ready to launch.
 pub(crate) struct Built {
     pub(crate) job: Arc<JobCore>,
@@ -297,13 +300,17 @@ impl Builder<'_> {
         let config = &self.engine.config;
         let request = ReadRequest {
             projection: Some(spec.projection.clone()),
-            filter: spec.pruning.as_ref().and_then(|p| sabot_connect::PruneFilter::from_expr(p)),
+            filter: spec.pruning.as_ref().and_then(sabot_connect::PruneFilter::from_expr),
             morsel_rows: config.morsel_rows,
             // Rows decoded ahead are not charged yet: a quarter of the budget over all partitions.
             look_ahead_bytes: config.memory_budget / 4 / partitions,
             event_time: spec.event_time.as_ref().map(|e| e.column),
             strings_as_dictionary: open.dictionaries.clone(),
         };
+        if open.partitions.len() > PARTITIONS_MAX {
+            let message = format!("{} partitions; a source can have {PARTITIONS_MAX}", open.partitions.len());
+            return Err(JobError::Operator { operator, message });
+        }
         for (number, partition) in open.partitions.iter().enumerate() {
             let reader = open
                 .source
@@ -321,7 +328,7 @@ impl Builder<'_> {
             cell.fill(Box::new(SourceTask {
                 operator: operator.clone(),
                 partition: partition.name(),
-                ordinal: (spec.ordinal << 20) | (number as u32 & 0xF_FFFF),
+                ordinal: (spec.ordinal << 20) | number as u32,
                 job: self.job.clone(),
                 waker: cell.waker(),
                 control,

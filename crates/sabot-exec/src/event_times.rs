@@ -51,7 +51,7 @@ impl EventTimes {
     }
 
     /// One raw value of the column, as statistics give it; a value out of range goes to its end.
-    pub(crate) fn from_raw(&self, raw: i64) -> EventTime {
+    pub(crate) fn time_of(&self, raw: i64) -> EventTime {
         match self.unit {
             Unit::Times(factor) => EventTime(raw.saturating_mul(factor)),
             Unit::Over(divisor) => EventTime(raw.div_euclid(divisor)),

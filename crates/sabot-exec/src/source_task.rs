@@ -148,7 +148,7 @@ impl SourceTask {
             }
             Poll::Ready(Ok(Some(SourceItem::Skipped { event_time_max, .. }))) => {
                 if let (Some(event_time), Some(max)) = (&mut self.event_time, event_time_max) {
-                    event_time.clock.raise(event_time.times.from_raw(max));
+                    event_time.clock.raise(event_time.times.time_of(max));
                 }
                 self.watermark();
                 Ok(Next::Moved)
