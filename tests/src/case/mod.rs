@@ -6,9 +6,10 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use sabot::{Engine, Error, Job, JobError, JobMetrics, Stream};
 use sabot_common::RowLocation;
-use sabot_connect::{Boundedness, input_channels};
-use sabot_exec::BatchFunction;
-use sabot_plan::{NodeKind, Plan};
+use sabot_connect::{Boundedness, Collected, MemorySource, input_channels};
+use sabot_exec::{BatchFunction, Bindings};
+use sabot_expr::FunctionRegistry;
+use sabot_plan::{CutOptions, NodeKind, Plan, cut};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -106,7 +107,7 @@ pub struct Run {
 
 impl Case {
     /// The job, with sinks of its own, and what these collect.
-    pub fn job(&self) -> (Job, Vec<sabot_connect::Collected>) {
+    pub fn job(&self) -> (Job, Vec<Collected>) {
         let mut job = Job::new(self.name.clone());
         let mut collected = Vec::with_capacity(self.outputs.len());
         for output in &self.outputs {
@@ -152,19 +153,63 @@ impl Case {
     /// The first difference.
     pub fn verify(&self, engine: &Engine) -> Result<Run, String> {
         let (job, collected) = self.job();
+        self.compare(self.run(engine, job), &collected)
+    }
+
+    /// As [`Case::verify`], but through the plan as data: stored, loaded, its slots bound anew, and run by
+    /// the engine below the facade.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn verify_stored(
+        &self,
+        engine: &sabot_exec::Engine,
+        functions: &FunctionRegistry,
+    ) -> Result<Run, String> {
+        let stored = serde_json::to_string(&self.plan()).map_err(|error| error.to_string())?;
+        let mut plan: Plan = serde_json::from_str(&stored).map_err(|error| error.to_string())?;
+        plan.bind(functions).map_err(|error| error.to_string())?;
+        let physical = cut(&plan, &CutOptions::default()).map_err(|error| error.to_string())?;
+        let (bindings, collected) = self.bind(&plan);
+        let handle = engine.submit(&self.name, &physical, &bindings);
+        self.compare(handle.and_then(|handle| handle.wait()).map_err(Error::from), &collected)
+    }
+
+    /// Binds every slot of a plan, and what its sinks collect.
+    fn bind(&self, plan: &Plan) -> (Bindings, Vec<Collected>) {
+        let (mut bindings, mut collected) = (Bindings::default(), Vec::new());
+        for (slot, node) in plan.slots() {
+            let slot = slot.to_owned();
+            match &node.kind {
+                NodeKind::Source { schema, .. } => {
+                    let rows = self.inputs.sources[&slot].clone();
+                    let source = MemorySource::new(slot.as_str(), schema.clone(), rows);
+                    bindings.sources.insert(slot, Arc::new(source.expect("batches have the schema")));
+                }
+                NodeKind::Sink { ordered, .. } => {
+                    let (sink, rows) = if *ordered { sinks::ordered() } else { sinks::multiset() };
+                    bindings.sinks.insert(slot, sink);
+                    collected.push(rows);
+                }
+                _ => drop(bindings.functions.insert(slot.clone(), self.inputs.functions[&slot].clone())),
+            }
+        }
+        (bindings, collected)
+    }
+
+    /// Holds what came of a job against the reference.
+    fn compare(&self, result: Result<JobMetrics, Error>, collected: &[Collected]) -> Result<Run, String> {
         let outcome = self.outcome();
-        let result = self.run(engine, job);
         if !outcome.failures.is_empty() {
             self.verify_failure(result.err())?;
             let left: usize = collected.iter().flat_map(|c| c.take()).map(|batch| batch.num_rows()).sum();
-            return if left > 0 {
-                Err(format!("a failed job left {left} rows"))
-            } else {
-                Ok(Run { metrics: None })
+            return match left {
+                0 => Ok(Run { metrics: None }),
+                _ => Err(format!("a failed job left {left} rows")),
             };
         }
         let metrics = result.map_err(|error| format!("the job failed: {error}"))?;
-        for (number, (output, got)) in self.outputs.iter().zip(&collected).enumerate() {
+        for (number, (output, got)) in self.outputs.iter().zip(collected).enumerate() {
             if let Some(found) = difference(&outcome.sinks[number], &got.take(), output.ordered) {
                 return Err(format!("sink {number}: {found}"));
             }

@@ -16,3 +16,4 @@ mod everywhere;
 mod named;
 mod plans;
 mod random;
+mod stored;
