@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Times peers on the query of examples/flight-delays: hourly windows by origin, ordered.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install -r examples/flight-delays/golden/requirements.txt
-    /tmp/venv/bin/python benches/peers/python/flights.py <path of flights-3m.parquet> [--threads 2]
+    python3 -m venv .venv && .venv/bin/pip install -r examples/flight-delays/golden/requirements.txt
+    .venv/bin/python benches/peers/python/flights.py <path of flights-3m.parquet> [--threads 2]
 
 A run starts with the path and ends with the ordered result as an Arrow table in memory: decoding is
 included, starting the interpreter is not.  Each peer has a process of its own, runs twice unmeasured,

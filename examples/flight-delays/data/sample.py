@@ -5,8 +5,8 @@ The larger file is flights-3m.parquet of the npm package vega-datasets (13,493,0
 flights of the first half of 2001, from the on-time statistics of the United States' Bureau of
 Transportation Statistics, a work of the federal government without copyright in the United States.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install -r ../golden/requirements.txt
-    /tmp/venv/bin/python sample.py <path of flights-3m.parquet>
+    python3 -m venv .venv && .venv/bin/pip install -r ../golden/requirements.txt
+    .venv/bin/python sample.py <path of flights-3m.parquet>
 
 Schema, order and values are kept.  Eight row groups, so that the sample has something to prune; the
 rows are in order of `date`, so each group covers a range of time of its own.

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes the golden files of this folder from an input, or checks them.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install -r requirements.txt
-    /tmp/venv/bin/python recompute.py ../data/flights-200k.parquet <path of flights-3m.parquet>
-    /tmp/venv/bin/python recompute.py --check ../data/flights-200k.parquet
+    python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
+    .venv/bin/python recompute.py ../data/flights-200k.parquet <path of flights-3m.parquet>
+    .venv/bin/python recompute.py --check ../data/flights-200k.parquet
 
 DuckDB and Polars must agree on every row, or nothing is written.  For an input NAME.parquet:
 
