@@ -23,8 +23,8 @@ mod spawner;
 mod testing;
 
 pub use channel::{
-    ChannelReceiver, ChannelSender, ChannelSink, ChannelSource, Receiving, Sending, input_channel,
-    input_channels, output_channel,
+    ChannelPartitions, ChannelReceiver, ChannelSender, ChannelSink, ChannelSource, Receiving, Sending,
+    growing_channel, input_channel, input_channels, output_channel,
 };
 pub use collect::{CollectSink, Collected};
 pub use cut::Cutter;

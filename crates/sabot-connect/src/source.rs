@@ -12,7 +12,7 @@ use sabot_common::list_names;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Debug};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::{ConnectError, PruneFilter, Spawner};
 
@@ -226,7 +226,19 @@ pub trait Source: Debug + Send + Sync {
     /// [`ConnectError::AlreadyClaimed`] when the source can be read once and a job has it.
     fn claim(&self) -> Result<(), ConnectError>;
 
-    /// The partitions that there are now, in the order of the source. Later calls may return more.
+    /// Whether [`Source::discover`] may name partitions later that it does not name now. It is asked
+    /// before `discover`; once it has said no it never says yes again, and the source ends with its
+    /// partitions. A source that may grow is unbounded.
+    fn may_grow(&self) -> bool {
+        false
+    }
+
+    /// Wakes `waker` whenever a partition has come, or none can come any more, where the source knows by
+    /// itself. Sources that may grow are asked from time to time all the same.
+    fn on_growth(&self, _waker: Waker) {}
+
+    /// The partitions that there are now, in the order of the source. Where the source may grow, later
+    /// calls may return more behind them; those that were there stay.
     ///
     /// # Errors
     /// Whatever keeps the source from looking.

@@ -4,10 +4,9 @@
 //! sources that do not open, sinks that cannot write.
 
 use sabot_common::OperatorId;
-use sabot_connect::{Boundedness, PartitionId, ReadCounters, ReadRequest, SinkWriter, Source};
+use sabot_connect::{Boundedness, PartitionId, ReadRequest, SinkWriter, Source};
 use sabot_plan::{KeyedStage, PhysicalPlan, Route, SinkStage, SourceStage, Stage, StageKind, encode_keys};
-use sabot_stream::KeyedAggregate;
-use sabot_time::{IdleDetector, PartitionClock};
+use sabot_stream::keyed_operator;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -27,17 +26,26 @@ use crate::outputs::{Fan, Outputs};
 use crate::programs::Programs;
 use crate::scheduler::{Scheduler, TaskCell};
 use crate::sink_task::SinkTask;
-use crate::source_task::{Idleness, SourceClock, SourceTask};
+use crate::source_task::{Growth, PARTITIONS_MAX, SourceContext, SourceTask, deal, tasks_of, too_many};
 use crate::stage_waker::StageWaker;
-
-/// The hidden partition ordinal keeps 20 bits for the partition.
-const PARTITIONS_MAX: usize = 1 << 20;
 
 /// A job that is ready to launch.
 pub(crate) struct Built {
     pub(crate) job: Arc<JobCore>,
     pub(crate) tasks: Vec<Arc<TaskCell>>,
     pub(crate) sources: Vec<Arc<SourceControl>>,
+    /// Sources that may grow, with their tasks.
+    growths: Vec<(Arc<Growth>, Vec<Arc<SourceControl>>)>,
+}
+
+impl Built {
+    /// Lets the tasks have a first look, and asks growing sources for what has come.
+    pub(crate) fn launch(self) {
+        self.job.launch(self.tasks, self.sources);
+        for (growth, tasks) in self.growths {
+            growth.start(tasks);
+        }
+    }
 }
 
 /// Builds the tasks of a plan.
@@ -80,7 +88,7 @@ fn build_with(
             _ => {}
         }
     }
-    let mut opened = open_sources(plan, bindings)?;
+    let mut opened = open_sources(plan, bindings, engine.config.workers)?;
     let mut plan = plan.clone();
     for (index, open) in &mut opened {
         if open.source.reads_dictionaries() {
@@ -93,17 +101,21 @@ fn build_with(
     let job = JobCore::new(name.to_owned(), engine, job_sinks.collect());
     let scheduler = engine.scheduler()?;
     let mut builder =
-        Builder { plan, bindings, engine, scheduler, job, wiring, tasks: Vec::new(), sources: Vec::new() };
+        Builder { plan, bindings, engine, scheduler, job, wiring, tasks: Vec::new(), sources: Vec::new(), growths: Vec::new() };
     if let Err(error) = builder.stages(&opened, sinks) {
         builder.tasks.iter().for_each(|task| task.clear());
         return Err(error);
     }
-    Ok(Built { job: builder.job, tasks: builder.tasks, sources: builder.sources })
+    let Builder { job, tasks, sources, growths, .. } = builder;
+    Ok(Built { job, tasks, sources, growths })
 }
 
 struct OpenSource {
     source: Arc<dyn Source>,
     partitions: Vec<PartitionId>,
+    /// Partitions may come that are not named yet.
+    may_grow: bool,
+    tasks: usize,
     /// String columns that are read as dictionaries, as indices into the source's schema.
     dictionaries: Vec<usize>,
 }
@@ -125,14 +137,30 @@ fn unresolved(operator: &OperatorId, error: Unresolved) -> JobError {
     }
 }
 
-fn open_sources(plan: &PhysicalPlan, bindings: &Bindings) -> Result<BTreeMap<usize, OpenSource>, JobError> {
+impl OpenSource {
+    /// How many of its partitions are read at once.
+    fn readers(&self) -> usize {
+        match self.source.boundedness() {
+            Boundedness::Bounded => self.tasks,
+            Boundedness::Unbounded => self.partitions.len().max(self.tasks),
+        }
+    }
+}
+
+fn open_sources(
+    plan: &PhysicalPlan,
+    bindings: &Bindings,
+    workers: usize,
+) -> Result<BTreeMap<usize, OpenSource>, JobError> {
     let mut opened = BTreeMap::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         if let StageKind::Source(spec) = &stage.kind {
             let operator = last_operator(stage);
             let source = bindings.source(&spec.connector).map_err(|e| unresolved(&operator, e))?;
+            let may_grow = source.may_grow();
             let partitions = source.discover().map_err(|e| JobError::connect(&operator, e))?;
-            opened.insert(index, OpenSource { source, partitions, dictionaries: Vec::new() });
+            let tasks = tasks_of(partitions.len(), may_grow, workers);
+            opened.insert(index, OpenSource { source, partitions, may_grow, tasks, dictionaries: Vec::new() });
         }
     }
     // Claimed last of all that can be refused before anything is opened.
@@ -161,8 +189,8 @@ fn resolve_sinks(
 struct Wiring {
     instances: Vec<usize>,
     depths: Vec<usize>,
-    /// Input edges of each task, by stage and instance.
-    inputs: Vec<Vec<Vec<Arc<Edge>>>>,
+    /// Input edges of each task, by stage, instance and input of the stage.
+    inputs: Vec<Vec<Vec<Vec<Arc<Edge>>>>>,
     /// Output fans of each task, by stage and instance.
     outputs: Vec<Vec<Outputs>>,
 }
@@ -174,16 +202,21 @@ impl Wiring {
         for (index, stage) in plan.stages.iter().enumerate() {
             depths.push(stage.inputs.iter().map(|input| depths[input.stage] + 1).max().unwrap_or(0));
             instances.push(match &stage.kind {
-                StageKind::Source(_) => opened.get(&index).map_or(0, |s| s.partitions.len()),
+                StageKind::Source(_) => opened.get(&index).map_or(0, |s| s.tasks),
                 StageKind::Fragment(_) | StageKind::MapBatches(_) => {
                     stage.inputs.iter().map(|input| instances[input.stage]).sum()
                 }
+                StageKind::Keyed(_) if stage.inputs.iter().all(|i| i.route == Route::Gather) => 1,
                 StageKind::Keyed(_) => plan.keyed_parallelism as usize,
                 StageKind::Sink(_) => 1,
             });
         }
         let mut wiring = Wiring {
-            inputs: instances.iter().map(|n| vec![Vec::new(); *n]).collect(),
+            inputs: instances
+                .iter()
+                .zip(&plan.stages)
+                .map(|(n, stage)| vec![vec![Vec::new(); stage.inputs.len()]; *n])
+                .collect(),
             outputs: instances.iter().map(|n| (0..*n).map(|_| Outputs::default()).collect()).collect(),
             instances,
             depths,
@@ -196,13 +229,13 @@ impl Wiring {
 
     fn connect(&mut self, index: usize, stage: &Stage, capacity: usize) {
         let mut first = 0;
-        for input in &stage.inputs {
+        for (number, input) in stage.inputs.iter().enumerate() {
             for upstream in 0..self.instances[input.stage] {
                 let fan = match input.route {
-                    Route::Forward => Fan::One(self.edge(index, first + upstream, capacity)),
-                    Route::Gather => Fan::One(self.edge(index, 0, capacity)),
+                    Route::Forward => Fan::One(self.edge((index, first + upstream, number), capacity)),
+                    Route::Gather => Fan::One(self.edge((index, 0, number), capacity)),
                     Route::KeyGroups => Fan::ByTarget(
-                        (0..self.instances[index]).map(|task| self.edge(index, task, capacity)).collect(),
+                        (0..self.instances[index]).map(|task| self.edge((index, task, number), capacity)).collect(),
                     ),
                 };
                 self.outputs[input.stage][upstream].add(input.port, fan);
@@ -211,13 +244,13 @@ impl Wiring {
         }
     }
 
-    fn edge(&mut self, stage: usize, task: usize, capacity: usize) -> Arc<Edge> {
+    fn edge(&mut self, (stage, task, input): (usize, usize, usize), capacity: usize) -> Arc<Edge> {
         let edge = Arc::new(Edge::new(capacity));
-        self.inputs[stage][task].push(edge.clone());
+        self.inputs[stage][task][input].push(edge.clone());
         edge
     }
 
-    fn take(&mut self, stage: usize, task: usize) -> (Vec<Arc<Edge>>, Outputs) {
+    fn take(&mut self, stage: usize, task: usize) -> (Vec<Vec<Arc<Edge>>>, Outputs) {
         (std::mem::take(&mut self.inputs[stage][task]), std::mem::take(&mut self.outputs[stage][task]))
     }
 }
@@ -231,6 +264,7 @@ struct Builder<'a> {
     wiring: Wiring,
     tasks: Vec<Arc<TaskCell>>,
     sources: Vec<Arc<SourceControl>>,
+    growths: Vec<(Arc<Growth>, Vec<Arc<SourceControl>>)>,
 }
 
 impl Builder<'_> {
@@ -240,12 +274,12 @@ impl Builder<'_> {
         sinks: &mut BTreeMap<usize, ResolvedSink>,
     ) -> Result<(), JobError> {
         let plan = self.plan;
-        let partitions = opened.values().map(|open| open.partitions.len()).sum::<usize>().max(1);
+        let readers = opened.values().map(OpenSource::readers).sum::<usize>().max(1);
         for (index, stage) in plan.stages.iter().enumerate() {
             match &stage.kind {
                 StageKind::Source(spec) => {
                     if let Some(open) = opened.get(&index) {
-                        self.source(index, stage, spec, open, partitions)?;
+                        self.source(index, stage, spec, open, readers)?;
                     }
                 }
                 StageKind::Fragment(spec) => {
@@ -293,29 +327,17 @@ impl Builder<'_> {
         stage: &Stage,
         spec: &SourceStage,
         open: &OpenSource,
-        partitions: usize,
+        readers: usize,
     ) -> Result<(), JobError> {
         let operator = last_operator(stage);
-        let spawner = self.scheduler.spawner();
-        let config = &self.engine.config;
-        let request = ReadRequest {
-            projection: Some(spec.projection.clone()),
-            filter: spec.pruning.as_ref().and_then(sabot_connect::PruneFilter::from_expr),
-            morsel_rows: config.morsel_rows,
-            // Rows decoded ahead are not charged yet: a quarter of the budget over all partitions.
-            look_ahead_bytes: config.memory_budget / 4 / partitions,
-            event_time: spec.event_time.as_ref().map(|e| e.column),
-            strings_as_dictionary: open.dictionaries.clone(),
-        };
+        let context = Arc::new(self.source_context(operator.clone(), stage, spec, open, readers)?);
         if open.partitions.len() > PARTITIONS_MAX {
-            let message = format!("{} partitions; a source can have {PARTITIONS_MAX}", open.partitions.len());
-            return Err(JobError::Operator { operator, message });
+            return Err(too_many(&context, open.partitions.len()));
         }
-        for (number, partition) in open.partitions.iter().enumerate() {
-            let reader = open
-                .source
-                .open(partition, None, &request, &spawner)
-                .map_err(|e| JobError::connect(&operator, e))?;
+        let interval = self.engine.config.discovery_interval;
+        let growth = open.may_grow.then(|| Growth::new(context.clone(), &open.partitions, interval));
+        let mut controls = Vec::with_capacity(open.tasks);
+        for (number, partitions) in deal(&open.partitions, open.tasks).into_iter().enumerate() {
             let cell = self.cell(index, &operator);
             let (_, outputs) = self.wiring.take(index, number);
             outputs.set_producer(&cell.waker());
@@ -325,49 +347,52 @@ impl Builder<'_> {
                 waker: cell.waker(),
             });
             self.sources.push(control.clone());
-            cell.fill(Box::new(SourceTask {
-                operator: operator.clone(),
-                partition: partition.name(),
-                ordinal: (spec.ordinal << 20) | number as u32,
-                job: self.job.clone(),
-                waker: cell.waker(),
-                control,
-                reader,
-                output: stage.output.clone(),
-                outputs,
-                event_time: self.source_clock(&operator, spec, open)?,
-                waiting: None,
-                stopping: None,
-                counted: ReadCounters::default(),
-            }));
+            controls.push(control.clone());
+            let place = (cell.waker(), control, outputs);
+            cell.fill(Box::new(SourceTask::new(context.clone(), partitions, growth.clone(), place)?));
         }
+        self.growths.extend(growth.map(|growth| (growth, controls)));
         Ok(())
     }
 
-    fn source_clock(
+    fn source_context(
         &self,
-        operator: &OperatorId,
+        operator: OperatorId,
+        stage: &Stage,
         spec: &SourceStage,
         open: &OpenSource,
-    ) -> Result<Option<SourceClock>, JobError> {
-        let Some(event_time) = &spec.event_time else { return Ok(None) };
-        let field = spec.schema.fields().get(event_time.column);
-        let times = field.and_then(|f| EventTimes::new(f.name(), f.data_type()));
-        let times =
-            times.ok_or_else(|| JobError::internal(operator, "the event-time column is no point in time"))?;
-        // A bounded partition is never idle: it ends.
-        let unbounded = open.source.boundedness() == Boundedness::Unbounded;
-        let timeout = event_time.idle_timeout.filter(|_| unbounded);
-        let clock = self.engine.config.clock.clone();
-        let idle = timeout.map(|timeout| Idleness {
-            detector: IdleDetector::new(Some(timeout), clock.now()),
-            now: clock,
+        readers: usize,
+    ) -> Result<SourceContext, JobError> {
+        let config = &self.engine.config;
+        let request = ReadRequest {
+            projection: Some(spec.projection.clone()),
+            filter: spec.pruning.as_ref().and_then(sabot_connect::PruneFilter::from_expr),
+            morsel_rows: config.morsel_rows,
+            // Rows decoded ahead are not charged yet: a quarter of the budget over all that is read at once.
+            look_ahead_bytes: config.memory_budget / 4 / readers,
+            event_time: spec.event_time.as_ref().map(|e| e.column),
+            strings_as_dictionary: open.dictionaries.clone(),
+        };
+        let column = spec.event_time.as_ref().and_then(|e| spec.schema.fields().get(e.column));
+        let times = column.and_then(|f| EventTimes::new(f.name(), f.data_type()));
+        if times.is_some() != spec.event_time.is_some() {
+            return Err(JobError::internal(&operator, "the event-time column is no point in time"));
+        }
+        Ok(SourceContext {
+            operator,
+            job: self.job.clone(),
+            source: open.source.clone(),
+            bounded: open.source.boundedness() == Boundedness::Bounded,
+            request,
+            spawner: self.scheduler.spawner(),
+            output: stage.output.clone(),
+            ordinal: spec.ordinal,
+            event_time: spec.event_time.clone(),
+            times,
+            clock: config.clock.clone(),
+            pause_after: config.pause_after,
             timers: self.engine.timers.clone(),
-            alarm: None,
-        });
-        let clock =
-            PartitionClock::new(event_time.out_of_orderness).map_err(|e| JobError::internal(operator, e))?;
-        Ok(Some(SourceClock { times, clock, sent: sabot_common::EventTime::MIN, idle }))
+        })
     }
 
     fn lanes(&mut self, index: usize, stage: &Stage, programs: Arc<Programs>) {
@@ -377,7 +402,7 @@ impl Builder<'_> {
         let lanes = workers.div_ceil(instances.max(1));
         for instance in 0..instances {
             let (inputs, outputs) = self.wiring.take(index, instance);
-            let Some(input) = inputs.into_iter().next() else { continue };
+            let Some(input) = inputs.into_iter().flatten().next() else { continue };
             let waker = Arc::new(StageWaker::default());
             outputs.set_producer(&waker.clone().into());
             input.set_consumer(waker.clone().into());
@@ -403,13 +428,13 @@ impl Builder<'_> {
         let parallelism = self.wiring.instances[index];
         for task in 0..parallelism {
             let owned = groups.range_of_task(task, parallelism);
-            let state = KeyedAggregate::new(spec, &stage.output, groups, owned)
+            let state = keyed_operator(spec, &stage.output, groups, owned)
                 .map_err(|e| JobError::Operator { operator: operator.clone(), message: e.to_string() })?;
             self.job.add_keyed_task();
             let cell = self.cell(index, &operator);
             let (inputs, outputs) = self.wiring.take(index, task);
             outputs.set_producer(&cell.waker());
-            inputs.iter().for_each(|edge| edge.set_consumer(cell.waker()));
+            inputs.iter().flatten().for_each(|edge| edge.set_consumer(cell.waker()));
             cell.fill(Box::new(KeyedTask {
                 operator: operator.clone(),
                 task: u32::try_from(task).unwrap_or(u32::MAX),
@@ -440,7 +465,7 @@ impl Builder<'_> {
             sink.writer.take().ok_or_else(|| JobError::internal(operator, "the sink was not opened"))?;
         let cell = self.cell(index, operator);
         let (inputs, _) = self.wiring.take(index, 0);
-        inputs.iter().for_each(|edge| edge.set_consumer(cell.waker()));
+        inputs.iter().flatten().for_each(|edge| edge.set_consumer(cell.waker()));
         cell.fill(Box::new(SinkTask {
             operator: operator.clone(),
             sink: number,

@@ -6,6 +6,7 @@ use sabot_cpu::CpuBackend;
 use sabot_ops::Backend;
 use sabot_plan::PhysicalPlan;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::bindings::Bindings;
 use crate::budget::MemoryBudget;
@@ -32,6 +33,11 @@ pub struct EngineConfig {
     pub cpu: Arc<dyn Backend>,
     /// Processing time.
     pub clock: Arc<dyn Clock>,
+    /// How long the engine has no room for a partition of an unbounded source before the partition is
+    /// told to pause.
+    pub pause_after: Duration,
+    /// How often a source that may grow is asked for new partitions.
+    pub discovery_interval: Duration,
 }
 
 impl Default for EngineConfig {
@@ -45,6 +51,8 @@ impl Default for EngineConfig {
             backends: Vec::new(),
             cpu: Arc::new(CpuBackend::new()),
             clock: Arc::new(SystemClock::new()),
+            pause_after: Duration::from_secs(1),
+            discovery_interval: Duration::from_secs(10),
         }
     }
 }
@@ -57,6 +65,8 @@ impl std::fmt::Debug for EngineConfig {
             .field("queue_morsels", &self.queue_morsels)
             .field("morsel_rows", &self.morsel_rows)
             .field("backends", &self.backends)
+            .field("pause_after", &self.pause_after)
+            .field("discovery_interval", &self.discovery_interval)
             .finish_non_exhaustive()
     }
 }
@@ -196,7 +206,7 @@ impl Engine {
         let built = build(name, plan, bindings, &self.core)?;
         self.core.jobs.add(&built.job);
         let handle = JobHandle::new(built.job.clone(), self.core.clone());
-        built.job.launch(built.tasks, built.sources);
+        built.launch();
         Ok(handle)
     }
 }

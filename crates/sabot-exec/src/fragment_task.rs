@@ -46,7 +46,7 @@ struct Sequencer {
     /// Sequence number of the first slot.
     head: u64,
     outputs: Outputs,
-    /// A lane found the window full and sleeps until a slot is free.
+    /// A lane found the window full, or results of its own that have not left, and sleeps until some have.
     starved: bool,
     ended: bool,
 }
@@ -163,6 +163,16 @@ impl FragmentStage {
         }
     }
 
+    /// Whether all results of a piece have left that are there. If not, whoever lets them go wakes the lanes.
+    fn has_left(&self, sequence: u64, piece: u32) -> bool {
+        let mut sequencer = self.lock();
+        let index = usize::try_from(sequence - sequencer.head).unwrap_or(usize::MAX);
+        let slot = sequencer.slots.get(index);
+        let left = slot.and_then(|s| s.pieces.iter().find(|p| p.id == piece)).is_none_or(|p| p.items.is_empty());
+        sequencer.starved |= !left;
+        left
+    }
+
     /// Puts two unfinished pieces in the place of one.
     fn cut(&self, sequence: u64, piece: u32, [first, second]: [u32; 2]) {
         let mut sequencer = self.lock();
@@ -255,7 +265,14 @@ impl FragmentLane {
         let mut moved = false;
         let mut index = 0;
         while index < self.open.len() {
-            let (ticket, on_primary) = (self.open[index].ticket, self.open[index].on_primary);
+            let open = &self.open[index];
+            let (ticket, on_primary) = (open.ticket, open.on_primary);
+            // A result that comes in parts comes as it is taken: the next part is asked for when the last
+            // one has left, or one morsel could fill the memory with what it is joined to.
+            if open.started && !self.stage.has_left(open.sequence, open.piece) {
+                index += 1;
+                continue;
+            }
             match self.ask(ticket, on_primary) {
                 Progress::Pending => index += 1,
                 Progress::Done(output) => {

@@ -1,7 +1,9 @@
 //! Many edges into one task: watermarks merged, barriers aligned, ends counted.
 //!
-//! Edges are visited in turn, so that none of them starves. Only while a barrier aligns are edges that
-//! have delivered it left alone; at no other time does a task refuse one input because another lags.
+//! Edges are visited in turn, so that none of them starves. Edges that have delivered a barrier are left
+//! alone while it aligns, and those of an input that the operator has no use for yet (the probe side of a
+//! join whose build side loads) while no barrier does; at no other time does a task refuse one input
+//! because another lags.
 
 use sabot_common::EventTime;
 use sabot_time::{MergeEvent, WatermarkMerge};
@@ -15,10 +17,12 @@ use crate::error::JobError;
 /// What a task sees of its inputs.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// Rows, with the index of the edge they came in on.
-    Rows(usize, Charged),
+    /// Rows, with where they came in.
+    Rows(From, Charged),
     /// The combined watermark rose.
     Watermark(EventTime),
+    /// An input has delivered all its rows.
+    Through(usize),
     /// Every input is idle.
     Idle,
     /// A barrier has arrived on every input that is still open.
@@ -29,9 +33,22 @@ pub(crate) enum Input {
     End,
 }
 
+/// Where rows came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct From {
+    /// The input of the stage.
+    pub(crate) input: usize,
+    /// The edge among all edges of the task.
+    pub(crate) edge: usize,
+}
+
 #[derive(Debug)]
 struct Source {
     edge: Arc<Edge>,
+    /// Which input of the stage the edge belongs to.
+    input: usize,
+    /// All rows have come.
+    through: bool,
     ended: bool,
     /// The barrier that this edge has delivered and others have not yet.
     barrier: Option<Barrier>,
@@ -48,16 +65,27 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    pub(crate) fn new(edges: Vec<Arc<Edge>>) -> Self {
-        let merge = WatermarkMerge::new(edges.len());
+    /// The edges of each input of the stage.
+    pub(crate) fn new(inputs: Vec<Vec<Arc<Edge>>>) -> Self {
         // A source without partitions is a bounded stream without rows.
-        let queued = edges.is_empty().then_some(Input::Watermark(EventTime::MAX)).into_iter().collect();
-        let sources = edges.into_iter().map(|edge| Source { edge, ended: false, barrier: None }).collect();
-        Self { sources, merge, turn: 0, queued, over: false }
+        let empty = inputs.iter().enumerate().filter(|(_, edges)| edges.is_empty());
+        let mut queued: VecDeque<Input> = empty.map(|(input, _)| Input::Through(input)).collect();
+        if inputs.iter().all(Vec::is_empty) {
+            queued.push_back(Input::Watermark(EventTime::MAX));
+        }
+        let source = |(input, edge)| Source { edge, input, through: false, ended: false, barrier: None };
+        let edges = inputs.into_iter().enumerate().flat_map(|(i, edges)| edges.into_iter().map(move |e| (i, e)));
+        let sources: Vec<Source> = edges.map(source).collect();
+        Self { merge: WatermarkMerge::new(sources.len()), sources, turn: 0, queued, over: false }
     }
 
     /// The next thing that happened, or none for now.
     pub(crate) fn next(&mut self) -> Option<Input> {
+        self.next_of(|_| true)
+    }
+
+    /// As [`Inputs::next`], where rows of inputs that are not wanted may wait.
+    pub(crate) fn next_of(&mut self, wanted: impl Fn(usize) -> bool) -> Option<Input> {
         loop {
             if let Some(input) = self.queued.pop_front() {
                 return Some(input);
@@ -69,17 +97,19 @@ impl Inputs {
                 self.over = true;
                 return Some(Input::End);
             }
-            let (index, element) = self.pop()?;
+            let (index, element) = self.pop(&wanted)?;
             self.take(index, element);
         }
     }
 
-    fn pop(&mut self) -> Option<(usize, Element)> {
+    fn pop(&mut self, wanted: impl Fn(usize) -> bool) -> Option<(usize, Element)> {
         let n = self.sources.len();
+        // What stands before a barrier must come in, wanted or not, or it would never align.
+        let aligning = self.sources.iter().any(|s| s.barrier.is_some());
         for step in 0..n {
             let index = (self.turn + step) % n;
             let source = &self.sources[index];
-            if source.ended || source.barrier.is_some() {
+            if source.ended || source.barrier.is_some() || !(aligning || wanted(source.input)) {
                 continue;
             }
             if let Some(element) = source.edge.pop() {
@@ -96,11 +126,13 @@ impl Inputs {
                 // A stage that was idle says that it is back before the rows, which may all be dropped.
                 let active = self.merge.on_active(index);
                 self.merged(active);
-                self.queued.push_back(Input::Rows(index, rows));
+                let from = From { input: self.sources[index].input, edge: index };
+                self.queued.push_back(Input::Rows(from, rows));
             }
             // The final watermark is the end of the input's rows: it no longer counts, and while others
             // are idle it must not stand for them.
             Element::Watermark(EventTime::MAX) => {
+                self.through(index);
                 let rose = self.merge.on_end(index);
                 self.merged(rose);
             }
@@ -123,6 +155,15 @@ impl Inputs {
                 self.sources[index].ended = true;
                 self.align();
             }
+        }
+    }
+
+    /// An edge has delivered all its rows; says so of its input when it was the last.
+    fn through(&mut self, index: usize) {
+        let input = self.sources[index].input;
+        self.sources[index].through = true;
+        if self.sources.iter().filter(|s| s.input == input).all(|s| s.through) {
+            self.queued.push_back(Input::Through(input));
         }
     }
 
@@ -163,7 +204,7 @@ mod tests {
 
     fn two() -> (Arc<Edge>, Arc<Edge>, Inputs) {
         let (a, b) = (Arc::new(Edge::new(4)), Arc::new(Edge::new(4)));
-        let inputs = Inputs::new(vec![a.clone(), b.clone()]);
+        let inputs = Inputs::new(vec![vec![a.clone(), b.clone()]]);
         (a, b, inputs)
     }
 
@@ -214,15 +255,52 @@ mod tests {
         }
         a.push(Element::Watermark(EventTime::MAX));
         a.push(Element::End);
+        assert!(matches!(inputs.next(), Some(Input::Through(0))));
         assert!(matches!(inputs.next(), Some(Input::Watermark(EventTime::MAX))));
         assert!(matches!(inputs.next(), Some(Input::End)));
     }
 
     #[test]
     fn no_inputs_are_a_stream_without_rows() {
-        let mut inputs = Inputs::new(Vec::new());
+        let mut inputs = Inputs::new(vec![Vec::new()]);
+        assert!(matches!(inputs.next(), Some(Input::Through(0))));
         assert!(matches!(inputs.next(), Some(Input::Watermark(EventTime::MAX))));
         assert!(matches!(inputs.next(), Some(Input::End)));
         assert!(inputs.next().is_none());
+    }
+
+    fn build_and_probe() -> (Arc<Edge>, Arc<Edge>, Inputs) {
+        let (probe, build) = (Arc::new(Edge::new(4)), Arc::new(Edge::new(4)));
+        let inputs = Inputs::new(vec![vec![probe.clone()], vec![build.clone()]]);
+        (probe, build, inputs)
+    }
+
+    #[test]
+    fn an_input_that_is_not_wanted_waits_until_it_is() {
+        let (probe, build, mut inputs) = build_and_probe();
+        probe.push(Element::Watermark(EventTime(7)));
+        build.push(Element::Watermark(EventTime::MAX));
+        assert!(matches!(inputs.next_of(|input| input == 1), Some(Input::Through(1))));
+        assert!(inputs.next_of(|input| input == 1).is_none());
+        assert!(matches!(inputs.next(), Some(Input::Watermark(EventTime(7)))));
+    }
+
+    /// Without this a barrier that overtakes the build side's rows would stop the job for good.
+    #[test]
+    fn a_barrier_brings_in_what_is_not_wanted() {
+        let (probe, build, mut inputs) = build_and_probe();
+        probe.push(Element::Watermark(EventTime(7)));
+        probe.push(Element::Barrier(barrier(1)));
+        build.push(Element::Barrier(barrier(1)));
+        let unwanted = |input| input == 1;
+        assert!(matches!(inputs.next_of(unwanted), Some(Input::Barrier(got)) if got == barrier(1)));
+    }
+
+    #[test]
+    fn a_suspended_input_is_not_through() {
+        let (probe, build, mut inputs) = build_and_probe();
+        build.push(Element::End);
+        probe.push(Element::End);
+        assert!(matches!(inputs.next(), Some(Input::End)));
     }
 }

@@ -17,6 +17,7 @@ use crate::engine::{EngineCore, RunningJobs};
 use crate::error::JobError;
 use crate::metrics::{Counters, JobMetrics};
 use crate::scheduler::{TaskCell, TaskOwner, panic_message};
+use crate::source_task::NewPartition;
 
 /// How a job is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub enum Stop {
 pub(crate) struct SourceOrders {
     pub(crate) barriers: Vec<Barrier>,
     pub(crate) stop: Option<Stop>,
+    /// Partitions that have come and are this task's to read.
+    pub(crate) partitions: Vec<NewPartition>,
+    /// No partition can come any more.
+    pub(crate) complete: bool,
 }
 
 /// The mailbox of one source task.

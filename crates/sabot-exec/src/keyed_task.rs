@@ -3,7 +3,7 @@
 use sabot_batch::Morsel;
 use sabot_common::{EventTime, KeyGroupRange, OperatorId};
 use sabot_plan::Port;
-use sabot_stream::{KeyedAggregate, OperatorError};
+use sabot_stream::{KeyedOperator, OperatorError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +23,7 @@ pub(crate) struct KeyedTask {
     pub(crate) task: u32,
     pub(crate) job: Arc<JobCore>,
     pub(crate) inputs: Inputs,
-    pub(crate) state: KeyedAggregate,
+    pub(crate) state: Box<dyn KeyedOperator>,
     pub(crate) owned: KeyGroupRange,
     pub(crate) outputs: Outputs,
     /// Control elements that wait until the operator's results have left.
@@ -40,8 +40,8 @@ pub(crate) struct KeyedTask {
 impl KeyedTask {
     fn take(&mut self, input: Input) -> Result<(), OperatorError> {
         match input {
-            Input::Rows(_, rows) => {
-                self.state.on_morsel(rows.morsel)?;
+            Input::Rows(from, rows) => {
+                self.state.on_morsel(from.input, rows.morsel)?;
                 self.count_late();
             }
             Input::Watermark(time) => {
@@ -52,6 +52,7 @@ impl KeyedTask {
                 }
                 self.held.push_back(Element::Watermark(out));
             }
+            Input::Through(input) => self.state.on_input_end(input)?,
             Input::Failed(error) => self.job.fail(error),
             Input::Idle => self.held.push_back(Element::Idle),
             Input::Barrier(barrier) => {
@@ -113,7 +114,7 @@ impl KeyedTask {
             return Ok(Step::Blocked);
         }
         for taken in 0..INPUTS_PER_STEP {
-            let Some(input) = self.inputs.next() else {
+            let Some(input) = self.inputs.next_of(|input| self.state.wants(input)) else {
                 return Ok(if taken > 0 { Step::Progress } else { Step::Blocked });
             };
             let end = matches!(input, Input::End);

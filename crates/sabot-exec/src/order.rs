@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use sabot_batch::hidden;
 use sabot_common::EventTime;
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 
 /// Which rows should leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,26 +28,38 @@ pub(crate) enum Release {
 }
 
 /// Rows that wait for their turn.
+///
+/// Rows are copied out only when the sink takes them, and the batch that they came in is dropped with the
+/// last of its rows: what is on its way out is never held twice.
 #[derive(Default)]
 pub(crate) struct OrderBuffer {
-    batches: Vec<Held>,
+    /// By number; none where all rows have left.
+    batches: Vec<Option<Held>>,
+    /// Numbers of `batches` that are free.
+    free: Vec<u32>,
+    /// Rows whose turn has not come.
     rows: usize,
     bytes: usize,
     /// Rows that were looked at in vain last time: looking again pays only when as many have come.
     examined: usize,
     watermark: Option<EventTime>,
+    /// Rows whose turn has come, in order.
+    leaving: VecDeque<Entry>,
 }
 
 struct Held {
     input: usize,
-    batch: RecordBatch,
+    visible: RecordBatch,
     times: Option<Int64Array>,
     lateness: Option<Int64Array>,
     partitions: Option<UInt32Array>,
     numbers: Option<UInt64Array>,
     keys: Option<BinaryArray>,
-    /// Rows before this one have left.
-    left: Vec<bool>,
+    /// Rows that are on their way out, or out.
+    due: Vec<bool>,
+    /// Rows that have not been copied out.
+    remaining: usize,
+    bytes: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -66,55 +79,75 @@ impl OrderBuffer {
         }
         self.rows += batch.num_rows();
         self.bytes += bytes;
-        self.batches.push(Held {
+        let held = Held {
             input,
             times: hidden::times(&batch).cloned(),
             lateness: hidden::lateness(&batch).cloned(),
             partitions: hidden::partitions(&batch).cloned(),
             numbers: hidden::row_numbers(&batch).cloned(),
             keys: hidden::keys(&batch).cloned(),
-            left: vec![false; batch.num_rows()],
-            batch,
-        });
+            due: vec![false; batch.num_rows()],
+            remaining: batch.num_rows(),
+            visible: hidden::visible_batch(&batch),
+            bytes,
+        };
+        match self.free.pop() {
+            Some(number) => self.batches[number as usize] = Some(held),
+            None => self.batches.push(Some(held)),
+        }
     }
 
-    /// Bytes of the rows that wait.
+    /// Bytes of the rows that have not left.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Notes a watermark and gives the rows that leave, in order, in batches of at most `rows`.
-    pub(crate) fn release(
-        &mut self,
-        watermark: EventTime,
-        rows: usize,
-        which: Release,
-    ) -> Result<Vec<RecordBatch>, ArrowError> {
+    /// Notes a watermark and lets go of the rows whose turn has come; returns how many. They leave through
+    /// [`OrderBuffer::next`].
+    pub(crate) fn release(&mut self, watermark: EventTime, rows: usize, which: Release) -> usize {
         self.watermark = self.watermark.max(Some(watermark));
         let pays = self.rows >= self.examined * 2 + rows;
         if self.rows == 0 || (which == Release::WhenItPays && !pays) {
-            return Ok(Vec::new());
+            return 0;
         }
         let watermark = match which {
             Release::All => EventTime::MAX,
             Release::Due | Release::WhenItPays => self.watermark.unwrap_or(EventTime::MIN),
         };
-        let mut due = self.due(watermark);
+        let mut due = self.take_due(watermark);
         due.sort_by(|a, b| self.compare(a, b));
-        let batches = self.gather(&due, rows.max(1))?;
-        self.forget(&due);
+        self.rows -= due.len();
         self.examined = self.rows;
-        Ok(batches)
+        let released = due.len();
+        self.leaving.extend(due);
+        released
     }
 
-    fn due(&self, watermark: EventTime) -> Vec<Entry> {
+    /// The next rows that leave, at most `rows` (0 counts as 1); none when none are on their way.
+    pub(crate) fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, ArrowError> {
+        let rows = rows.clamp(1, self.leaving.len().max(1));
+        let part: Vec<Entry> = self.leaving.drain(..rows.min(self.leaving.len())).collect();
+        if part.is_empty() {
+            return Ok(None);
+        }
+        let batch = self.gather(&part)?;
+        self.forget(&part);
+        Ok(Some(batch))
+    }
+
+    fn take_due(&mut self, watermark: EventTime) -> Vec<Entry> {
         let mut due = Vec::with_capacity(self.rows);
-        for (index, held) in self.batches.iter().enumerate() {
-            for row in (0..held.batch.num_rows()).filter(|row| !held.left[*row]) {
+        for (index, held) in self.batches.iter_mut().enumerate() {
+            let Some(held) = held else { continue };
+            for row in 0..held.due.len() {
+                if held.due[row] {
+                    continue;
+                }
                 // Without event time no watermark says what may still come: such rows wait for the end.
                 let time = held.times.as_ref().map_or(i64::MAX, |t| t.value(row));
                 let place = time.saturating_add(held.lateness.as_ref().map_or(0, |l| l.value(row)));
                 if place <= watermark.micros() {
+                    held.due[row] = true;
                     due.push(Entry {
                         time: place,
                         partition: held.partitions.as_ref().map_or(0, |p| p.value(row)),
@@ -132,7 +165,9 @@ impl OrderBuffer {
     fn compare(&self, a: &Entry, b: &Entry) -> Ordering {
         let place = (a.time, a.partition, a.number).cmp(&(b.time, b.partition, b.number));
         place.then_with(|| {
-            let (x, y) = (&self.batches[a.batch as usize], &self.batches[b.batch as usize]);
+            let (Some(x), Some(y)) = (&self.batches[a.batch as usize], &self.batches[b.batch as usize]) else {
+                return Ordering::Equal;
+            };
             let keys = match (&x.keys, &y.keys) {
                 (Some(k), Some(l)) => k.value(a.row as usize).cmp(l.value(b.row as usize)),
                 _ => Ordering::Equal,
@@ -141,55 +176,46 @@ impl OrderBuffer {
         })
     }
 
-    fn gather(&self, due: &[Entry], rows: usize) -> Result<Vec<RecordBatch>, ArrowError> {
-        let mut out = Vec::with_capacity(due.len().div_ceil(rows));
-        let visible: Vec<RecordBatch> =
-            self.batches.iter().map(|h| hidden::visible_batch(&h.batch)).collect();
-        for part in due.chunks(rows) {
-            let (first, last) = (part[0], part[part.len() - 1]);
-            let span = last.row.wrapping_sub(first.row) as usize + 1;
-            let one_run = first.batch == last.batch
-                && span == part.len()
-                && part.windows(2).all(|w| w[0].batch == w[1].batch && w[0].row + 1 == w[1].row);
-            if one_run {
-                // Rows of one task that are in order already: nothing needs to be moved.
-                out.push(visible[first.batch as usize].slice(first.row as usize, part.len()));
-                continue;
-            }
-            // Only the batches that the part draws on, or small parts would pay for all of them.
-            let mut place = vec![usize::MAX; visible.len()];
-            let mut sources: Vec<&RecordBatch> = Vec::new();
-            let mut indices: Vec<(usize, usize)> = Vec::with_capacity(part.len());
-            for entry in part {
-                let batch = entry.batch as usize;
-                if place[batch] == usize::MAX {
-                    place[batch] = sources.len();
-                    sources.push(&visible[batch]);
-                }
-                indices.push((place[batch], entry.row as usize));
-            }
-            out.push(interleave_record_batch(&sources, &indices)?);
+    /// Copies rows out.
+    fn gather(&self, part: &[Entry]) -> Result<RecordBatch, ArrowError> {
+        let held = |entry: &Entry| {
+            let held = self.batches[entry.batch as usize].as_ref();
+            held.ok_or_else(|| ArrowError::ComputeError("a row left before its turn".to_owned()))
+        };
+        let (first, last) = (part[0], part[part.len() - 1]);
+        let span = last.row.wrapping_sub(first.row) as usize + 1;
+        let one_run = first.batch == last.batch
+            && span == part.len()
+            && part.windows(2).all(|w| w[0].batch == w[1].batch && w[0].row + 1 == w[1].row);
+        if one_run {
+            // Rows of one task that are in order already: nothing needs to be moved.
+            return Ok(held(&first)?.visible.slice(first.row as usize, part.len()));
         }
-        Ok(out)
+        // Only the batches that the part draws on, or small parts would pay for all of them.
+        let mut place = vec![usize::MAX; self.batches.len()];
+        let mut sources: Vec<&RecordBatch> = Vec::new();
+        let mut indices: Vec<(usize, usize)> = Vec::with_capacity(part.len());
+        for entry in part {
+            let batch = entry.batch as usize;
+            if place[batch] == usize::MAX {
+                place[batch] = sources.len();
+                sources.push(&held(entry)?.visible);
+            }
+            indices.push((place[batch], entry.row as usize));
+        }
+        interleave_record_batch(&sources, &indices)
     }
 
-    fn forget(&mut self, due: &[Entry]) {
-        for entry in due {
-            self.batches[entry.batch as usize].left[entry.row as usize] = true;
-        }
-        self.rows -= due.len();
-        let mut freed = 0;
-        self.batches.retain(|held| {
-            let keep = held.left.iter().any(|left| !left);
-            if !keep {
-                freed += 1;
+    fn forget(&mut self, part: &[Entry]) {
+        for entry in part {
+            let slot = &mut self.batches[entry.batch as usize];
+            let Some(held) = slot else { continue };
+            held.remaining -= 1;
+            if held.remaining == 0 {
+                self.bytes -= held.bytes;
+                *slot = None;
+                self.free.push(entry.batch);
             }
-            keep
-        });
-        if self.batches.is_empty() {
-            self.bytes = 0;
-        } else if freed > 0 {
-            self.bytes = self.batches.iter().map(|h| sabot_batch::Morsel::new(h.batch.clone()).bytes()).sum();
         }
     }
 }
@@ -215,6 +241,27 @@ mod tests {
         RecordBatch::try_from_iter(columns).unwrap()
     }
 
+    /// Releases rows and takes all that leave, in batches of at most `rows`.
+    fn leave(order: &mut OrderBuffer, watermark: EventTime, rows: usize, which: Release) -> Vec<RecordBatch> {
+        order.release(watermark, rows, which);
+        std::iter::from_fn(|| order.next(rows).unwrap()).collect()
+    }
+
+    /// What is on its way out does not keep what has left.
+    #[test]
+    fn batches_are_dropped_while_rows_leave() {
+        let mut order = OrderBuffer::default();
+        for i in 0..10 {
+            order.push(0, batch(&[(i, 0, i as u64), (i, 0, i as u64)], true), 16);
+        }
+        assert_eq!(order.release(EventTime::MAX, 2, Release::All), 20);
+        for left in (0..10).rev() {
+            assert_eq!(order.next(2).unwrap().unwrap().num_rows(), 2);
+            assert_eq!(order.bytes(), left * 16);
+        }
+        assert!(order.next(2).unwrap().is_none());
+    }
+
     fn numbers(batches: &[RecordBatch]) -> Vec<i64> {
         batches.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
     }
@@ -224,8 +271,9 @@ mod tests {
         let mut order = OrderBuffer::default();
         order.push(0, batch(&[(5, 0, 1), (9, 0, 2)], true), 1);
         order.push(1, batch(&[(5, 1, 0), (3, 1, 3)], true), 1);
-        assert_eq!(numbers(&order.release(EventTime(5), 1, Release::WhenItPays).unwrap()), [3, 1, 0]);
-        assert_eq!(numbers(&order.release(EventTime::MAX, 1, Release::All).unwrap()), [2]);
+        assert_eq!(numbers(&leave(&mut order, EventTime(5), 1, Release::WhenItPays)), [3, 1, 0]);
+        assert_eq!(order.bytes(), 1, "a batch goes with the last of its rows");
+        assert_eq!(numbers(&leave(&mut order, EventTime::MAX, 1, Release::All)), [2]);
         assert_eq!(order.bytes(), 0);
     }
 
@@ -234,9 +282,9 @@ mod tests {
     fn rows_without_event_time_wait_for_the_end() {
         let mut order = OrderBuffer::default();
         order.push(0, batch(&[(0, 0, 2)], false), 1);
-        assert!(order.release(EventTime(i64::MAX - 1), 1, Release::WhenItPays).unwrap().is_empty());
+        assert_eq!(order.release(EventTime(i64::MAX - 1), 1, Release::WhenItPays), 0);
         order.push(1, batch(&[(0, 0, 1)], false), 1);
-        assert_eq!(numbers(&order.release(EventTime::MAX, 10, Release::All).unwrap()), [1, 2]);
+        assert_eq!(numbers(&leave(&mut order, EventTime::MAX, 10, Release::All)), [1, 2]);
     }
 
     /// Rows of one partition: (time, lateness beyond the bound, number).
@@ -264,7 +312,7 @@ mod tests {
         let mut order = OrderBuffer::default();
         // Row 2 has time 1 and came when its partition stood at 5.
         order.push(0, rows(0, &[(4, 0, 0), (5, 0, 1), (1, 4, 2), (6, 0, 3)]), 1);
-        assert_eq!(values(&order.release(EventTime::MAX, 10, Release::All).unwrap()), [40, 50, 10, 60]);
+        assert_eq!(values(&leave(&mut order, EventTime::MAX, 10, Release::All)), [40, 50, 10, 60]);
     }
 
     #[test]
@@ -286,9 +334,9 @@ mod tests {
                 order.push(input, batch, 8);
             }
             for t in 0..20 {
-                out.extend(order.release(EventTime(t), 4, Release::WhenItPays).unwrap());
+                out.extend(leave(&mut order, EventTime(t), 4, Release::WhenItPays));
             }
-            out.extend(order.release(EventTime::MAX, 4, Release::All).unwrap());
+            out.extend(leave(&mut order, EventTime::MAX, 4, Release::All));
             values(&out)
         };
         let wanted = run(1, false);

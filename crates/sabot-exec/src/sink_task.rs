@@ -1,6 +1,5 @@
 //! Hands rows to a sink: in total order where the sink wants one, else as they come.
 
-use arrow::record_batch::RecordBatch;
 use sabot_batch::{Morsel, hidden};
 use sabot_common::{EventTime, OperatorId};
 use sabot_connect::SinkWriter;
@@ -35,8 +34,8 @@ pub(crate) struct SinkTask {
 pub(crate) enum Due {
     /// Rows as they came.
     Rows(Charged),
-    /// Rows in order; the buffer's account has let them go.
-    Ordered(RecordBatch),
+    /// So many rows of those that the buffer has let go.
+    Ordered(usize),
     Barrier(Barrier),
     End,
 }
@@ -44,44 +43,45 @@ pub(crate) enum Due {
 impl SinkTask {
     fn take(&mut self, input: Input) -> Result<(), JobError> {
         match input {
-            Input::Rows(input, rows) => match &mut self.order {
+            Input::Rows(from, rows) => match &mut self.order {
                 None => self.due.push_back(Due::Rows(rows)),
                 Some(order) => {
                     let bytes = rows.morsel.bytes();
                     let batch = rows.morsel.into_dense_host().map_err(|e| internal(&self.operator, e))?;
-                    order.push(input, batch, bytes);
+                    order.push(from.edge, batch, bytes);
                     self.check_state()?;
                 }
             },
-            Input::Watermark(EventTime::MAX) => self.release(EventTime::MAX, Release::All)?,
-            Input::Watermark(time) => self.release(time, Release::WhenItPays)?,
-            Input::Idle => {}
+            Input::Watermark(EventTime::MAX) => self.release(EventTime::MAX, Release::All),
+            Input::Watermark(time) => self.release(time, Release::WhenItPays),
+            Input::Idle | Input::Through(_) => {}
             Input::Failed(error) => return Err(error),
             Input::Barrier(barrier) => {
                 // What is due belongs to the epoch; what still waits for the watermark does not.
-                self.release(EventTime::MIN, Release::Due)?;
+                self.release(EventTime::MIN, Release::Due);
                 self.due.push_back(Due::Barrier(barrier));
             }
             Input::End => {
-                self.release(EventTime::MAX, Release::All)?;
+                self.release(EventTime::MAX, Release::All);
                 self.due.push_back(Due::End);
             }
         }
         Ok(())
     }
 
-    fn release(&mut self, watermark: EventTime, which: Release) -> Result<(), JobError> {
+    fn release(&mut self, watermark: EventTime, which: Release) {
         if let Some(order) = &mut self.order {
             let rows = order.release(watermark, self.job.morsel_rows, which);
-            self.due.extend(rows.map_err(|e| internal(&self.operator, e))?.into_iter().map(Due::Ordered));
+            if rows > 0 {
+                self.due.push_back(Due::Ordered(rows));
+            }
         }
-        Ok(())
     }
 
     fn check_state(&mut self) -> Result<(), JobError> {
         let limit = self.job.state_limit;
         if self.order.as_ref().is_some_and(|order| order.bytes() > limit) {
-            self.release(EventTime::MIN, Release::Due)?;
+            self.release(EventTime::MIN, Release::Due);
         }
         let held = self.order.as_ref().map_or(0, OrderBuffer::bytes);
         match held > limit {
@@ -109,7 +109,7 @@ impl SinkTask {
                         .map_err(|e| internal(&self.operator, e))?;
                     self.hand_over(&visible)?;
                 }
-                Some(Due::Ordered(batch)) => self.hand_over(&Morsel::new(batch))?,
+                Some(Due::Ordered(rows)) => self.write_ordered(rows)?,
                 Some(Due::Barrier(barrier)) => self.stage(Some(barrier))?,
                 Some(Due::End) => {
                     self.stage(None)?;
@@ -119,6 +119,17 @@ impl SinkTask {
             }
         }
         Ok(true)
+    }
+
+    /// Writes a morsel of the rows that are due; the others keep their place.
+    fn write_ordered(&mut self, rows: usize) -> Result<(), JobError> {
+        let Some(order) = &mut self.order else { return Ok(()) };
+        let batch = order.next(rows.min(self.job.morsel_rows)).map_err(|e| internal(&self.operator, e))?;
+        let Some(batch) = batch else { return Ok(()) };
+        if batch.num_rows() < rows {
+            self.due.push_front(Due::Ordered(rows - batch.num_rows()));
+        }
+        self.hand_over(&Morsel::new(batch))
     }
 
     fn hand_over(&mut self, rows: &Morsel) -> Result<(), JobError> {

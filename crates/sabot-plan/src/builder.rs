@@ -36,6 +36,8 @@ pub struct SourceRequest {
     pub replayable: bool,
     /// Which row kinds it brings.
     pub changes: ChangeMode,
+    /// Whether partitions may come while it is read.
+    pub grows: bool,
     /// A name for the operator.
     pub name: Option<String>,
 }
@@ -44,7 +46,7 @@ impl SourceRequest {
     /// A source that ends, can be read again and brings appended rows.
     pub fn bounded(connector: Connector, schema: SchemaRef) -> Self {
         let (boundedness, changes) = (Boundedness::Bounded, ChangeMode::AppendOnly);
-        Self { connector, schema, boundedness, replayable: true, changes, name: None }
+        Self { connector, schema, boundedness, replayable: true, changes, grows: false, name: None }
     }
 
     /// A source that never ends, can be read only once and brings appended rows.
@@ -104,8 +106,15 @@ impl PlanBuilder {
     /// # Errors
     /// [`PlanError`] when a column has a type or a name that Sabot does not take.
     pub fn source(&self, request: SourceRequest) -> Result<NodeRef, PlanError> {
-        let SourceRequest { connector, schema, boundedness, replayable, changes, name } = request;
-        let kind = NodeKind::Source { connector, schema: plain(&schema), boundedness, replayable, changes };
+        let SourceRequest { connector, schema, boundedness, replayable, changes, grows, name } = request;
+        let kind = NodeKind::Source {
+            connector,
+            schema: plain(&schema),
+            boundedness,
+            replayable,
+            changes,
+            grows,
+        };
         self.maybe_named(NodeRef::new(kind, Vec::new())?, name)
     }
 

@@ -31,8 +31,13 @@ pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, 
         });
     }
     match (kind, inputs) {
-        (NodeKind::Source { schema, boundedness, changes, connector, .. }, []) => {
-            check_schema(&format!("source {connector}"), schema)?;
+        (NodeKind::Source { schema, boundedness, changes, connector, grows, .. }, []) => {
+            let operator = format!("source {connector}");
+            check_schema(&operator, schema)?;
+            if *grows && *boundedness == Boundedness::Bounded {
+                let message = "partitions may come, and there is a last row; only one of these can be".into();
+                return Err(PlanError::Corrupt { operator, message });
+            }
             Ok(Properties {
                 schema: schema.clone(),
                 time: None,
@@ -321,10 +326,13 @@ fn sink(
     if accepts == ChangeMode::AppendOnly {
         refuse_changes(&name, input)?;
     }
-    if collects.is_some()
-        && let Some(source_name) = unbounded_source(input)
-    {
-        return Err(PlanError::UnboundedCollect { sink: name, source_name });
+    if let Some(source_name) = unbounded_source(input) {
+        if collects.is_some() {
+            return Err(PlanError::UnboundedCollect { sink: name, source_name });
+        }
+        if ordered && input.properties().time.is_none() {
+            return Err(PlanError::UnorderedForEver { sink: name, source_name });
+        }
     }
     Ok(Properties { accepts, order_sensitive: ordered, ..input.properties().clone() })
 }

@@ -90,6 +90,16 @@ pub enum PlanError {
         /// The unbounded source.
         source_name: String,
     },
+    /// An ordered sink over rows that never end and of which nothing says when their order is known.
+    #[error(
+        "{sink} writes rows in order, but {source_name} never ends and declares no event time, so that nothing says when a row's turn has come; declare event_time on it, or write to to_channel or to a folder (a path that ends in /), which take rows as they come"
+    )]
+    UnorderedForEver {
+        /// The sink.
+        sink: String,
+        /// The unbounded source.
+        source_name: String,
+    },
     /// Rows with kinds into an operator or a sink that takes appended rows alone.
     #[error(
         "{operator} takes appended rows only, but {source_name} also brings updates and deletes; no operator here turns those into appended rows"

@@ -47,7 +47,7 @@ pub use node::{
     Aggregation, Boundedness, ChangeMode, Connector, EmitMode, NodeKind, NodeRef, Properties, TimeAttribute,
 };
 pub use physical::{
-    EventTimeSpec, FragmentStage, KeyedInput, KeyedStage, KeyedWindow, MapBatchesStage, PhysicalPlan, Port,
-    Route, SinkStage, SourceStage, Stage, StageInput, StageKind,
+    AggregateStage, EventTimeSpec, FragmentStage, KeyedInput, KeyedStage, KeyedWindow, MapBatchesStage,
+    PhysicalPlan, Port, Route, SinkStage, SourceStage, Stage, StageInput, StageKind,
 };
 pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};

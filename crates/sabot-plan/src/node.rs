@@ -147,6 +147,10 @@ pub enum NodeKind {
         replayable: bool,
         /// Which row kinds there are.
         changes: ChangeMode,
+        /// Whether partitions may come while it is read: their rows may find windows closed that went
+        /// on without them.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        grows: bool,
     },
     /// Declares the event time of a source's rows.
     EventTime {

@@ -143,9 +143,27 @@ pub struct MapBatchesStage {
     pub returned: SchemaRef,
 }
 
+/// What a keyed stage keeps state for. The stage's inputs are the operator's inputs, in their order; with
+/// [`Route::KeyGroups`] it has [`PhysicalPlan::keyed_parallelism`] tasks, each the owner of a range of key
+/// groups, and with [`Route::Gather`] alone it has one.
+#[derive(Clone, Debug)]
+pub enum KeyedStage {
+    /// Aggregation by key and window.
+    Aggregate(AggregateStage),
+}
+
+impl KeyedStage {
+    /// Schema of [`Port::Late`], when something reads it and the stage itself tells late rows apart.
+    pub fn late(&self) -> Option<&SchemaRef> {
+        match self {
+            KeyedStage::Aggregate(stage) => stage.late.as_ref(),
+        }
+    }
+}
+
 /// A keyed aggregation: prepared rows in, results out.
 #[derive(Clone, Debug)]
-pub struct KeyedStage {
+pub struct AggregateStage {
     /// The windows, or none for one result at the end of bounded input.
     pub window: Option<KeyedWindow>,
     /// Rows to partial state: applied here when the input is raw rows, else already upstream.

@@ -25,19 +25,19 @@ pub enum OperatorError {
         data_type: DataType,
     },
     /// The stage, as planned, cannot be carried out: a bug in the planner, reported as such.
-    #[error("keyed aggregate: {message}")]
+    #[error("keyed operator: {message}")]
     Plan {
         /// What does not fit.
         message: String,
     },
     /// A morsel is not what the stage was planned for.
-    #[error("keyed aggregate: {message}")]
+    #[error("keyed operator: {message}")]
     Input {
         /// What does not fit.
         message: String,
     },
     /// A row is of another kind than insert.
-    #[error("a {kind} came into an append-only aggregation")]
+    #[error("a {kind} came into an operator that takes inserts alone")]
     NotInsert {
         /// The kind's symbol.
         kind: &'static str,
@@ -51,7 +51,7 @@ pub enum OperatorError {
         owned: KeyGroupRange,
     },
     /// A step was made that is not allowed any more, or not yet.
-    #[error("keyed aggregate: {step} {when}")]
+    #[error("keyed operator: {step} {when}")]
     Order {
         /// The step: `a morsel`, `a snapshot`.
         step: &'static str,

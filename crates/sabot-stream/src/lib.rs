@@ -8,6 +8,8 @@
 
 mod error;
 mod keyed_aggregate;
+mod operator;
 
 pub use error::OperatorError;
 pub use keyed_aggregate::KeyedAggregate;
+pub use operator::{KeyedOperator, keyed_operator};

@@ -18,12 +18,14 @@ mod alignment;
 mod idle;
 mod merge;
 mod partition;
+mod pause;
 mod windows;
 
 pub use alignment::{Alignment, PartitionProgress};
 pub use idle::{IdleDetector, IdleEvent};
 pub use merge::{InputState, MergeEvent, WatermarkMerge};
 pub use partition::PartitionClock;
+pub use pause::PauseDecision;
 pub use windows::{TumblingWindow, is_late, output_watermark};
 
 use sabot_common::Span;

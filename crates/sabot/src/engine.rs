@@ -3,6 +3,7 @@
 use sabot_exec::{EngineConfig, JobHandle, JobMetrics};
 use sabot_ops::Backend;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{Job, Result};
 
@@ -155,6 +156,21 @@ impl EngineBuilder {
     /// Processing time from a clock of your own.
     pub fn clock(mut self, clock: Arc<dyn sabot_common::Clock>) -> Self {
         self.config.clock = clock;
+        self
+    }
+
+    /// How long the engine may have no room for a partition of an unbounded source before the partition is
+    /// told to pause; a second when not set. A broker's client then stops fetching and goes on to say that
+    /// it is alive.
+    pub fn pause_after(mut self, after: Duration) -> Self {
+        self.config.pause_after = after;
+        self
+    }
+
+    /// How often sources that may grow are asked for new partitions; ten seconds when not set. Sources
+    /// that know by themselves, channels for one, need not wait for it.
+    pub fn discovery_interval(mut self, interval: Duration) -> Self {
+        self.config.discovery_interval = interval;
         self
     }
 

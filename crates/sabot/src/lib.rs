@@ -47,7 +47,8 @@ pub use read::{
     to_channel, to_memory,
 };
 pub use sabot_connect::{
-    ChannelReceiver, ChannelSender, ChannelSource, Collected, ConnectError, Sink, Source, input_channel,
+    ChannelPartitions, ChannelReceiver, ChannelSender, ChannelSource, Collected, ConnectError, Sink, Source,
+    growing_channel, input_channel, input_channels,
 };
 pub use sabot_exec::{JobError, JobHandle, JobMetrics, Stop};
 pub use sabot_expr::{

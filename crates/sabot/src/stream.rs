@@ -65,6 +65,7 @@ impl Stream {
             },
             replayable: source.replayable(),
             changes: ChangeMode::AppendOnly,
+            grows: source.may_grow(),
             name: None,
         };
         Ok(Self { node: builder.source(request)?, builder, bindings })

@@ -19,7 +19,7 @@ fn numbers() -> Stream {
 fn fail_beside_another(engine: &Engine, failing: Job) -> String {
     let (sender, source) = input_channel("other", 4, events(&[]).schema());
     let other = Stream::from_channel(source).unwrap().filter(col("n").gt(0)).unwrap();
-    let (sink, rows) = sinks::ordered();
+    let (sink, rows) = sinks::multiset();
     let handle = engine.start(Job::new("other").write(&other, sink).unwrap()).unwrap();
     sender.send_blocking(events(&[(0, "a", 1)])).unwrap();
 

@@ -120,7 +120,7 @@ fn a_file_appears_when_the_job_ends() {
     let output = folder.path().join("out.csv");
     let schema = crate::kit::events(&[]).schema();
     let (sender, source) = sabot_connect::input_channel("events", 4, schema);
-    let stream = Stream::from_channel(source).unwrap();
+    let stream = Stream::from_channel(source).unwrap().event_time("t", sabot::in_order()).unwrap();
     let handle = engine().start(Job::new("file").write(&stream, csv(&output)).unwrap()).unwrap();
     sender.send_blocking(crate::kit::events(&[(1, "a", 1)])).unwrap();
     handle.barrier();

@@ -7,6 +7,7 @@ mod failures;
 mod files;
 mod idle;
 mod kit;
+mod partitions;
 mod refusals;
 mod stop;
 mod streams;

@@ -111,10 +111,23 @@ fn a_collect_of_what_never_ends() {
     );
 }
 
+/// It would hold every row until an end that never comes.
+#[test]
+fn an_ordered_sink_over_what_never_ends_and_has_no_event_time() {
+    let refused = message(Job::new("ordered").write(&unbounded(), sinks::ordered().0));
+    assert_eq!(
+        refused,
+        "sink slot ordered-N writes rows in order, but source slot channel orders-N never ends and declares no event time, so that nothing says when a row's turn has come; declare event_time on it, or write to to_channel or to a folder (a path that ends in /), which take rows as they come"
+    );
+    let timed = unbounded().event_time("t", in_order()).unwrap();
+    assert!(Job::new("ordered").write(&timed, sinks::ordered().0).is_ok());
+    assert!(Job::new("unordered").write(&unbounded(), sinks::multiset().0).is_ok());
+}
+
 #[test]
 fn a_second_job_over_a_claimed_channel() {
     let stream = unbounded().named("orders").unwrap();
-    let job = || Job::new("reads").write(&stream, sinks::ordered().0).unwrap();
+    let job = || Job::new("reads").write(&stream, sinks::multiset().0).unwrap();
     let engine = engine();
     let _first = engine.start(job()).unwrap();
     assert_eq!(
@@ -123,7 +136,7 @@ fn a_second_job_over_a_claimed_channel() {
     );
     // Several sinks in one job are no second reading.
     let stream = unbounded();
-    let job = Job::new("one").write(&stream, sinks::ordered().0).unwrap();
+    let job = Job::new("one").write(&stream, sinks::multiset().0).unwrap();
     drop(engine.start(job.write(&stream, sinks::multiset().0).unwrap()).unwrap());
 }
 

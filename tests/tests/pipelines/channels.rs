@@ -4,7 +4,7 @@
 //! channel may fall idle, late rows are told by the owner of the window's state instead of by the step
 //! that assigns windows; the results are the same.
 
-use sabot_plan::{CutOptions, KeyedInput, StageKind, cut};
+use sabot_plan::{CutOptions, KeyedInput, KeyedStage, StageKind, cut};
 use sabot_tests::random::{Origin, Size, case};
 use sabot_tests::{Case, Device, Settings};
 
@@ -27,7 +27,7 @@ fn check(origin: Origin) -> usize {
 
 fn raw_aggregations(case: &Case) -> usize {
     let physical = cut(&case.plan(), &CutOptions::default()).unwrap();
-    let raw = |kind: &StageKind| matches!(kind, StageKind::Keyed(keyed) if keyed.input == KeyedInput::Raw);
+    let raw = |kind: &StageKind| matches!(kind, StageKind::Keyed(KeyedStage::Aggregate(keyed)) if keyed.input == KeyedInput::Raw);
     physical.stages.iter().filter(|stage| raw(&stage.kind)).count()
 }
 

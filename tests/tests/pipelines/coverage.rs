@@ -85,7 +85,7 @@ fn mistakes_of_a_device_are_noticed() {
     }
 }
 
-/// The late device is late: tickets are pending, held back, and overtake each other.
+/// The late device is late: tickets are pending, held back, overtake each other, and come in parts.
 #[test]
 fn a_late_device_is_late() {
     let late = Arc::new(LateBackend::holding(Arc::new(CpuBackend::new()), 5));
@@ -93,10 +93,11 @@ fn a_late_device_is_late() {
         verify(&make(700, 4), late.clone()).unwrap();
     }
     let counters = &late.counters;
-    let [pending, overtakes, held] = [&counters.pending, &counters.overtakes, &counters.held]
+    let counted = [&counters.pending, &counters.overtakes, &counters.held, &counters.parts];
+    let [pending, overtakes, held, parts] = counted
         .map(|counter| counter.load(Ordering::SeqCst));
     assert!(
-        pending > 100 && overtakes > 20 && held > 100,
-        "{pending} pending, {overtakes} overtakes, {held} held"
+        pending > 100 && overtakes > 20 && held > 100 && parts > 50,
+        "{pending} pending, {overtakes} overtakes, {held} held, {parts} in parts"
     );
 }

@@ -4,9 +4,9 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::queue::{Queue, Waiter};
 use crate::cut::Cutter;
@@ -39,7 +39,7 @@ pub fn input_channel(
     let (name, queue) = (name.into(), |name: &Arc<str>| Queue::new(name.clone(), "reader", capacity));
     let lane = queue(&name);
     let sender = ChannelSender::new(lane.clone(), schema.clone());
-    (sender, ChannelSource::new(name, schema, vec![lane]))
+    (sender, ChannelSource::new(name, schema, vec![lane], false))
 }
 
 /// A channel of `partitions` partitions (at least 1), each with a sender and a capacity of its own. The
@@ -55,7 +55,72 @@ pub fn input_channels(
         .map(|i| Queue::new(format!("{name}/{i}").into(), "reader", capacity))
         .collect();
     let senders = lanes.iter().map(|lane| ChannelSender::new(lane.clone(), schema.clone())).collect();
-    (senders, ChannelSource::new(name, schema, lanes))
+    (senders, ChannelSource::new(name, schema, lanes, false))
+}
+
+/// A channel whose partitions come while the job runs: each call of [`ChannelPartitions::add`] makes one,
+/// with a sender and a capacity of its own.
+///
+/// ```
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use sabot_connect::{Source, growing_channel};
+/// let a: ArrayRef = std::sync::Arc::new(Int64Array::from(vec![1, 2]));
+/// let batch = RecordBatch::try_from_iter([("a", a)])?;
+/// let (partitions, source) = growing_channel("sensors", 4, batch.schema());
+/// assert_eq!(source.discover()?.len(), 0);
+/// let sender = partitions.add();
+/// sender.send_blocking(batch)?;
+/// assert_eq!(source.discover()?.len(), 1);
+/// drop(partitions);
+/// assert!(!source.may_grow());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn growing_channel(
+    name: impl Into<Arc<str>>,
+    capacity: usize,
+    schema: SchemaRef,
+) -> (ChannelPartitions, ChannelSource) {
+    let source = ChannelSource::new(name.into(), schema, Vec::new(), true);
+    (ChannelPartitions { lanes: source.lanes.clone(), schema: source.schema.clone(), capacity }, source)
+}
+
+/// Adds partitions to a channel; see [`growing_channel`]. The job ends when this is dropped and all
+/// senders are.
+#[derive(Debug)]
+pub struct ChannelPartitions {
+    lanes: Arc<Lanes>,
+    schema: SchemaRef,
+    capacity: usize,
+}
+
+impl ChannelPartitions {
+    /// A new partition's sender. When no job can read the channel any more, sending says so.
+    pub fn add(&self) -> ChannelSender {
+        let (sender, wakers) = {
+            let mut state = self.lanes.lock();
+            let name = format!("{}/{}", self.lanes.name, state.lanes.len());
+            let queue = Queue::new(name.into(), "reader", self.capacity);
+            let sender = ChannelSender::new(queue.clone(), self.schema.clone());
+            match state.closed {
+                true => queue.close_consumer(),
+                false => state.lanes.push(Lane::new(queue)),
+            }
+            (sender, std::mem::take(&mut state.wakers))
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        sender
+    }
+}
+
+impl Drop for ChannelPartitions {
+    fn drop(&mut self) {
+        let wakers = {
+            let mut state = self.lanes.lock();
+            state.may_grow = false;
+            std::mem::take(&mut state.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
 }
 
 /// Sends batches into a job. The partition ends when its last sender is dropped.
@@ -171,22 +236,49 @@ pub struct ChannelSource {
     schema: SchemaRef,
     boundedness: Boundedness,
     claimed: AtomicBool,
+    lanes: Arc<Lanes>,
+}
+
+/// The partitions of a channel.
+#[derive(Debug)]
+struct Lanes {
+    name: Arc<str>,
+    state: Mutex<LaneState>,
+}
+
+#[derive(Debug)]
+struct LaneState {
     lanes: Vec<Lane>,
+    may_grow: bool,
+    /// The source is gone.
+    closed: bool,
+    wakers: Vec<Waker>,
+}
+
+impl Lanes {
+    fn lock(&self) -> MutexGuard<'_, LaneState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]
 struct Lane {
     id: PartitionId,
     queue: Arc<Queue>,
-    opened: AtomicBool,
+    opened: bool,
+}
+
+impl Lane {
+    fn new(queue: Arc<Queue>) -> Self {
+        Self { id: PartitionId::new(queue.name().clone()), queue, opened: false }
+    }
 }
 
 impl ChannelSource {
-    fn new(name: Arc<str>, schema: SchemaRef, queues: Vec<Arc<Queue>>) -> Self {
-        let lanes = queues
-            .into_iter()
-            .map(|queue| Lane { id: PartitionId::new(queue.name().clone()), queue, opened: false.into() })
-            .collect();
+    fn new(name: Arc<str>, schema: SchemaRef, queues: Vec<Arc<Queue>>, may_grow: bool) -> Self {
+        let lanes = queues.into_iter().map(Lane::new).collect();
+        let state = Mutex::new(LaneState { lanes, may_grow, closed: false, wakers: Vec::new() });
+        let lanes = Arc::new(Lanes { name: name.clone(), state });
         Self { name, schema, boundedness: Boundedness::Unbounded, claimed: false.into(), lanes }
     }
 
@@ -223,8 +315,19 @@ impl Source for ChannelSource {
         }
     }
 
+    fn may_grow(&self) -> bool {
+        self.lanes.lock().may_grow
+    }
+
+    fn on_growth(&self, waker: Waker) {
+        let mut state = self.lanes.lock();
+        if state.may_grow {
+            state.wakers.push(waker);
+        }
+    }
+
     fn discover(&self) -> Result<Vec<PartitionId>, ConnectError> {
-        Ok(self.lanes.iter().map(|lane| lane.id.clone()).collect())
+        Ok(self.lanes.lock().lanes.iter().map(|lane| lane.id.clone()).collect())
     }
 
     fn open(
@@ -234,17 +337,21 @@ impl Source for ChannelSource {
         request: &ReadRequest,
         _spawner: &Arc<dyn Spawner>,
     ) -> Result<Box<dyn PartitionReader>, ConnectError> {
-        let Some(lane) = self.lanes.iter().find(|lane| lane.id == *partition) else {
-            return Err(unknown_partition(&self.name(), partition, &self.discover()?));
-        };
+        let known = self.discover()?;
+        if !known.contains(partition) {
+            return Err(unknown_partition(&self.name(), partition, &known));
+        }
         if let Some(position) = from.filter(|position| position.row > 0) {
             let reason = "rows of a channel cannot be read twice".to_owned();
             return Err(ConnectError::BadPosition { name: self.name(), row: position.row, reason });
         }
         let shaper = Shaper::new(self.name(), &self.schema, request)?;
-        if lane.opened.swap(true, Ordering::AcqRel) {
+        let mut state = self.lanes.lock();
+        let lane = state.lanes.iter_mut().find(|lane| lane.id == *partition && !lane.opened);
+        let Some(lane) = lane else {
             return Err(ConnectError::AlreadyClaimed { name: self.name() });
-        }
+        };
+        lane.opened = true;
         Ok(Box::new(ChannelReader {
             queue: lane.queue.clone(),
             shaper,
@@ -258,7 +365,9 @@ impl Source for ChannelSource {
 impl Drop for ChannelSource {
     fn drop(&mut self) {
         // A partition that was opened lives on in its reader; the others can never be read now.
-        for lane in self.lanes.iter().filter(|lane| !lane.opened.load(Ordering::Acquire)) {
+        let mut state = self.lanes.lock();
+        state.closed = true;
+        for lane in state.lanes.iter().filter(|lane| !lane.opened) {
             lane.queue.close_consumer();
         }
     }

@@ -12,5 +12,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-pub use input::{ChannelSender, ChannelSource, Sending, input_channel, input_channels};
+pub use input::{
+    ChannelPartitions, ChannelSender, ChannelSource, Sending, growing_channel, input_channel, input_channels,
+};
 pub use output::{ChannelReceiver, ChannelSink, Receiving, output_channel};

@@ -46,6 +46,7 @@ fn late_backends_pass_and_are_late() {
         assert_passes(&late, &only(prefix));
         assert!(late.counters.pending.load(Ordering::Relaxed) > 100);
         assert!(late.counters.overtakes.load(Ordering::Relaxed) > 10);
+        assert!(late.counters.parts.load(Ordering::Relaxed) > 10);
         let holding = LateBackend::holding(Arc::new(ReferenceBackend::new()), 7);
         assert_passes(&holding, &only(prefix));
         assert!(holding.counters.held.load(Ordering::Relaxed) > 10);

@@ -1,4 +1,4 @@
-//! A backend whose tickets finish late and out of order.
+//! A backend whose tickets finish late, out of order and in parts.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -21,7 +21,7 @@ const DELAY_MAX: u32 = 7;
 ///
 /// A ticket is pending for a seeded number of steps; a poll of it is a step, and so is a later
 /// submission to the same kernel. Each pending poll wakes the waker at once, so whoever drives it gets
-/// on. Results are those of the inner backend.
+/// on. Every other result comes in several parts. Results are those of the inner backend.
 #[derive(Debug)]
 pub struct LateBackend {
     inner: Arc<dyn Backend>,
@@ -41,6 +41,8 @@ pub struct LateCounters {
     pub overtakes: AtomicU64,
     /// Tickets that were held back until a flush.
     pub held: AtomicU64,
+    /// Results of which a part was kept for a later poll.
+    pub parts: AtomicU64,
 }
 
 impl LateBackend {
@@ -94,20 +96,56 @@ struct LateKernel {
 }
 
 struct Open {
-    inner: Ticket,
+    work: Work,
     steps_left: u32,
     held: bool,
 }
 
+/// What comes out of a ticket.
+enum Work {
+    /// What the inner kernel makes.
+    Inner(Ticket),
+    /// The rest of what it made.
+    Rest(Output),
+}
+
 impl LateKernel {
-    fn ticket(&mut self, inner: Ticket, held: bool) -> Ticket {
+    fn ticket(&mut self, work: Work, held: bool) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
         if held {
             self.counters.held.fetch_add(1, Ordering::Relaxed);
         }
-        self.open.insert(ticket, Open { inner, steps_left: self.rng.random_range(0..=DELAY_MAX), held });
+        self.open.insert(ticket, Open { work, steps_left: self.rng.random_range(0..=DELAY_MAX), held });
         ticket
+    }
+
+    /// Every other result is cut behind its first morsel, or in the middle of its only one.
+    fn cut(&mut self, mut output: Output) -> Output {
+        if self.rng.random_ratio(1, 2) {
+            return output;
+        }
+        let mut rest = output.morsels.split_off(output.morsels.len().min(1));
+        if rest.is_empty()
+            && let [(target, morsel)] = output.morsels.as_slice()
+            && morsel.rows() > 1
+            // The halves of an update stay together.
+            && morsel.kinds().is_append_only()
+        {
+            let (target, half) = (*target, morsel.rows() / 2);
+            let halves = (morsel.slice(0, half), morsel.slice(half, morsel.rows() - half));
+            if let (Ok(first), Ok(second)) = halves {
+                rest = vec![(target, second)];
+                output.morsels = vec![(target, first)];
+            }
+        }
+        if rest.is_empty() {
+            return output;
+        }
+        self.counters.parts.fetch_add(1, Ordering::Relaxed);
+        let more = output.more.take();
+        let rest = Output { morsels: rest, more, ..Output::default() };
+        Output { more: Some(self.ticket(Work::Rest(rest), false)), ..output }
     }
 
     fn finish(&mut self, ticket: Ticket) {
@@ -125,7 +163,7 @@ impl Kernel for LateKernel {
         }
         let inner = self.inner.submit(input, cx);
         let held = self.holds && self.rng.random_ratio(1, 3);
-        self.ticket(inner, held)
+        self.ticket(Work::Inner(inner), held)
     }
 
     fn poll(&mut self, ticket: Ticket, cx: &mut TaskContext<'_>) -> Progress {
@@ -140,13 +178,20 @@ impl Kernel for LateKernel {
             self.counters.pending.fetch_add(1, Ordering::Relaxed);
             return Progress::Pending;
         }
-        let inner = open.inner;
+        let inner = match &mut open.work {
+            Work::Inner(inner) => *inner,
+            Work::Rest(rest) => {
+                let rest = std::mem::take(rest);
+                self.finish(ticket);
+                return Progress::Done(self.cut(rest));
+            }
+        };
         match self.inner.poll(inner, cx) {
             Progress::Pending => Progress::Pending,
             Progress::Done(output) => {
                 self.finish(ticket);
-                let more = output.more.map(|more| self.ticket(more, false));
-                Progress::Done(Output { more, ..output })
+                let more = output.more.map(|more| self.ticket(Work::Inner(more), false));
+                Progress::Done(self.cut(Output { more, ..output }))
             }
             Progress::Failed(failure) => {
                 self.finish(ticket);
@@ -159,6 +204,6 @@ impl Kernel for LateKernel {
         self.open.values_mut().for_each(|open| open.held = false);
         cx.waker.wake_by_ref();
         let inner = self.inner.flush(cx);
-        self.ticket(inner, false)
+        self.ticket(Work::Inner(inner), false)
     }
 }

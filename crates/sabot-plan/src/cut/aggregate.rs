@@ -2,8 +2,8 @@
 //!
 //! The prepare half ends a fragment: it gives each row its window, computes keys and arguments, makes
 //! partial state of each morsel and sends it to the owner of the key group. Where an upstream partition
-//! may go idle it sends the rows themselves instead: when the partition returns, its rows may belong to
-//! windows that are closed already, and only the owner of the state knows which.
+//! may go idle, or come later, it sends the rows themselves instead: they may belong to windows that are
+//! closed already, and only the owner of the state knows which.
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_batch::hidden;
@@ -18,8 +18,8 @@ use std::sync::Arc;
 use super::{Cutter, Flow, hidden_fields};
 use crate::derive::aggregate_spec;
 use crate::{
-    Aggregation, FragmentStage, KeyedInput, KeyedStage, KeyedWindow, NodeKind, PlanError, Port, Route,
-    StageInput, StageKind, WINDOW_END, WINDOW_START,
+    AggregateStage, Aggregation, FragmentStage, KeyedInput, KeyedStage, KeyedWindow, NodeKind, PlanError,
+    Port, Route, StageInput, StageKind, WINDOW_END, WINDOW_START,
 };
 
 /// The rows that an aggregation works on: keys, then arguments, then what else goes along.
@@ -48,7 +48,7 @@ impl Cutter<'_> {
             .filter(|(i, _)| self.demands[index].columns.contains(&(first + i)))
             .map(|(_, aggregate)| aggregate)
             .collect();
-        let raw = window.is_some() && self.may_idle[node.inputs[0]];
+        let raw = window.is_some() && self.may_fall_behind[node.inputs[0]];
         let reads_late = self.consumers[index].iter().any(|c| plan.nodes()[*c].kind == NodeKind::LateRows);
 
         let arriving = flow.schema.clone();
@@ -74,7 +74,7 @@ impl Cutter<'_> {
             parallelism: self.options.keyed_parallelism,
         }))?;
 
-        let stage = KeyedStage {
+        let stage = AggregateStage {
             window: window.cloned(),
             partial,
             input: if raw { KeyedInput::Raw } else { KeyedInput::Partial },
@@ -89,7 +89,7 @@ impl Cutter<'_> {
         let fragment = self.prepare_stage(flow, reads_late)?;
         let inputs = vec![StageInput { stage: fragment, port: Port::Main, route: Route::KeyGroups }];
         let output = self.result_schema(index, window.is_some(), keys.len());
-        let results = self.stage(vec![node.id.clone()], inputs, StageKind::Keyed(stage), output);
+        let results = self.stage(vec![node.id.clone()], inputs, StageKind::Keyed(KeyedStage::Aggregate(stage)), output);
         if reads_late {
             let keyed = raw.then_some(results.inputs[0].stage);
             self.late[index] = Some(late_flow(fragment, keyed, arriving)?);

@@ -58,7 +58,7 @@ pub fn cut(plan: &Plan, options: &CutOptions) -> Result<PhysicalPlan, PlanError>
         options,
         consumers: plan.consumers(),
         demands: demand::demands(plan),
-        may_idle: may_idle(plan),
+        may_fall_behind: may_fall_behind(plan),
         flows: vec![None; plan.nodes().len()],
         late: vec![None; plan.nodes().len()],
         stages: Vec::new(),
@@ -79,13 +79,18 @@ pub fn cut(plan: &Plan, options: &CutOptions) -> Result<PhysicalPlan, PlanError>
     })
 }
 
-/// For each node whether a partition above it may go idle, so that rows can come back behind the
-/// watermark. A bounded partition never does.
-fn may_idle(plan: &Plan) -> Vec<bool> {
+/// For each node whether its watermark may go on without a partition above it, so that rows can come
+/// behind it: because the partition may go idle, which a bounded one never does, or is not there yet.
+fn may_fall_behind(plan: &Plan) -> Vec<bool> {
     let mut found: Vec<bool> = Vec::with_capacity(plan.nodes().len());
     for node in plan.nodes() {
-        let here = matches!(node.kind, NodeKind::EventTime { idle_timeout: Some(_), .. })
-            && node.properties.boundedness == Boundedness::Unbounded;
+        let here = match node.kind {
+            NodeKind::EventTime { idle_timeout: Some(_), .. } => {
+                node.properties.boundedness == Boundedness::Unbounded
+            }
+            NodeKind::Source { grows, .. } => grows,
+            _ => false,
+        };
         found.push(here || node.inputs.iter().any(|input| found[*input]));
     }
     found
@@ -96,7 +101,7 @@ struct Cutter<'a> {
     options: &'a CutOptions,
     consumers: Vec<Vec<usize>>,
     demands: Vec<Demand>,
-    may_idle: Vec<bool>,
+    may_fall_behind: Vec<bool>,
     /// What each node's rows are so far; `None` for sinks, and for sources that are only read with
     /// event time.
     flows: Vec<Option<Flow>>,

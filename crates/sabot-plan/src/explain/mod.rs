@@ -263,11 +263,13 @@ fn describe_source(detail: &mut impl FnMut(&str), source: &SourceStage) {
 
 fn describe_keyed(detail: &mut impl FnMut(&str), keyed: &KeyedStage) {
     detail("runs on cpu (the owner of the keys keeps their state)");
-    detail(match keyed.input {
-        KeyedInput::Partial => "merges partial state made upstream",
-        KeyedInput::Raw => {
-            "takes single rows, because a partition that was idle may return to closed windows"
-        }
+    detail(match keyed {
+        KeyedStage::Aggregate(stage) => match stage.input {
+            KeyedInput::Partial => "merges partial state made upstream",
+            KeyedInput::Raw => {
+                "takes single rows, because partitions may return or come to windows that are closed"
+            }
+        },
     });
 }
 

@@ -95,7 +95,7 @@ fn endless_sources_and_row_kinds_are_told() {
         "reads slot orders, without end",
         "event time is at, up to 0 s out of order, idle after 5s",
         "tumbling(1 min), all rows: count(*)",
-        "takes single rows, because a partition that was idle may return to closed windows",
+        "takes single rows, because partitions may return or come to windows that are closed",
         "reads at (of 2 columns) from slot orders",
         "keyed state, from 1 exchanged by key over 1 task",
     ] {

@@ -4,7 +4,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sabot_batch::hidden;
 use sabot_common::{EventTime, Span};
 use sabot_ops::AggregateSpec;
-use sabot_plan::{KeyedStage, KeyedWindow};
+use sabot_plan::{AggregateStage, KeyedWindow};
 use std::ops::Range;
 
 use crate::OperatorError;
@@ -44,7 +44,7 @@ pub(super) enum OutputColumn {
 }
 
 impl Layout {
-    pub(super) fn new(stage: &KeyedStage, output: &SchemaRef) -> Result<Self, OperatorError> {
+    pub(super) fn new(stage: &AggregateStage, output: &SchemaRef) -> Result<Self, OperatorError> {
         let partial = stage.partial_schema.clone();
         let keys = stage.partial.keys.len();
         let is = |i: usize, name: &str, data_type: DataType| {
@@ -111,7 +111,7 @@ impl Layout {
 
 /// Matches the planned schema: window columns, keys, aggregates, hidden columns.
 fn output_columns(
-    stage: &KeyedStage,
+    stage: &AggregateStage,
     keys: &[Field],
     aggregates: &[AggregateSpec],
     output: &Schema,

@@ -24,7 +24,7 @@ use sabot_batch::{Morsel, RowKind};
 use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::group_by::GroupByStep;
 use sabot_ops::GroupBySpec;
-use sabot_plan::{KeyedInput, KeyedStage};
+use sabot_plan::{AggregateStage, KeyedInput};
 use sabot_time::output_watermark;
 
 use crate::OperatorError;
@@ -75,7 +75,7 @@ impl KeyedAggregate {
     /// # Errors
     /// [`OperatorError::Plan`] when stage and output do not fit each other.
     pub fn new(
-        stage: &KeyedStage,
+        stage: &AggregateStage,
         output: &SchemaRef,
         key_groups: KeyGroups,
         owned: KeyGroupRange,

@@ -116,7 +116,7 @@ fn raw_schema(shape: Shape) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn stage(shape: Shape) -> (KeyedStage, SchemaRef) {
+fn stage(shape: Shape) -> (AggregateStage, SchemaRef) {
     let raw = raw_schema(shape);
     let spec = |function, input: Option<usize>, name: &str| AggregateSpec {
         function,
@@ -149,7 +149,7 @@ fn stage(shape: Shape) -> (KeyedStage, SchemaRef) {
     let hidden_columns = hidden_columns.iter().filter(|n| shape.windowed || **n != hidden::TIME);
     fields.extend(hidden_columns.map(|n| hidden::field(n).unwrap()));
     let late: Vec<usize> = if shape.raw { vec![2, 0] } else { vec![] };
-    let keyed = KeyedStage {
+    let keyed = AggregateStage {
         window: shape.windowed.then_some(KeyedWindow { window, allowed_lateness: Span(shape.lateness) }),
         partial_schema: partial.partial_schema(&raw).unwrap(),
         partial,
@@ -521,16 +521,16 @@ fn what_does_not_belong_here_is_refused() {
 fn a_stage_that_does_not_fit_its_output_is_refused() {
     let groups = KeyGroups::new(8).unwrap();
     let (good, output) = stage(PLAIN);
-    let refused = |stage: &KeyedStage, output: &Schema| {
+    let refused = |stage: &AggregateStage, output: &Schema| {
         KeyedAggregate::new(stage, &Arc::new(output.clone()), groups, groups.all()).unwrap_err().to_string()
     };
     let short = output.project(&[0, 1, 2]).unwrap();
     assert!(refused(&good, &short).contains("has no place for Aggregate(0)"));
     let swapped = output.project(&[0, 1, 3, 2]).unwrap();
     assert!(refused(&good, &swapped).contains("output column \"rows\" is Int64, not Utf8"));
-    let global = KeyedStage { window: None, ..good.clone() };
+    let global = AggregateStage { window: None, ..good.clone() };
     assert!(refused(&global, &output).contains("exactly when"));
-    let unhashed = KeyedStage { partial: GroupBySpec { hashed: vec![0, 1], ..good.partial.clone() }, ..good };
+    let unhashed = AggregateStage { partial: GroupBySpec { hashed: vec![0, 1], ..good.partial.clone() }, ..good };
     assert!(refused(&unhashed, &output).contains("hash"));
 }
 

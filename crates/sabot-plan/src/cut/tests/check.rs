@@ -5,7 +5,7 @@ use sabot_batch::hidden;
 use sabot_ops::OperatorSpec;
 use std::collections::BTreeSet;
 
-use crate::{KeyedInput, NodeKind, PhysicalPlan, Plan, Port, Route, Stage, StageInput, StageKind};
+use crate::{KeyedInput, KeyedStage, NodeKind, PhysicalPlan, Plan, Port, Route, Stage, StageInput, StageKind};
 
 /// Panics with the first rule that does not hold.
 pub(super) fn check(plan: &Plan, physical: &PhysicalPlan) {
@@ -23,7 +23,7 @@ fn port_schema<'a>(physical: &'a PhysicalPlan, input: &StageInput) -> &'a Schema
     let stage = &physical.stages[input.stage];
     let late = match &stage.kind {
         StageKind::Fragment(fragment) => fragment.late.as_ref(),
-        StageKind::Keyed(keyed) => keyed.late.as_ref(),
+        StageKind::Keyed(keyed) => keyed.late(),
         _ => None,
     };
     match input.port {
@@ -63,7 +63,7 @@ fn check_edge(physical: &PhysicalPlan, stage: &Stage, input: &StageInput) {
             }
             assert_eq!(input.route, Route::Forward);
         }
-        StageKind::Keyed(keyed) => {
+        StageKind::Keyed(KeyedStage::Aggregate(keyed)) => {
             assert_eq!((stage.inputs.len(), input.route), (1, Route::KeyGroups));
             let StageKind::Fragment(prepare) = &physical.stages[input.stage].kind else {
                 panic!("no prepare half")
@@ -132,7 +132,7 @@ fn check_stage(stage: &Stage) {
             assert_eq!(fragment.fragment.output(), &stage.output);
             assert!(fragment.late.is_none() || fragment.late == fragment.fragment.late());
         }
-        StageKind::Keyed(keyed) => {
+        StageKind::Keyed(KeyedStage::Aggregate(keyed)) => {
             let values = keyed.partial.to_final().output_schema(&keyed.partial_schema).unwrap();
             let skip = usize::from(keyed.window.is_some());
             let bounds = [&keyed.window_start, &keyed.window_end].into_iter().flatten().count();

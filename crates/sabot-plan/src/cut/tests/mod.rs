@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    AggregateRequest, Connector, KeyedInput, KeyedStage, KeyedWindow, NodeRef, PlanBuilder, SinkRequest,
+    AggregateRequest, AggregateStage, Connector, KeyedInput, KeyedStage, KeyedWindow, NodeRef, PlanBuilder, SinkRequest,
     SourceRequest, avg, count, max, sum,
 };
 use check::check;
@@ -102,8 +102,10 @@ fn source_of(plan: &PhysicalPlan, stage: usize) -> &SourceStage {
     source
 }
 
-fn keyed_of(plan: &PhysicalPlan, stage: usize) -> &KeyedStage {
-    let StageKind::Keyed(keyed) = &plan.stages[stage].kind else { panic!("stage {stage} is not keyed") };
+fn keyed_of(plan: &PhysicalPlan, stage: usize) -> &AggregateStage {
+    let StageKind::Keyed(KeyedStage::Aggregate(keyed)) = &plan.stages[stage].kind else {
+        panic!("stage {stage} is no aggregation")
+    };
     keyed
 }
 

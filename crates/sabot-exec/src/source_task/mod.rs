@@ -1,0 +1,363 @@
+//! Drives partitions of a source: rows in, watermarks made, orders obeyed.
+//!
+//! A task has one partition as a rule. It has several where a source has very many, or where partitions
+//! came after the job had started; then they take turns, and the task's watermark is the smallest of
+//! theirs. Of a bounded source it reads one after the other, so that a folder of thousands of files
+//! needs few of them open; of an unbounded one all at once. Where rows are read does not show in them:
+//! their lateness and their place in the total order belong to the partition.
+
+mod growth;
+mod partition;
+
+use sabot_batch::Morsel;
+use sabot_common::EventTime;
+use sabot_connect::SourceItem;
+use sabot_time::{MergeEvent, WatermarkMerge};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::budget::Place;
+use crate::element::{Charged, Element};
+use crate::error::JobError;
+use crate::job::{SourceControl, Stop};
+use crate::outputs::Outputs;
+use crate::scheduler::{Step, Task};
+use crate::timers::Alarm;
+use partition::Partition;
+use sabot_plan::Port;
+
+pub(crate) use growth::{Growth, PARTITIONS_MAX, deal, tasks_of, too_many};
+pub(crate) use partition::{NewPartition, SourceContext};
+
+/// Morsels let in during one step.
+const MORSELS_PER_STEP: usize = 4;
+/// The watermark input that stands for partitions that have not come yet: idle, so that it holds nothing
+/// back, and ended when none can come any more.
+const TO_COME: usize = 0;
+
+pub(crate) struct SourceTask {
+    context: Arc<SourceContext>,
+    waker: Waker,
+    control: Arc<SourceControl>,
+    outputs: Outputs,
+    /// By number within the task; none where a partition has ended.
+    partitions: Vec<Option<Partition>>,
+    /// Partitions that are not open yet, in order.
+    unopened: VecDeque<NewPartition>,
+    /// No partition can come any more.
+    complete: bool,
+    /// Asks the source for further partitions as long as one of its tasks is there.
+    _growth: Option<Arc<Growth>>,
+    merge: WatermarkMerge,
+    /// Whose turn it is to be read.
+    turn: usize,
+    /// Read, and not let in yet for want of memory.
+    waiting: Option<(usize, Morsel)>,
+    place: Place,
+    /// The timer that is set, or that has rung, for idleness or a pause, and when it rings.
+    alarm: Option<(Duration, Alarm)>,
+    started: bool,
+    stopping: Option<Stop>,
+}
+
+enum Next {
+    Moved,
+    Wait,
+    Ended,
+}
+
+impl SourceTask {
+    /// A task for these partitions, of which the first is opened now, so that a source that cannot be
+    /// read is found before the job starts. With `growth` others may follow.
+    pub(crate) fn new(
+        context: Arc<SourceContext>,
+        partitions: VecDeque<NewPartition>,
+        growth: Option<Arc<Growth>>,
+        (waker, control, outputs): (Waker, Arc<SourceControl>, Outputs),
+    ) -> Result<Self, JobError> {
+        let complete = growth.is_none();
+        // Input TO_COME, and one for each partition.
+        let merge = WatermarkMerge::new(1 + partitions.len());
+        let place = context.job.account.place();
+        let mut task = Self {
+            context,
+            waker,
+            control,
+            outputs,
+            partitions: Vec::new(),
+            unopened: partitions,
+            complete,
+            _growth: growth,
+            merge,
+            turn: 0,
+            waiting: None,
+            place,
+            alarm: None,
+            started: false,
+            stopping: None,
+        };
+        task.open()?;
+        Ok(task)
+    }
+
+    fn run(&mut self) -> Result<Step, JobError> {
+        if !std::mem::replace(&mut self.started, true) {
+            let event = match self.complete {
+                true => self.merge.on_end(TO_COME),
+                false => self.merge.on_idle(TO_COME),
+            };
+            self.merged(event);
+        }
+        let mut moved = false;
+        for _ in 0..MORSELS_PER_STEP {
+            if self.control.pending.swap(false, Ordering::SeqCst) {
+                self.obey();
+            }
+            // A morsel that was read and waits for memory is drained; a suspended run leaves it unread.
+            let settled = self.waiting.is_none() || self.stopping == Some(Stop::Suspend);
+            if let Some(stop) = self.stopping
+                && settled
+            {
+                self.end(stop == Stop::Drain);
+                return Ok(Step::Finished);
+            }
+            match self.next()? {
+                Next::Moved => moved = true,
+                Next::Wait => return Ok(if moved { Step::Progress } else { Step::Blocked }),
+                Next::Ended => {
+                    self.end(true);
+                    return Ok(Step::Finished);
+                }
+            }
+        }
+        Ok(Step::Progress)
+    }
+
+    /// Carries out the job's orders. A barrier leaves at once, full queue or not.
+    fn obey(&mut self) {
+        let (barriers, partitions, complete) = {
+            let mut orders = self.control.orders.lock().unwrap_or_else(PoisonError::into_inner);
+            self.stopping = orders.stop;
+            let partitions = std::mem::take(&mut orders.partitions);
+            (std::mem::take(&mut orders.barriers), partitions, orders.complete)
+        };
+        for barrier in barriers {
+            self.outputs.control(&Element::Barrier(barrier));
+        }
+        for partition in partitions {
+            self.unopened.push_back(partition);
+            let (_, event) = self.merge.add_input();
+            self.merged(event);
+        }
+        if complete && !std::mem::replace(&mut self.complete, true) {
+            let event = self.merge.on_end(TO_COME);
+            self.merged(event);
+        }
+    }
+
+    fn end(&mut self, drain: bool) {
+        if drain {
+            self.outputs.control(&Element::Watermark(EventTime::MAX));
+        }
+        self.outputs.control(&Element::End);
+        self.count();
+    }
+
+    /// Opens the partitions whose turn has come.
+    fn open(&mut self) -> Result<(), JobError> {
+        while !(self.context.bounded && self.partitions.iter().any(Option::is_some))
+            && let Some(new) = self.unopened.pop_front()
+        {
+            self.partitions.push(Some(self.context.open(&new)?));
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Next, JobError> {
+        if !self.outputs.has_room() {
+            self.held_back();
+            return Ok(Next::Wait);
+        }
+        if let Some((index, morsel)) = self.waiting.take() {
+            return Ok(self.admit(index, morsel));
+        }
+        self.open()?;
+        let n = self.partitions.len();
+        for step in 0..n {
+            let index = (self.turn + step) % n;
+            if let Some(read) = self.read(index)? {
+                self.turn = index + 1;
+                return Ok(read);
+            }
+        }
+        let over = self.complete && self.unopened.is_empty() && self.partitions.iter().all(Option::is_none);
+        Ok(if over { Next::Ended } else { Next::Wait })
+    }
+
+    /// Asks a partition for its next item; none when it has nothing, or is over.
+    fn read(&mut self, index: usize) -> Result<Option<Next>, JobError> {
+        let context = self.context.clone();
+        let Some(partition) = &mut self.partitions[index] else { return Ok(None) };
+        if let Some(idle) = &mut partition.idle {
+            idle.on_resume(context.clock.now());
+        }
+        if partition.pause.as_mut().is_some_and(|pause| pause.on_read()) {
+            partition.reader.resume();
+        }
+        context.job.counters.read_begins();
+        match partition.reader.poll_next(&mut Context::from_waker(&self.waker)) {
+            Poll::Pending => {
+                partition.count(&context.job);
+                self.quiet(index);
+                Ok(None)
+            }
+            Poll::Ready(Err(error)) => Err(JobError::connect(&context.operator, error)),
+            Poll::Ready(Ok(None)) => {
+                partition.count(&context.job);
+                self.partitions[index] = None;
+                let event = self.merge.on_end(input_of(index));
+                self.merged(event);
+                Ok(Some(Next::Moved))
+            }
+            Poll::Ready(Ok(Some(SourceItem::Rows { batch, first_row }))) => {
+                let morsel = partition.morsel(&context, &batch, first_row)?;
+                Ok(Some(self.admit(index, morsel)))
+            }
+            Poll::Ready(Ok(Some(SourceItem::Skipped { event_time_max, .. }))) => {
+                if let (Some(clock), Some(times), Some(max)) =
+                    (&mut partition.clock, &context.times, event_time_max)
+                {
+                    clock.raise(times.time_of(max));
+                }
+                self.watermark(index);
+                Ok(Some(Next::Moved))
+            }
+        }
+    }
+
+    /// Lets a morsel into the job, or keeps it until there is memory.
+    fn admit(&mut self, index: usize, morsel: Morsel) -> Next {
+        let job = self.context.job.clone();
+        match job.account.admit(morsel.bytes(), &mut self.place, &self.waker) {
+            None => {
+                self.held_back();
+                self.waiting = Some((index, morsel));
+                Next::Wait
+            }
+            Some(charge) => {
+                job.counters.rows_read.fetch_add(morsel.rows() as u64, Ordering::Relaxed);
+                self.active(index);
+                self.outputs.rows(Port::Main, 0, &Charged::admitted(morsel, charge));
+                self.watermark(index);
+                Next::Moved
+            }
+        }
+    }
+
+    /// The engine itself holds the partitions back: that is not idleness, and after a while they are told.
+    fn held_back(&mut self) {
+        let now = self.context.clock.now();
+        let mut deadline = None;
+        for partition in self.partitions.iter_mut().flatten() {
+            if let Some(idle) = &mut partition.idle {
+                idle.on_pause();
+            }
+            if let Some(pause) = &mut partition.pause {
+                if pause.on_held(now) {
+                    partition.reader.pause();
+                }
+                deadline = [deadline, pause.deadline()].into_iter().flatten().min();
+            }
+        }
+        if let Some(deadline) = deadline {
+            self.wake_at(deadline);
+        }
+    }
+
+    /// Rows have come. A task that was idle repeats its watermark first: the rows may all be filtered out
+    /// on the way to those who must wait for it again.
+    fn active(&mut self, index: usize) {
+        let now = self.context.clock.now();
+        if let Some(Some(partition)) = self.partitions.get_mut(index)
+            && let Some(idle) = &mut partition.idle
+            && idle.on_rows(now).is_some()
+        {
+            let event = self.merge.on_active(input_of(index));
+            self.merged(event);
+        }
+    }
+
+    /// Nothing to read of a partition for now.
+    fn quiet(&mut self, index: usize) {
+        let now = self.context.clock.now();
+        let Some(Some(Partition { idle: Some(idle), .. })) = self.partitions.get_mut(index) else { return };
+        if idle.check(now).is_some() {
+            let event = self.merge.on_idle(input_of(index));
+            self.merged(event);
+        } else if let Some(deadline) = idle.deadline() {
+            self.wake_at(deadline);
+        }
+    }
+
+    /// Sets the timer unless it rings before that: a task that looks too early looks again.
+    fn wake_at(&mut self, deadline: Duration) {
+        if self.alarm.as_ref().is_none_or(|(at, alarm)| deadline < *at || alarm.has_rung()) {
+            let after = deadline.saturating_sub(self.context.clock.now());
+            self.alarm = Some((deadline, self.context.timers.alarm(after, self.waker.clone())));
+        }
+    }
+
+    fn watermark(&mut self, index: usize) {
+        let partition = self.partitions.get(index).and_then(Option::as_ref);
+        if let Some(clock) = partition.and_then(|p| p.clock.as_ref()) {
+            let event = self.merge.on_watermark(input_of(index), clock.watermark());
+            self.merged(event);
+        }
+    }
+
+    /// Sends on what the partitions' watermarks come to. Streams without event time have none, and the
+    /// final one leaves with the end.
+    fn merged(&mut self, event: Option<MergeEvent>) {
+        if self.context.event_time.is_none() {
+            return;
+        }
+        let (time, idle) = match event {
+            None => return,
+            Some(MergeEvent::Watermark(time)) => (Some(time), false),
+            Some(MergeEvent::Idle) => (None, true),
+            Some(MergeEvent::WatermarkThenIdle(time)) => (Some(time), true),
+        };
+        if let Some(time) = time.filter(|time| *time < EventTime::MAX) {
+            self.outputs.control(&Element::Watermark(time));
+        }
+        if idle {
+            self.outputs.control(&Element::Idle);
+        }
+    }
+
+    fn count(&mut self) {
+        for partition in self.partitions.iter_mut().flatten() {
+            partition.count(&self.context.job);
+        }
+    }
+}
+
+/// The watermark input of a partition.
+fn input_of(index: usize) -> usize {
+    TO_COME + 1 + index
+}
+
+impl Task for SourceTask {
+    fn step(&mut self) -> Step {
+        self.run().unwrap_or_else(|error| {
+            // In order behind the rows before it: one of them may fail further downstream.
+            self.count();
+            self.outputs.control(&Element::Failed(error));
+            self.outputs.control(&Element::End);
+            Step::Finished
+        })
+    }
+}

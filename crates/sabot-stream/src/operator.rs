@@ -1,0 +1,141 @@
+//! What the runtime knows of a keyed operator.
+//!
+//! The contract: a task steps its operator with rows, watermarks and ends as they come in, and asks for
+//! output after each step until there is none; only then does it hand on a watermark, a barrier or the
+//! end. What comes out depends on the rows and on where watermarks stood among them, never on how rows
+//! were cut into morsels, on how many tasks share the keys, on which input was read first, or on a
+//! snapshot and restore in between.
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use sabot_batch::Morsel;
+use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
+use sabot_plan::KeyedStage;
+use std::fmt::Debug;
+
+use crate::{KeyedAggregate, OperatorError};
+
+/// One task's share of a keyed operator: the owner of a range of key groups.
+///
+/// Single-threaded and without I/O. After an error it must be dropped.
+pub trait KeyedOperator: Debug + Send {
+    /// Takes in rows of one of the stage's inputs, numbered from 0.
+    ///
+    /// # Errors
+    /// [`OperatorError`] when the rows are not what was planned, or cannot be computed.
+    fn on_morsel(&mut self, input: usize, morsel: Morsel) -> Result<(), OperatorError>;
+
+    /// Takes in the watermark of all inputs together. Returns the one to hand on once all output is
+    /// taken; neither ever goes back.
+    ///
+    /// # Errors
+    /// [`OperatorError`] after the end of the inputs.
+    fn on_watermark(&mut self, watermark: EventTime) -> Result<EventTime, OperatorError>;
+
+    /// One input has delivered all its rows, others may go on; a suspended input has not. Of every input
+    /// it is said at most once, before [`KeyedOperator::on_end`].
+    ///
+    /// # Errors
+    /// [`OperatorError`] where what was waiting for the input cannot be computed.
+    fn on_input_end(&mut self, _input: usize) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
+    /// Ends all inputs. `drain` says that they are complete, so that everything fires; otherwise nothing
+    /// does, and the state stays to be snapshot.
+    ///
+    /// # Errors
+    /// [`OperatorError`] when they have ended before.
+    fn on_end(&mut self, drain: bool) -> Result<(), OperatorError>;
+
+    /// Whether rows of this input are of use now. Those of an input that is not wanted are left where
+    /// they are while others can be read. It is no promise: while a barrier aligns they come all the
+    /// same, and are then the operator's to keep.
+    fn wants(&self, _input: usize) -> bool {
+        true
+    }
+
+    /// The next results, at most `max_rows` of them (0 counts as 1); `None` when all have left.
+    fn next_output(&mut self, max_rows: usize) -> Option<Result<Morsel, OperatorError>>;
+
+    /// Rows that came too late since the operator was made.
+    fn late_rows(&self) -> u64 {
+        0
+    }
+
+    /// The rows that came too late since the last call, where the plan asks for them.
+    fn take_late(&mut self) -> Vec<Morsel> {
+        Vec::new()
+    }
+
+    /// Bytes allocated for state, and for results that have not left.
+    fn state_bytes(&self) -> usize;
+
+    /// The state of these key groups, between two steps and with all output taken.
+    ///
+    /// # Errors
+    /// [`OperatorError::Order`] while output has not been taken, because it is in no state.
+    fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError>;
+
+    /// Takes in state before any input: what belongs to the key groups owned here, out of snapshots of
+    /// one epoch, whatever tasks and however many they were taken from.
+    ///
+    /// # Errors
+    /// [`OperatorError`] for snapshots of another operator or of different epochs.
+    fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError>;
+}
+
+/// An operator without state for one task of a stage: the owner of `owned`. `output` is the stage's
+/// output schema.
+///
+/// # Errors
+/// [`OperatorError::Plan`] when stage and output do not fit each other.
+pub fn keyed_operator(
+    stage: &KeyedStage,
+    output: &SchemaRef,
+    key_groups: KeyGroups,
+    owned: KeyGroupRange,
+) -> Result<Box<dyn KeyedOperator>, OperatorError> {
+    Ok(match stage {
+        KeyedStage::Aggregate(stage) => Box::new(KeyedAggregate::new(stage, output, key_groups, owned)?),
+    })
+}
+
+/// The operator's own methods say more than the contract does.
+impl KeyedOperator for KeyedAggregate {
+    fn on_morsel(&mut self, _input: usize, morsel: Morsel) -> Result<(), OperatorError> {
+        KeyedAggregate::on_morsel(self, morsel)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime) -> Result<EventTime, OperatorError> {
+        KeyedAggregate::on_watermark(self, watermark)
+    }
+
+    fn on_end(&mut self, drain: bool) -> Result<(), OperatorError> {
+        KeyedAggregate::on_end(self, drain)
+    }
+
+    fn next_output(&mut self, max_rows: usize) -> Option<Result<Morsel, OperatorError>> {
+        KeyedAggregate::next_output(self, max_rows)
+    }
+
+    fn late_rows(&self) -> u64 {
+        KeyedAggregate::late_rows(self)
+    }
+
+    fn take_late(&mut self) -> Vec<Morsel> {
+        KeyedAggregate::take_late(self)
+    }
+
+    fn state_bytes(&self) -> usize {
+        KeyedAggregate::state_bytes(self)
+    }
+
+    fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
+        KeyedAggregate::snapshot(self, range)
+    }
+
+    fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
+        KeyedAggregate::restore(self, snapshots)
+    }
+}
