@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What a row says about the table that a changelog describes.
+///
+/// ```
+/// # use sabot_batch::RowKind;
+/// assert_eq!(RowKind::UpdateAfter.symbol(), "+U");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum RowKind {
@@ -30,6 +35,13 @@ impl RowKind {
 }
 
 /// The kinds of a morsel's rows. Append-only morsels, which are nearly all, store nothing per row.
+///
+/// ```
+/// # use sabot_batch::{RowKind, RowKinds};
+/// let kinds = RowKinds::PerRow([RowKind::Insert, RowKind::Delete].into());
+/// assert_eq!((kinds.get(1), kinds.get(2)), (Some(RowKind::Delete), None));
+/// assert!(!kinds.is_append_only() && RowKinds::AllInsert.is_append_only());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowKinds {
     /// Every row is an insert.

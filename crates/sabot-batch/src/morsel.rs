@@ -32,6 +32,12 @@ pub struct TimeBounds {
 ///
 /// It is there for messages: row `i` of the morsel is row `first_row + i` of the partition. Compacting,
 /// partitioning or mixing rows drops it.
+///
+/// ```
+/// # use sabot_batch::RowOrigin;
+/// let origin = RowOrigin { partition: "flights.csv".into(), first_row: 16 };
+/// assert_eq!(origin.locate(2).to_string(), "flights.csv, row 19"); // counted from 1 in messages
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowOrigin {
     /// The partition as a user knows it.
@@ -48,6 +54,15 @@ impl RowOrigin {
 }
 
 /// What can be wrong with a morsel's parts.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// # use sabot_batch::{Morsel, Selection};
+/// # let batch = RecordBatch::try_from_iter([("a", std::sync::Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])?;
+/// let error = Morsel::new(batch).with_selection(Selection::from_words(vec![1], 9)).unwrap_err();
+/// assert_eq!(error.to_string(), "selection of a morsel has 9 rows, its columns have 2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum MorselError {
     /// Selection or kinds speak of another number of rows than the columns have.

@@ -8,6 +8,16 @@ use arrow::buffer::{BooleanBuffer, Buffer};
 use std::sync::Arc;
 
 /// A bitmap over the rows of a morsel: bit `i % 64` of word `i / 64` is set when row `i` is alive.
+///
+/// ```
+/// # use arrow::array::BooleanArray;
+/// # use sabot_batch::Selection;
+/// let late = Selection::from_predicate(&BooleanArray::from(vec![Some(true), None, Some(true)]));
+/// assert_eq!((late.rows(), late.alive()), (3, 2));
+/// assert_eq!(late.iter().collect::<Vec<_>>(), [0, 2]);
+/// let first = Selection::from_words(vec![0b001], 3);
+/// assert_eq!(late.and(&first).words(), [0b001]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     words: Arc<[u64]>,

@@ -10,6 +10,13 @@ pub trait Clock: Send + Sync {
 }
 
 /// The machine's monotonic clock.
+///
+/// ```
+/// # use sabot_common::{Clock, SystemClock};
+/// let clock = SystemClock::new();
+/// let before = clock.now();
+/// assert!(clock.now() >= before);
+/// ```
 #[derive(Debug)]
 pub struct SystemClock {
     start: Instant,
@@ -35,6 +42,14 @@ impl Clock for SystemClock {
 }
 
 /// A clock that moves only when a test moves it.
+///
+/// ```
+/// # use sabot_common::{Clock, ManualClock};
+/// # use std::time::Duration;
+/// let clock = ManualClock::new();
+/// clock.advance(Duration::from_secs(3));
+/// assert_eq!(clock.now(), Duration::from_secs(3));
+/// ```
 #[derive(Debug, Default)]
 pub struct ManualClock {
     nanos: AtomicU64,

@@ -11,6 +11,12 @@ use crate::limits::{KEY_GROUPS_DEFAULT, KEY_GROUPS_MAX};
 ///
 /// State, metrics, errors and checkpoints refer to an operator by this name, so it must not depend
 /// on memory addresses, on the order in which a plan was typed in, or on the machine.
+///
+/// ```
+/// # use sabot_common::OperatorId;
+/// assert_eq!(OperatorId::new("late flights").as_str(), "late flights");
+/// assert_eq!(OperatorId::from("a").to_string(), "a");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OperatorId(Arc<str>);
 
@@ -45,6 +51,11 @@ impl From<&str> for OperatorId {
 }
 
 /// The number of a checkpoint epoch; epochs rise by one and start at 1.
+///
+/// ```
+/// # use sabot_common::Epoch;
+/// assert_eq!(Epoch::FIRST.next(), Epoch(2));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
@@ -66,6 +77,11 @@ impl fmt::Display for Epoch {
 }
 
 /// A device of this machine: `cpu`, `cuda:0`, `wgpu:0`.
+///
+/// ```
+/// # use sabot_common::DeviceId;
+/// assert_eq!(DeviceId::cpu(), DeviceId::new("cpu"));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DeviceId(Arc<str>);
 
@@ -101,6 +117,12 @@ impl fmt::Debug for DeviceId {
 /// Where a row came from, for messages: the source, its partition and the row number in it.
 ///
 /// `Display` prints `flights.csv, row 17`; rows are counted from 1 in messages and from 0 here.
+///
+/// ```
+/// # use sabot_common::RowLocation;
+/// let row = RowLocation { partition: "flights.csv".into(), row: 16 };
+/// assert_eq!(row.to_string(), "flights.csv, row 17");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RowLocation {
     /// The partition as a user knows it: a file name, `topic/3`, a channel's name.
@@ -224,6 +246,14 @@ impl From<KeyGroups> for u16 {
 }
 
 /// A contiguous range of key groups, `start..end`.
+///
+/// ```
+/// # use sabot_common::KeyGroups;
+/// let range = KeyGroups::new(128)?.range(32..64)?;
+/// assert_eq!((range.len(), range.contains(32), range.contains(64)), (32, true, false));
+/// assert!(!range.is_empty());
+/// # Ok::<(), sabot_common::KeyGroupsError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeyGroupRange {
     /// First group.

@@ -26,6 +26,12 @@ pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -
 }
 
 /// Names for a message, `a, b, c`, cut after twenty with the number of those left out.
+///
+/// ```
+/// # use sabot_common::list_names;
+/// assert_eq!(list_names(["delay", "origin"]), "delay, origin");
+/// assert_eq!(list_names([]), "(none)");
+/// ```
 pub fn list_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<&str> = names.into_iter().collect();
     match all.len() {

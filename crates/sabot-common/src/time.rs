@@ -7,6 +7,13 @@ use std::fmt;
 ///
 /// Arithmetic saturates: the ends of the range are "before everything" and "after everything", which
 /// is what watermarks need, and no input may overflow into the other end.
+///
+/// ```
+/// # use sabot_common::{EventTime, Span};
+/// let start = EventTime(0);
+/// assert_eq!(start.plus(Span::from_secs(1)).micros(), 1_000_000);
+/// assert_eq!(EventTime::MAX.minus(Span::from_secs(1)), EventTime::MAX);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EventTime(pub i64);
 
@@ -38,6 +45,12 @@ impl EventTime {
 }
 
 /// A length of time in microseconds.
+///
+/// ```
+/// # use sabot_common::Span;
+/// assert_eq!(Span::from_secs(90).micros(), 90_000_000);
+/// assert_eq!(Span::from_millis(1_500).to_string(), "1500 ms");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span(pub i64);
 

@@ -35,6 +35,17 @@ pub struct CollectSink {
 }
 
 /// The rows that a [`CollectSink`] has collected. Clones share them.
+///
+/// ```
+/// # use arrow::datatypes::Schema;
+/// # use sabot_connect::{CollectSink, Sink};
+/// let (sink, collected) = CollectSink::new("result");
+/// assert_eq!(collected.schema(), None);
+/// sink.open(Schema::empty().into(), 0)?;
+/// assert_eq!(collected.schema(), Some(Schema::empty().into()));
+/// assert!(collected.take().is_empty());
+/// # Ok::<(), sabot_connect::ConnectError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Collected {
     shared: Arc<Mutex<State>>,

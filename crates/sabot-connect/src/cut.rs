@@ -3,6 +3,18 @@
 use arrow::record_batch::RecordBatch;
 
 /// Holds one batch and hands it out in slices of at most so many rows, without copying.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// # use sabot_connect::Cutter;
+/// # let batch = RecordBatch::try_from_iter([("a", std::sync::Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef)])?;
+/// let mut cutter = Cutter::new(2);
+/// cutter.put(batch);
+/// assert_eq!(cutter.cut().map(|slice| slice.num_rows()), Some(2));
+/// assert_eq!(cutter.cut().map(|slice| slice.num_rows()), Some(1));
+/// assert!(cutter.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Cutter {
     rows: usize,

@@ -10,6 +10,14 @@ use std::io;
 use std::path::PathBuf;
 
 /// A source or a sink could not do what was asked of it.
+///
+/// ```
+/// # use sabot_connect::ConnectError;
+/// let error = ConnectError::io("open", "a.csv", std::io::Error::other("the disk is on fire"));
+/// assert_eq!(error.to_string(), "cannot open a.csv: the disk is on fire");
+/// let error = ConnectError::arrow("a.csv", arrow::error::ArrowError::DivideByZero);
+/// assert_eq!(error.to_string(), "a.csv: Divide by zero error");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {

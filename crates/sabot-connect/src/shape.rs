@@ -13,6 +13,18 @@ use std::task::{Context, Waker};
 use crate::{ConnectError, ReadRequest};
 
 /// Projects batches of one schema and turns the strings that a request names into dictionaries.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// # use sabot_connect::{ReadRequest, Shaper};
+/// # use std::sync::Arc;
+/// # let column = || Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef;
+/// let batch = RecordBatch::try_from_iter([("a", column()), ("b", column())])?;
+/// let request = ReadRequest { projection: Some(vec![1]), ..ReadRequest::default() };
+/// let shaper = Shaper::new("a.csv", &batch.schema(), &request)?;
+/// assert_eq!(shaper.shape(&batch)?.schema(), *shaper.schema());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Shaper {
     name: String,

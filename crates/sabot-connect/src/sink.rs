@@ -17,6 +17,12 @@ use std::task::{Context, Poll};
 use crate::ConnectError;
 
 /// Whether the order of rows is part of what a sink keeps.
+///
+/// ```
+/// # use sabot_connect::{CollectSink, Sink, SinkOrder, output_channel};
+/// assert_eq!(CollectSink::new("rows").0.order(), SinkOrder::Ordered);
+/// assert_eq!(output_channel("rows", 1).0.order(), SinkOrder::Multiset);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SinkOrder {
     /// It is: the runtime merges tasks into the defined order and opens one writer. Files, `collect`.
@@ -40,6 +46,25 @@ pub struct Committable {
 }
 
 /// Where rows go.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// # use sabot_common::Epoch;
+/// # use sabot_connect::{CollectSink, Sink, SinkOrder};
+/// # use std::sync::Arc;
+/// # let batch = RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])?;
+/// let (sink, rows) = CollectSink::new("result");
+/// assert_eq!((sink.name().as_str(), sink.order(), sink.accepts_changes()), ("result", SinkOrder::Ordered, false));
+///
+/// let mut writer = sink.open(batch.schema(), 0)?;
+/// writer.write(&batch.clone().into())?;
+/// let staged = writer.stage(Epoch::FIRST)?;
+/// sink.commit(Epoch::FIRST, &[staged])?;
+/// sink.finish()?;
+/// sink.abort()?; // too late to take anything back
+/// assert_eq!(rows.take(), [batch]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Sink: Debug + Send + Sync {
     /// The name for messages: a path, a channel's name.
     fn name(&self) -> String;
@@ -115,6 +140,16 @@ pub fn refuse_changes(name: &str, morsel: &Morsel) -> Result<(), ConnectError> {
 
 /// The live rows of a morsel of inserts, without gaps.
 ///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// # use sabot_batch::{Morsel, Selection};
+/// # use sabot_connect::dense_rows;
+/// # let batch = RecordBatch::try_from_iter([("a", std::sync::Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])?;
+/// let morsel = Morsel::new(batch).with_selection(Selection::from_words(vec![0b10], 2))?;
+/// assert_eq!(dense_rows("out.csv", &morsel)?.num_rows(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`ConnectError::ChangesRefused`] for updates and deletes, [`ConnectError::Morsel`] when rows cannot be
 /// brought together.
@@ -125,6 +160,14 @@ pub fn dense_rows(name: &str, morsel: &Morsel) -> Result<RecordBatch, ConnectErr
 
 /// Checks that a batch has the columns, by name and type, that were promised. Metadata and nullability
 /// are not compared: they change no value.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_connect::check_schema;
+/// let of = |data_type| Schema::new(vec![Field::new("a", data_type, true)]).into();
+/// let error = check_schema("out.csv", &of(DataType::Int64), &of(DataType::Utf8)).unwrap_err();
+/// assert_eq!(error.to_string(), "out.csv: column 1: expected \"a\" int64, got \"a\" utf8");
+/// ```
 ///
 /// # Errors
 /// [`ConnectError::SchemaMismatch`] with the first difference.

@@ -26,6 +26,12 @@ pub enum Boundedness {
 }
 
 /// The name of a partition inside its source: a path, `topic/3`, `0`.
+///
+/// ```
+/// # use sabot_connect::PartitionId;
+/// assert_eq!(PartitionId::new("topic/3").as_str(), "topic/3");
+/// assert_eq!(PartitionId::from("0").to_string(), "0");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PartitionId(Arc<str>);
@@ -70,6 +76,11 @@ impl fmt::Debug for PartitionId {
 /// `row` has one meaning everywhere. `offset` belongs to the connector: a byte offset in a text file, an
 /// offset in a log, zero where the row says it all. A position is only given back to the source that it
 /// came from.
+///
+/// ```
+/// # use sabot_connect::Position;
+/// assert!(Position::START < Position::at_row(1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// Rows of the partition before this place, skipped ones included.
@@ -89,6 +100,17 @@ impl Position {
 }
 
 /// What a job wants from a partition. Column numbers are those of [`Source::schema`], everywhere.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_connect::ReadRequest;
+/// let schema = Schema::new(vec![Field::new("a", DataType::Int64, false), Field::new("b", DataType::Utf8, true)]);
+/// let request = ReadRequest { projection: Some(vec![1]), ..ReadRequest::default() };
+/// assert_eq!(request.output_schema("a.csv", &schema)?.fields().len(), 1);
+/// let wrong = ReadRequest { projection: Some(vec![2]), ..ReadRequest::default() };
+/// assert!(wrong.columns("a.csv", &schema).is_err());
+/// # Ok::<(), sabot_connect::ConnectError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ReadRequest {
     /// The columns to deliver, in this order; all when `None`. An empty list delivers row counts.
@@ -202,6 +224,28 @@ pub enum SourceItem {
 }
 
 /// A source of rows: partitions that can be opened at a position.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// # use sabot_connect::*;
+/// # use std::sync::Arc;
+/// # use std::task::{Context, Poll, Waker};
+/// # let batch = RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])?;
+/// let source = MemorySource::new("numbers", batch.schema(), vec![vec![batch]])?;
+/// assert_eq!((source.name().as_str(), source.schema().fields().len()), ("numbers", 1));
+/// assert!(source.replayable() && !source.reads_dictionaries());
+/// assert_eq!(source.boundedness(), Boundedness::Bounded);
+///
+/// source.claim()?;
+/// let partitions = source.discover()?;
+/// let spawner: Arc<dyn Spawner> = Arc::new(InlineSpawner);
+/// let mut reader = source.open(&partitions[0], None, &ReadRequest::default(), &spawner)?;
+/// let mut context = Context::from_waker(Waker::noop());
+/// let item = reader.poll_next(&mut context)?;
+/// assert!(matches!(item, Poll::Ready(Some(SourceItem::Rows { first_row: 0, .. }))));
+/// assert_eq!(reader.position(), Position::at_row(2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Source: Debug + Send + Sync {
     /// The name for messages: a path, a channel's name.
     fn name(&self) -> String;

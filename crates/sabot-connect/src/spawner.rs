@@ -28,6 +28,13 @@ pub trait Spawner: Debug + Send + Sync {
 }
 
 /// Runs every job at once on the thread that spawns it: no look-ahead, no threads.
+///
+/// ```
+/// # use sabot_connect::{InlineSpawner, Spawner};
+/// let (done, doing) = std::sync::mpsc::channel();
+/// InlineSpawner.spawn(Box::new(move || drop(done.send(1))));
+/// assert_eq!(doing.try_recv(), Ok(1));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InlineSpawner;
 

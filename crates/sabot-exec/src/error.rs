@@ -6,6 +6,17 @@ use sabot_expr::RowError;
 use std::sync::Arc;
 
 /// A job could not be started or did not finish. Cloning is cheap: every waiter gets the same error.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # use sabot::JobError;
+/// let flights = Stream::read(csv("../sabot/data/flights.csv"))?;
+/// let broken = flights.select([(col("delay") / (col("delay") - 48)).alias("x")])?.named("divide")?;
+/// let error = Job::new("divide").write(&broken, to_memory().0)?.start()?.wait().unwrap_err();
+/// assert!(matches!(error, JobError::Row { .. }));
+/// assert!(error.to_string().starts_with("operator divide: "), "{error}");
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {

@@ -20,6 +20,20 @@ use crate::scheduler::{TaskCell, TaskOwner, panic_message};
 use crate::source_task::NewPartition;
 
 /// How a job is told to stop.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # use arrow::datatypes::{Field, Schema};
+/// # use std::sync::Arc;
+/// let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, false)]));
+/// let (_sender, source) = input_channel("numbers", 4, schema);
+/// let (sink, mut results) = to_channel(4);
+/// let job = Job::new("copy").write(&Stream::from_channel(source)?, sink)?.start()?;
+/// job.stop(Stop::Drain); // although the sender is still there
+/// job.wait()?;
+/// assert_eq!(results.recv_blocking()?, None);
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// Sources end where they are, the final watermark fires every open window, sinks commit.
@@ -285,6 +299,17 @@ impl TaskOwner for JobCore {
 ///
 /// `wait` blocks the calling thread and may be called from anywhere but the engine's own threads;
 /// `.await` on the handle does the same in any async runtime.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let flights = Stream::read(csv("../sabot/data/flights.csv"))?;
+/// let handle = Job::new("copy").write(&flights, to_memory().0)?.start()?;
+/// assert_eq!(handle.name(), "copy");
+/// let metrics = handle.wait()?;
+/// assert!(handle.is_finished());
+/// assert_eq!(handle.metrics(), metrics);
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[must_use = "dropping the handle aborts the job"]
 pub struct JobHandle {
     core: Arc<JobCore>,
@@ -308,6 +333,18 @@ impl JobHandle {
     }
 
     /// Tells the job to stop; `wait` then waits for the rest. The first stop counts.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let made = sabot::generator().option("columns", "id sequence(0, 1)"); // without end
+    /// let (sink, mut results) = to_channel(4);
+    /// let handle = Job::new("endless").write(&Stream::read(made)?, sink)?.start()?;
+    /// assert!(results.recv_blocking()?.is_some());
+    /// handle.stop(Stop::Suspend);
+    /// while results.recv_blocking()?.is_some() {}
+    /// assert!(handle.wait()?.rows_written > 0);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     pub fn stop(&self, stop: Stop) {
         match stop {
             Stop::Drain => drop(self.core.order(None, Some(stop))),
@@ -316,18 +353,53 @@ impl JobHandle {
     }
 
     /// Sends a barrier through the job and gives the epoch that it closes.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let flights = Stream::read(csv("../sabot/data/flights.csv"))?;
+    /// let handle = Job::new("copy").write(&flights, to_memory().0)?.start()?;
+    /// let first = handle.barrier();
+    /// assert_eq!(handle.barrier(), first.next());
+    /// handle.wait()?;
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     pub fn barrier(&self) -> Epoch {
         // An epoch is always there when a kind is given.
         self.core.order(Some(BarrierKind::Checkpoint), None).unwrap_or(Epoch::FIRST)
     }
 
     /// The barriers that have reached the sinks, in order of arrival, with the sink's index in the job.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # use arrow::datatypes::{Field, Schema};
+    /// # use std::sync::Arc;
+    /// let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, false)]));
+    /// let (sender, source) = input_channel("numbers", 4, schema);
+    /// let (sink, _results) = to_channel(4);
+    /// let handle = Job::new("copy").write(&Stream::from_channel(source)?, sink)?.start()?;
+    /// let epoch = handle.barrier();
+    /// drop(sender);
+    /// handle.wait()?;
+    /// let arrived = handle.barriers_at_sinks();
+    /// assert!(arrived.iter().all(|(sink, barrier)| (*sink, barrier.epoch) == (0, epoch)));
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     pub fn barriers_at_sinks(&self) -> Vec<(usize, Barrier)> {
         self.core.lock().barriers_at_sinks.clone()
     }
 
     /// State of the keyed operators as of the latest barrier that has passed all of them, with its
     /// epoch.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let flights = Stream::read(csv("../sabot/data/flights.csv"))?;
+    /// let handle = Job::new("copy").write(&flights, to_memory().0)?.start()?;
+    /// handle.wait()?;
+    /// assert!(handle.snapshot().is_none()); // no barrier was sent
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     pub fn snapshot(&self) -> Option<(Epoch, Snapshot)> {
         let shared = self.core.lock();
         let complete = self.core.keyed_tasks.load(Ordering::SeqCst);
@@ -336,6 +408,17 @@ impl JobHandle {
     }
 
     /// Ends the job at once: nothing that it had not committed remains.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # use sabot::JobError;
+    /// let made = sabot::generator().option("columns", "id sequence(0, 1)"); // without end
+    /// let (sink, _results) = to_channel(1);
+    /// let handle = Job::new("endless").write(&Stream::read(made)?, sink)?.start()?;
+    /// handle.abort();
+    /// assert!(matches!(handle.wait(), Err(JobError::Aborted)));
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     pub fn abort(&self) {
         self.core.abort();
     }

@@ -61,6 +61,14 @@ impl Counters {
 }
 
 /// What a job has done so far, or did in all.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let late = Stream::read(csv("../sabot/data/flights.csv"))?.filter(col("delay").gt(15))?;
+/// let metrics = Job::new("late").write(&late, to_memory().0)?.run()?;
+/// assert_eq!((metrics.rows_read, metrics.rows_written, metrics.late_rows), (4, 2, 0));
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobMetrics {
     /// Rows that sources handed over. Rows of pruned row groups are not among them.

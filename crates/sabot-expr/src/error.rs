@@ -10,6 +10,15 @@ use std::fmt;
 use crate::types::{SUPPORTED_TYPES, type_name};
 
 /// Why an expression was refused when it was built.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_expr::{ExprError, FunctionRegistry, col, resolve};
+/// let schema = Schema::new(vec![Field::new("delay", DataType::Int64, false)]);
+/// let error = resolve(&col("delay").like("1%"), &schema, &FunctionRegistry::new()).unwrap_err();
+/// assert!(matches!(error, ExprError::WrongType { .. }));
+/// assert_eq!(error.to_string(), "`delay LIKE '1%'` needs a string, got int64");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExprError {
@@ -133,6 +142,12 @@ pub enum ExprError {
 
 impl ExprError {
     /// The error with the place where it was written, such as `filter`. Only messages about columns carry it.
+    ///
+    /// ```
+    /// # use sabot_expr::ExprError;
+    /// let error = ExprError::unknown_column("delay", ["date"]).in_context("filter");
+    /// assert_eq!(error.to_string(), "unknown column \"delay\" in filter; columns: date");
+    /// ```
     #[must_use]
     pub fn in_context(self, place: impl Into<String>) -> Self {
         match self {
@@ -144,6 +159,13 @@ impl ExprError {
     }
 
     /// The error for a type that expressions do not know.
+    ///
+    /// ```
+    /// # use arrow::datatypes::DataType;
+    /// # use sabot_expr::ExprError;
+    /// let error = ExprError::unsupported_type(&DataType::Float16);
+    /// assert!(error.to_string().contains("not supported in expressions; supported types: "));
+    /// ```
     pub fn unsupported_type(data_type: &DataType) -> Self {
         ExprError::UnsupportedType { data_type: type_name(data_type) }
     }
@@ -191,6 +213,19 @@ fn unknown_function(name: &str, version: u32, suggestion: Option<&str>, function
 ///
 /// `Display` prints the cause and the expression; the caller adds where the row came from, because only
 /// it knows the source.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+/// # use sabot_expr::{FunctionRegistry, RowErrorKind, col, interpret_batch, resolve};
+/// # let x: ArrayRef = std::sync::Arc::new(Int32Array::from(vec![1, 0]));
+/// # let batch = RecordBatch::try_from_iter([("x", x)])?;
+/// let divide = resolve(&(1 / col("x")), &batch.schema(), &FunctionRegistry::new())?;
+/// let error = interpret_batch(&divide, &batch).unwrap_err();
+/// assert_eq!(error.row, 1);
+/// assert!(matches!(error.error, RowErrorKind::DivisionByZero { .. }));
+/// assert_eq!(error.to_string(), "division by zero: 1 / 0 in `1 / x`");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowError {
     /// Row number inside the batch, from 0.

@@ -18,6 +18,35 @@ use crate::error::ExprError;
 /// strings arrives decoded. It returns one array of that length and of the type that `return_type`
 /// gave. Row `i` of the result may depend on row `i` of the arguments only, because rows are cut into
 /// batches at will.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, AsArray, StringArray};
+/// # use arrow::datatypes::DataType;
+/// # use sabot_expr::{FunctionError, ScalarFunction};
+/// # use std::sync::Arc;
+/// struct Shout;
+///
+/// impl ScalarFunction for Shout {
+///     fn name(&self) -> &str { "shout" }
+///     fn version(&self) -> u32 { 1 }
+///     fn return_type(&self, arguments: &[DataType]) -> Result<DataType, FunctionError> {
+///         match arguments {
+///             [DataType::Utf8] => Ok(DataType::Utf8),
+///             _ => Err(FunctionError::new("shout takes one string")),
+///         }
+///     }
+///     fn evaluate(&self, arguments: &[ArrayRef], _rows: usize) -> Result<ArrayRef, FunctionError> {
+///         let texts = arguments[0].as_string::<i32>().iter();
+///         Ok(Arc::new(texts.map(|text| text.map(str::to_uppercase)).collect::<StringArray>()))
+///     }
+///     fn fallible(&self) -> bool { false }
+/// }
+///
+/// let said: ArrayRef = Arc::new(StringArray::from(vec![Some("hey"), None]));
+/// assert_eq!(Shout.evaluate(&[said], 2)?.as_string::<i32>().value(0), "HEY");
+/// assert!(Shout.deterministic());
+/// # Ok::<(), FunctionError>(())
+/// ```
 pub trait ScalarFunction: Send + Sync {
     /// The name that expressions call it by.
     fn name(&self) -> &str;
@@ -50,6 +79,12 @@ pub trait ScalarFunction: Send + Sync {
 }
 
 /// What a user function reports when it cannot compute its result.
+///
+/// ```
+/// # use sabot_expr::FunctionError;
+/// assert_eq!(FunctionError::new("no such zone").to_string(), "no such zone");
+/// assert_eq!(FunctionError::at_row(3, "no such zone").row, Some(3));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FunctionError {
@@ -74,6 +109,17 @@ impl FunctionError {
 type Evaluate = dyn Fn(&[ArrayRef], usize) -> Result<ArrayRef, FunctionError> + Send + Sync;
 
 /// A [`ScalarFunction`] made of a closure, with fixed argument and result types.
+///
+/// ```
+/// # use arrow::array::ArrayRef;
+/// # use arrow::datatypes::DataType;
+/// # use sabot_expr::{ClosureFunction, ScalarFunction};
+/// let same = ClosureFunction::new("same", 1, [DataType::Int64], DataType::Int64, |arguments, _rows| {
+///     Ok(arguments[0].clone())
+/// });
+/// assert!(same.fallible());
+/// assert!(!same.infallible().fallible());
+/// ```
 pub struct ClosureFunction {
     name: String,
     version: u32,
@@ -209,6 +255,18 @@ impl FunctionRegistry {
     }
 
     /// Names and versions in order.
+    ///
+    /// ```
+    /// # use arrow::datatypes::DataType;
+    /// # use sabot_expr::{ClosureFunction, FunctionRegistry};
+    /// # use std::sync::Arc;
+    /// let mut registry = FunctionRegistry::new();
+    /// let same = |version| ClosureFunction::new("same", version, [DataType::Int64], DataType::Int64, |a, _| Ok(a[0].clone()));
+    /// registry.register(Arc::new(same(2)))?;
+    /// registry.register(Arc::new(same(1)))?;
+    /// assert_eq!(registry.names().collect::<Vec<_>>(), [("same", 1), ("same", 2)]);
+    /// # Ok::<(), sabot_expr::ExprError>(())
+    /// ```
     pub fn names(&self) -> impl Iterator<Item = (&str, u32)> {
         self.functions.iter().flat_map(|(name, versions)| versions.keys().map(move |v| (name.as_str(), *v)))
     }

@@ -16,6 +16,12 @@ use std::time::Duration;
 use crate::Fragment;
 
 /// Whether a backend can run a fragment. A `No` is an answer and never an error: another backend runs it.
+///
+/// ```
+/// # use sabot_ops::Support;
+/// let no = Support::No { reason: "cast from utf8 to timestamp".to_owned() };
+/// assert_ne!(no, Support::Yes);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Support {
     /// The backend runs the fragment with exactly the semantics of its specs.

@@ -21,6 +21,23 @@ const OPERATOR: &str = "filter-project";
 ///   becomes a plain insert or delete.
 /// * An error is that of the first row, in row order, that fails; within a row, the predicate's before
 ///   the projections', and those in their order.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_expr::{FunctionRegistry, col, resolve};
+/// # use sabot_ops::{FilterProjectSpec, Projection};
+/// # use std::sync::Arc;
+/// let input = Arc::new(Schema::new(vec![Field::new("delay", DataType::Int64, false)]));
+/// let typed = |expr| resolve(&expr, &input, &FunctionRegistry::new());
+/// let spec = FilterProjectSpec {
+///     predicate: Some(typed(col("delay").gt(15))?),
+///     projections: vec![Projection { name: "hours".into(), expr: typed(col("delay") / 60)? }],
+///     carried: Vec::new(),
+/// };
+/// assert_eq!(spec.to_string(), "filter delay > 15 project [delay / 60 as hours]");
+/// assert_eq!(spec.output_schema(&input)?.field(0).name(), "hours");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FilterProjectSpec {
     /// A boolean expression over the input, or none to keep every row.

@@ -14,6 +14,18 @@ use crate::{OperatorSpec, SpecError, schema_serde};
 /// what stands before it fails before what stands behind it. `Display` prints the steps in one line, for `explain`.
 ///
 /// A fragment that is read back is checked like a new one; its output schema is not stored.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_ops::{Fragment, UnionSpec};
+/// # use std::sync::Arc;
+/// let input = Arc::new(Schema::new(vec![Field::new("delay", DataType::Int64, false)]));
+/// let fragment = Fragment::new(input.clone(), vec![UnionSpec { schema: input.clone() }.into()])?;
+/// assert_eq!((fragment.input(), fragment.output()), (&input, &input));
+/// assert_eq!((fragment.steps().len(), fragment.targets(), fragment.late()), (1, 1, None));
+/// assert_eq!(fragment.to_string(), "union");
+/// # Ok::<(), sabot_ops::SpecError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Fragment {

@@ -26,6 +26,28 @@ const OPERATOR: &str = "group-by";
 ///
 /// Rows are inserts. A live row of another kind is an internal failure, as the plan lets no changelog
 /// in: an aggregate that took a delete for an insert would be silently wrong.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_ops::{AggregateFunction, AggregateSpec, GroupByMode, GroupBySpec};
+/// # use std::sync::Arc;
+/// let input = Arc::new(Schema::new(vec![
+///     Field::new("origin", DataType::Utf8, false),
+///     Field::new("delay", DataType::Int64, true),
+/// ]));
+/// let total = AggregateSpec {
+///     function: AggregateFunction::Sum,
+///     input: Some(1),
+///     input_type: Some(DataType::Int64),
+///     name: "total".into(),
+/// };
+/// let spec = GroupBySpec { keys: vec![0], hashed: vec![0], seed: 0, aggregates: vec![total], mode: GroupByMode::Partial };
+/// let partial = spec.output_schema(&input)?; // key, hash, partial state
+/// let last = GroupBySpec { mode: GroupByMode::Final, ..spec };
+/// let names: Vec<_> = last.output_schema(&partial)?.fields().iter().map(|f| f.name().clone()).collect();
+/// assert_eq!(names, ["origin", "total"]);
+/// # Ok::<(), sabot_ops::SpecError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupBySpec {
     /// The key columns in order.
@@ -83,6 +105,11 @@ pub struct AggregateSpec {
 /// Float sums: |result − exact| ≤ n · 2⁻⁵² · Σ|x| over the n values of the group, in whatever order they
 /// are added, as long as no partial sum leaves the finite range. NaN and infinities give what IEEE 754
 /// addition gives. min and max: −0.0 equals 0.0 (either may be returned as 0.0), NaN is greatest.
+///
+/// ```
+/// # use sabot_ops::AggregateFunction;
+/// assert_eq!(AggregateFunction::Avg.name(), "avg");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AggregateFunction {
     /// Rows, or values that are not null.

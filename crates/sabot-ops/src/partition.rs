@@ -18,6 +18,19 @@ use crate::SpecError;
 /// state restored by key group looks for them.
 ///
 /// An update pair whose halves go to different targets becomes a delete there and an insert here.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_common::KeyGroups;
+/// # use sabot_ops::PartitionSpec;
+/// # use std::sync::Arc;
+/// let input = Arc::new(Schema::new(vec![Field::new("origin", DataType::Utf8, false)]));
+/// let spec = PartitionSpec { keys: vec![0], seed: 0, key_groups: KeyGroups::default(), parallelism: 4 };
+/// assert_eq!(spec.output_schema(&input)?, input);
+/// let none = PartitionSpec { parallelism: 0, ..spec };
+/// assert_eq!(none.output_schema(&input).unwrap_err().to_string(), "partition: parallelism 0; it must be 1 or more");
+/// # Ok::<(), sabot_ops::SpecError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartitionSpec {
     /// The key columns in order. With none, all rows have the same key.

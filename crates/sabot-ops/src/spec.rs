@@ -8,6 +8,17 @@ use std::fmt;
 use crate::{FilterProjectSpec, GroupBySpec, PartitionSpec, UnionSpec, WindowAssignSpec};
 
 /// One operator of a fragment, as plain data.
+///
+/// ```
+/// # use arrow::datatypes::Schema;
+/// # use sabot_ops::{OperatorSpec, UnionSpec};
+/// # use std::sync::Arc;
+/// let schema = Arc::new(Schema::empty());
+/// let step = OperatorSpec::from(UnionSpec { schema: schema.clone() });
+/// assert_eq!(step.name(), "union");
+/// assert_eq!(step.output_schema(&schema)?, schema);
+/// # Ok::<(), sabot_ops::SpecError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum OperatorSpec {
     /// Keep the rows for which a predicate is true, and compute columns of them.

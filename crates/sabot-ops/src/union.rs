@@ -12,6 +12,17 @@ use crate::{SpecError, schema_serde};
 /// Inputs agree in column names, order and types; a column is nullable when it is nullable in any of
 /// them. Duplicates stay. Between inputs no order is defined; within one it is kept. Row kinds, the
 /// selection and the place in the source go with the rows.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_ops::UnionSpec;
+/// # use std::sync::Arc;
+/// let schema = |nullable| Arc::new(Schema::new(vec![Field::new("delay", DataType::Int64, nullable)]));
+/// let spec = UnionSpec { schema: schema(true) };
+/// assert_eq!(spec.output_schema(&schema(false))?, schema(true));
+/// assert!(UnionSpec { schema: schema(false) }.output_schema(&schema(true)).is_err());
+/// # Ok::<(), sabot_ops::SpecError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnionSpec {
     /// The common schema.

@@ -48,31 +48,66 @@ impl AggregateExpr {
 }
 
 /// How many rows there are.
+///
+/// ```
+/// # use sabot_plan::count;
+/// assert_eq!(count().output_name(), "count(*)");
+/// ```
 pub fn count() -> AggregateExpr {
     AggregateExpr::new(AggregateFunction::Count, None)
 }
 
 /// How many values are not null.
+///
+/// ```
+/// # use sabot_expr::col;
+/// # use sabot_plan::count_of;
+/// assert_eq!(count_of(col("delay")).output_name(), "count(delay)");
+/// ```
 pub fn count_of(value: impl IntoExpr) -> AggregateExpr {
     AggregateExpr::new(AggregateFunction::Count, Some(value.into_expr()))
 }
 
 /// The sum of the values that are not null; null without any.
+///
+/// ```
+/// # use sabot_expr::col;
+/// # use sabot_plan::sum;
+/// assert_eq!(sum(col("a") * col("b")).output_name(), "sum(a * b)");
+/// ```
 pub fn sum(value: impl IntoExpr) -> AggregateExpr {
     AggregateExpr::new(AggregateFunction::Sum, Some(value.into_expr()))
 }
 
 /// The arithmetic mean of the values that are not null; null without any.
+///
+/// ```
+/// # use sabot_expr::col;
+/// # use sabot_plan::avg;
+/// assert_eq!(avg(col("delay")).alias("average_delay").output_name(), "average_delay");
+/// ```
 pub fn avg(value: impl IntoExpr) -> AggregateExpr {
     AggregateExpr::new(AggregateFunction::Avg, Some(value.into_expr()))
 }
 
 /// The smallest value; null without any.
+///
+/// ```
+/// # use sabot_expr::col;
+/// # use sabot_plan::min;
+/// assert_eq!(min(col("delay")).output_name(), "min(delay)");
+/// ```
 pub fn min(value: impl IntoExpr) -> AggregateExpr {
     AggregateExpr::new(AggregateFunction::Min, Some(value.into_expr()))
 }
 
 /// The largest value; null without any.
+///
+/// ```
+/// # use sabot_expr::col;
+/// # use sabot_plan::max;
+/// assert_eq!(max(col("delay").abs()).output_name(), "max(abs(delay))");
+/// ```
 pub fn max(value: impl IntoExpr) -> AggregateExpr {
     AggregateExpr::new(AggregateFunction::Max, Some(value.into_expr()))
 }
@@ -81,6 +116,13 @@ pub fn max(value: impl IntoExpr) -> AggregateExpr {
 ///
 /// Where an operand is wanted a string is a literal; a literal is never a useful key, so here a string
 /// names a column.
+///
+/// ```
+/// # use sabot_expr::col;
+/// # use sabot_plan::IntoKey;
+/// assert_eq!("origin".into_key(), col("origin"));
+/// assert_eq!(col("date").hour().into_key(), col("date").hour());
+/// ```
 pub trait IntoKey {
     /// The key as an expression.
     fn into_key(self) -> Expr;
@@ -111,6 +153,12 @@ impl IntoKey for Expr {
 }
 
 /// An aggregation as a user asks for it.
+///
+/// ```
+/// # use sabot_plan::{AggregateRequest, count};
+/// let by_origin = AggregateRequest::new(["origin"], [count().alias("flights")]);
+/// assert_eq!((by_origin.keys.len(), by_origin.aggregates.len(), by_origin.window), (1, 1, None));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AggregateRequest {
     /// The windows; `None` for one result a key at the end of bounded input.

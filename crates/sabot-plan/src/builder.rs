@@ -18,12 +18,33 @@ use crate::{
 
 /// Makes the nodes of a plan. Cheap to clone: it holds the user functions that expressions may call, and
 /// nothing of the plan.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_expr::col;
+/// # use sabot_plan::{AggregateRequest, Connector, PlanBuilder, SourceRequest, count};
+/// # let schema = Schema::new(vec![Field::new("delay", DataType::Int32, false), Field::new("origin", DataType::Utf8, true)]);
+/// let builder = PlanBuilder::new();
+/// let flights = builder.source(SourceRequest::bounded(Connector::slot("flights"), schema.into()))?;
+/// let late = builder.filter(&flights, &col("delay").gt(15))?;
+/// let counts = builder.aggregate(&late, &AggregateRequest::new(["origin"], [count().alias("flights")]))?;
+/// assert_eq!(counts.schema().field(1).name(), "flights");
+/// assert_eq!(counts.inputs()[0].id(), late.id());
+/// # Ok::<(), sabot_plan::PlanError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct PlanBuilder {
     functions: Arc<FunctionRegistry>,
 }
 
 /// A source as a user asks for it.
+///
+/// ```
+/// # use arrow::datatypes::Schema;
+/// # use sabot_plan::{Boundedness, Connector, SourceRequest};
+/// let orders = SourceRequest::unbounded(Connector::slot("orders"), Schema::empty().into());
+/// assert_eq!((orders.boundedness, orders.replayable), (Boundedness::Unbounded, false));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceRequest {
     /// What to read.
@@ -56,6 +77,11 @@ impl SourceRequest {
 }
 
 /// A sink as a user asks for it.
+///
+/// ```
+/// # use sabot_plan::{Connector, SinkRequest};
+/// assert!(SinkRequest::new(Connector::slot("out")).ordered().ordered);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SinkRequest {
     /// Where to write.

@@ -8,6 +8,13 @@ use sabot_expr::ExprError;
 use sabot_ops::SpecError;
 
 /// Why a plan was refused.
+///
+/// ```
+/// # use sabot_plan::{Plan, PlanError};
+/// let error = Plan::from_sinks(&[]).unwrap_err();
+/// assert_eq!(error, PlanError::NoSinks);
+/// assert_eq!(error.to_string(), "the job has no sink; write at least one stream to somewhere");
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {

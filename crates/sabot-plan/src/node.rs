@@ -19,6 +19,12 @@ use crate::digest::digest;
 use crate::{KeyedWindow, PlanError};
 
 /// What a source or sink is connected to.
+///
+/// ```
+/// # use sabot_plan::Connector;
+/// assert_eq!(Connector::registered("csv", [("path", "flights.csv")]).to_string(), "csv(path=flights.csv)");
+/// assert_eq!(Connector::slot("orders").to_string(), "slot orders");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Connector {
@@ -244,6 +250,17 @@ pub struct Properties {
 }
 
 /// A node of a logical plan with everything above it; cloning shares it.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_plan::{Connector, PlanBuilder, SourceRequest};
+/// # let schema = Schema::new(vec![Field::new("delay", DataType::Int32, false)]);
+/// let request = SourceRequest::bounded(Connector::slot("flights"), schema.into());
+/// let flights = PlanBuilder::new().source(request)?;
+/// assert_eq!(flights.describe(), "source slot flights");
+/// assert!(!flights.is_named() && flights.inputs().is_empty());
+/// # Ok::<(), sabot_plan::PlanError>(())
+/// ```
 #[derive(Clone)]
 pub struct NodeRef(Arc<LogicalNode>);
 

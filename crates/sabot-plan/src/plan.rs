@@ -16,6 +16,26 @@ use crate::{Connector, NodeKind, NodeRef, PlanError, Properties};
 pub const FORMAT_VERSION: u32 = 1;
 
 /// A logical plan.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_expr::{FunctionRegistry, col};
+/// # use sabot_plan::{Connector, Keying, Plan, PlanBuilder, SinkRequest, SourceRequest};
+/// # let schema = Schema::new(vec![Field::new("delay", DataType::Int32, false)]);
+/// let builder = PlanBuilder::new();
+/// let flights = builder.source(SourceRequest::bounded(Connector::slot("flights"), schema.into()))?;
+/// let late = builder.filter(&flights, &col("delay").gt(15))?;
+/// let sink = builder.sink(&late, SinkRequest::new(Connector::slot("out")))?;
+/// let mut plan = Plan::from_sinks(&[sink])?;
+///
+/// assert_eq!(plan.slots().iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), ["flights", "out"]);
+/// assert_eq!(plan.consumers(), [vec![1], vec![2], vec![]]);
+/// assert_eq!(plan.node(&plan.nodes()[1].id), Some(&plan.nodes()[1]));
+/// plan.bind(&FunctionRegistry::new())?; // of use after loading: a stored plan has no code
+/// assert_eq!(plan.clone().with_keying(Keying::default()), plan);
+/// assert_eq!(plan.keying().hash_seed, 0);
+/// # Ok::<(), sabot_plan::PlanError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Plan {

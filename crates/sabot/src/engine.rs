@@ -8,6 +8,13 @@ use std::time::Duration;
 use crate::{Job, Result};
 
 /// Which devices an engine may use.
+///
+/// ```
+/// # use sabot::Devices;
+/// assert_eq!("cpu".parse(), Ok(Devices::Cpu));
+/// assert_eq!(Devices::default(), Devices::Auto);
+/// assert_eq!("gpu".parse::<Devices>(), Err("unknown devices \"gpu\"; known: auto, cpu".to_owned()));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Devices {
     /// Whatever there is; where nothing else is, the CPU.
@@ -35,7 +42,8 @@ impl std::str::FromStr for Devices {
 /// ```
 /// use sabot::prelude::*;
 /// let engine = Engine::builder().workers(2).memory_budget(64 << 20).devices(Devices::Auto).build()?;
-/// assert_eq!(engine.workers(), 2);
+/// assert_eq!((engine.workers(), engine.keyed_parallelism()), (2, 2));
+/// assert_eq!(engine.memory_used(), 0);
 /// # Ok::<(), sabot::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -47,6 +55,12 @@ pub struct Engine {
 impl Engine {
     /// An engine that fits the machine: a worker for each processor that the process may use, half of
     /// the memory.
+    ///
+    /// ```
+    /// # use sabot::Engine;
+    /// assert!(Engine::new()?.workers() >= 1);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     ///
     /// # Errors
     /// When threads cannot be started.
@@ -70,6 +84,14 @@ impl Engine {
     }
 
     /// The most bytes that were ever in flight at one time.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let engine = Engine::new()?;
+    /// Stream::read(csv("data/flights.csv"))?.collect_on(&engine)?;
+    /// assert!(engine.memory_peak() > 0);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     pub fn memory_peak(&self) -> usize {
         self.inner.budget().peak()
     }
@@ -81,6 +103,17 @@ impl Engine {
 
     /// Starts a job.
     ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let flights = Stream::read(csv("data/flights.csv"))?;
+    /// let (sink, rows) = to_memory();
+    /// let handle = engine.start(Job::new("copy").write(&flights, sink)?)?;
+    /// handle.wait()?;
+    /// assert_eq!(rows.take()[0].num_rows(), 4);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// When something that the job names is missing, cannot be opened, or is in use by another job.
     pub fn start(&self, job: Job) -> Result<JobHandle> {
@@ -89,6 +122,15 @@ impl Engine {
     }
 
     /// Runs a job to its end. It may be called in any async runtime's threads, but blocks them.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let flights = Stream::read(csv("data/flights.csv"))?;
+    /// let (sink, _rows) = to_memory();
+    /// let metrics = Engine::new()?.run(Job::new("copy").write(&flights, sink)?)?;
+    /// assert_eq!((metrics.rows_read, metrics.rows_written), (4, 4));
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Engine::start`], and whatever the job fails with.
@@ -102,6 +144,21 @@ impl Engine {
 }
 
 /// Settings of an [`Engine`].
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # use std::sync::Arc;
+/// let engine = Engine::builder()
+///     .workers(1)
+///     .keyed_parallelism(4)
+///     .queue_morsels(2)
+///     .morsel_rows(1_024)
+///     .memory_budget(16 << 20)
+///     .devices(Devices::Cpu)
+///     .build()?;
+/// assert_eq!((engine.workers(), engine.keyed_parallelism()), (1, 4));
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct EngineBuilder {
@@ -148,12 +205,31 @@ impl EngineBuilder {
     }
 
     /// Backends of your own, in order of preference; the CPU serves what they do not.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # use std::sync::Arc;
+    /// let own = sabot_cpu::CpuBackend::new();
+    /// let engine = Engine::builder().backends(vec![Arc::new(own)]).build()?;
+    /// let rows = Stream::read(csv("data/flights.csv"))?.filter(col("delay").gt(15))?.collect_on(&engine)?;
+    /// assert_eq!(rows[0].num_rows(), 2);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     pub fn backends(mut self, backends: Vec<Arc<dyn Backend>>) -> Self {
         self.config.backends = backends;
         self
     }
 
     /// Processing time from a clock of your own.
+    ///
+    /// ```
+    /// # use sabot::Engine;
+    /// # use std::sync::Arc;
+    /// use sabot_common::ManualClock;
+    /// let engine = Engine::builder().clock(Arc::new(ManualClock::new())).build()?;
+    /// assert!(engine.workers() >= 1);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     pub fn clock(mut self, clock: Arc<dyn sabot_common::Clock>) -> Self {
         self.config.clock = clock;
         self

@@ -5,6 +5,14 @@ use sabot_exec::JobError;
 use sabot_plan::PlanError;
 
 /// Anything that can go wrong between building a pipeline and its last row.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # use sabot::Error;
+/// let error = Stream::read(csv("data/flight.csv")).unwrap_err();
+/// assert!(matches!(error, Error::Connect(_)));
+/// assert!(error.to_string().starts_with("data/flight.csv does not exist"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -17,6 +17,26 @@ const BATCHES_AHEAD: usize = 4;
 ///
 /// After the last batch the job's own end is awaited: an error of the job is the stream's last item.
 /// Polling is cancel-safe: a batch is either given out or still there.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # use std::{future::poll_fn, pin::Pin};
+/// use futures_core::Stream as _;
+///
+/// let late = Stream::read(csv("data/flights.csv"))?.filter(col("delay").gt(15))?;
+/// let mut batches = late.execute_stream(&Engine::new()?)?;
+/// assert_eq!(batches.schema().fields().len(), 3);
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let mut rows = 0;
+/// while let Some(batch) = poll_fn(|cx| Pin::new(&mut batches).poll_next(cx)).await {
+///     rows += batch?.num_rows();
+/// }
+/// assert_eq!(rows, 2);
+/// assert_eq!(batches.metrics().rows_written, 2);
+/// # Ok::<(), sabot::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct BatchStream {
     schema: SchemaRef,

@@ -14,11 +14,13 @@ use crate::{Engine, Result, Stream};
 /// One or more sinks that are fed, committed and stopped together. Operators that several of them
 /// share run once.
 ///
-/// ```no_run
-/// use sabot::prelude::*;
-/// let flights = Stream::read(parquet("flights.parquet"))?;
+/// ```
+/// # use sabot::prelude::*;
+/// let flights = Stream::read(csv("data/flights.csv"))?;
 /// let late = flights.clone().filter(col("delay").gt(15))?;
-/// Job::new("copy").write(&flights, csv("all.csv"))?.write(&late, csv("late.csv"))?.run()?;
+/// let ((all, all_rows), (some, late_rows)) = (to_memory(), to_memory());
+/// Job::new("copy").write(&flights, all)?.write(&late, some)?.run()?;
+/// assert_eq!((all_rows.take()[0].num_rows(), late_rows.take()[0].num_rows()), (4, 2));
 /// # Ok::<(), sabot::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -37,6 +39,18 @@ impl Job {
 
     /// Writes a stream to a sink: `csv("out.csv")` is one file that appears when the job ends,
     /// `parquet("out/")` a folder.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # let folder = std::env::temp_dir().join(format!("sabot-doc-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let path = folder.join("late.csv");
+    /// let late = Stream::read(csv("data/flights.csv"))?.filter(col("delay").gt(15))?.select([col("delay")])?;
+    /// Job::new("late").write(&late, csv(&path))?.run()?;
+    /// assert_eq!(std::fs::read_to_string(&path)?, "delay\n48\n31\n");
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the sink cannot take the stream.
@@ -62,11 +76,24 @@ impl Job {
     }
 
     /// The job's name.
+    ///
+    /// ```
+    /// # use sabot::Job;
+    /// assert_eq!(Job::new("nightly").name(), "nightly");
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The plan: data that can be stored, sent and run elsewhere once its slots are bound.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let late = Stream::read(csv("data/flights.csv"))?.filter(col("delay").gt(15))?;
+    /// let plan = Job::new("late").write(&late, to_memory().0)?.plan()?;
+    /// assert_eq!(plan.nodes().len(), 3); // source, filter, sink
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     ///
     /// # Errors
     /// When there is no sink, or the plan breaks a rule that concerns it as a whole.
@@ -76,6 +103,14 @@ impl Job {
 
     /// The plan as text: operators with schemas, fragments, devices and why.
     ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let late = Stream::read(csv("data/flights.csv"))?.filter(col("delay").gt(15))?;
+    /// let text = Job::new("late").write(&late, to_memory().0)?.explain()?;
+    /// assert!(text.contains("delay > 15"), "{text}");
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Job::plan`].
     pub fn explain(&self) -> Result<String> {
@@ -84,6 +119,15 @@ impl Job {
     }
 
     /// The plan as an engine would run it.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let engine = Engine::builder().devices(Devices::Cpu).build()?;
+    /// let flights = Stream::read(csv("data/flights.csv"))?;
+    /// let text = Job::new("copy").write(&flights, to_memory().0)?.explain_for(&engine)?;
+    /// assert!(text.contains("data/flights.csv"), "{text}");
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Job::plan`].
@@ -107,6 +151,14 @@ impl Job {
 
     /// Runs the job on an engine of its own and waits for its end.
     ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let flights = Stream::read(csv("data/flights.csv"))?;
+    /// let metrics = Job::new("copy").write(&flights, to_memory().0)?.run()?;
+    /// assert_eq!(metrics.rows_read, 4);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// When it cannot be started, and whatever it fails with.
     pub fn run(self) -> Result<JobMetrics> {
@@ -114,6 +166,14 @@ impl Job {
     }
 
     /// Starts the job on an engine of its own.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let flights = Stream::read(csv("data/flights.csv"))?;
+    /// let handle = Job::new("copy").write(&flights, to_memory().0)?.start()?;
+    /// assert_eq!(handle.wait()?.rows_written, 4);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     ///
     /// # Errors
     /// When it cannot be started.

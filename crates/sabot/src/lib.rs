@@ -23,6 +23,12 @@
 //! assert_eq!(delays.collect()?.iter().map(|b| b.num_rows()).sum::<usize>(), 3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Examples of single methods read `data/flights.csv`, four rows:
+//!
+//! ```text
+#![doc = include_str!("../data/flights.csv")]
+//! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
 

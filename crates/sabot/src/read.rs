@@ -15,6 +15,17 @@ use crate::connectors::registry;
 use crate::stream::fresh_slot;
 
 /// Something that [`Stream::read`](crate::Stream::read) can read.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # use sabot::ReadFrom;
+/// fn columns(source: impl ReadFrom) -> sabot::Result<usize> {
+///     let (_connector, source, _bindings) = source.open()?;
+///     Ok(source.schema().fields().len())
+/// }
+/// assert_eq!(columns(csv("data/flights.csv"))?, 3);
+/// # Ok::<(), sabot::Error>(())
+/// ```
 pub trait ReadFrom {
     /// Opens it far enough to know its schema.
     ///
@@ -24,6 +35,19 @@ pub trait ReadFrom {
 }
 
 /// Something that [`Job::write`](crate::Job::write) can write to.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # use sabot::WriteTo;
+/// fn copy(sink: impl WriteTo) -> sabot::Result<u64> {
+///     let connect = sink.open()?;
+///     assert!(format!("{connect:?}").contains("memory"));
+///     let flights = Stream::read(csv("data/flights.csv"))?;
+///     Ok(Job::new("copy").write(&flights, to_memory().0)?.run()?.rows_written)
+/// }
+/// assert_eq!(copy(to_memory().0)?, 4);
+/// # Ok::<(), sabot::Error>(())
+/// ```
 pub trait WriteTo {
     /// Makes the sink; nothing is touched before the job starts.
     ///
@@ -33,6 +57,14 @@ pub trait WriteTo {
 }
 
 /// A sink as a job takes it.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # use sabot::{Connect, WriteTo};
+/// let connect: Connect = WriteTo::open(csv("out.csv"))?;
+/// assert!(format!("{connect:?}").contains("out.csv")); // nothing was written yet
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Connect {
     pub(crate) connector: Connector,
@@ -44,9 +76,13 @@ pub struct Connect {
 /// A file, or a folder of files, by kind, path and options.
 ///
 /// ```
-/// use sabot::prelude::*;
-/// let input = csv("flights.csv").option("delimiter", ";");
-/// # let _ = input;
+/// # use sabot::prelude::*;
+/// # let path = std::env::temp_dir().join(format!("sabot-doc-options-{}.csv", std::process::id()));
+/// std::fs::write(&path, "origin;delay\nSFO;12\n")?;
+/// let input = csv(&path).option("delimiter", ";");
+/// assert_eq!(Stream::read(input)?.schema().field(1).name(), "delay");
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -56,21 +92,54 @@ pub struct FileOptions {
 }
 
 /// A CSV file with a header. As a sink, a path that ends in `/` is a folder.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// assert_eq!(Stream::read(csv("data/flights.csv"))?.schema().field(0).name(), "date");
+/// # Ok::<(), sabot::Error>(())
+/// ```
 pub fn csv(path: impl AsRef<Path>) -> FileOptions {
     connector("csv").option("path", path.as_ref().to_string_lossy())
 }
 
 /// A Parquet file. As a sink, a path that ends in `/` is a folder.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # let path = std::env::temp_dir().join(format!("sabot-doc-parquet-{}.parquet", std::process::id()));
+/// let flights = Stream::read(csv("data/flights.csv"))?;
+/// Job::new("convert").write(&flights, parquet(&path))?.run()?;
+/// assert_eq!(Stream::read(parquet(&path))?.collect()?[0].num_rows(), 4);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn parquet(path: impl AsRef<Path>) -> FileOptions {
     connector("parquet").option("path", path.as_ref().to_string_lossy())
 }
 
 /// Rows made up from a seed; see `GeneratorSource` for the options.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let made = sabot::generator().option("columns", "id sequence(0, 1); delay int(-10, 60)").option("rows", "1000");
+/// let delays = Stream::read(made)?.select([col("delay")])?.collect()?;
+/// assert_eq!(delays.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1000);
+/// # Ok::<(), sabot::Error>(())
+/// ```
 pub fn generator() -> FileOptions {
     connector("generator")
 }
 
 /// A connector by kind; add its options.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let same = sabot::connector("csv").option("path", "data/flights.csv");
+/// assert_eq!(same, csv("data/flights.csv"));
+/// let typo = Stream::read(sabot::connector("cvs")).unwrap_err().to_string();
+/// assert!(typo.contains("did you mean \"csv\"?"), "{typo}");
+/// # Ok::<(), sabot::Error>(())
+/// ```
 pub fn connector(kind: impl Into<String>) -> FileOptions {
     FileOptions { kind: kind.into(), options: BTreeMap::new() }
 }
@@ -121,11 +190,31 @@ impl WriteTo for Arc<dyn Sink> {
 }
 
 /// The sending end of a channel that a job writes to.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let flights = Stream::read(csv("data/flights.csv"))?;
+/// let (sink, mut results) = to_channel(4);
+/// let job = Job::new("copy").write(&flights, sink)?.start()?;
+/// assert_eq!(results.recv_blocking()?.map(|batch| batch.num_rows()), Some(4));
+/// assert_eq!(results.recv_blocking()?, None);
+/// job.wait()?;
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ToChannel(ChannelSink);
 
 /// A channel as a sink, and the end from which a program takes the batches. It holds `capacity`
 /// batches; then the job waits.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let (sink, mut results) = to_channel(4);
+/// let late = Stream::read(csv("data/flights.csv"))?.filter(col("delay").gt(15))?;
+/// let _job = Job::new("late").write(&late, sink)?.start()?;
+/// assert_eq!(results.recv_blocking()?.map(|batch| batch.num_rows()), Some(2));
+/// # Ok::<(), sabot::Error>(())
+/// ```
 pub fn to_channel(capacity: usize) -> (ToChannel, ChannelReceiver) {
     let (sink, receiver) = output_channel("channel", capacity);
     (ToChannel(sink), receiver)
@@ -138,10 +227,28 @@ impl WriteTo for ToChannel {
 }
 
 /// Memory as a sink.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let (sink, rows) = to_memory();
+/// Job::new("copy").write(&Stream::read(csv("data/flights.csv"))?, sink)?.run()?;
+/// assert_eq!(rows.take()[0].num_rows(), 4);
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ToMemory(CollectSink);
 
 /// Memory as a sink, and where its rows are found, in order, once the job has ended well.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let (sink, rows) = to_memory();
+/// let job = Job::new("copy").write(&Stream::read(csv("data/flights.csv"))?, sink)?;
+/// assert!(rows.take().is_empty()); // nothing ran yet
+/// job.run()?;
+/// assert_eq!(rows.take()[0].num_columns(), 3);
+/// # Ok::<(), sabot::Error>(())
+/// ```
 pub fn to_memory() -> (ToMemory, Collected) {
     let (sink, rows) = CollectSink::new("memory");
     (ToMemory(sink), rows)

@@ -10,6 +10,16 @@ use crate::{Error, Result, Stream};
 /// Bounded rows: a file, or batches in memory.
 ///
 /// A table has no event time and no windows; [`Table::stream`] makes a stream of its rows.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let airports = Table::read(csv("data/airports.csv"))?.filter(col("iata").not_eq("OAK"))?;
+/// let names = airports.with_columns([col("name").contains("Intl").alias("short")])?.select([col("name"), col("short")])?;
+/// assert_eq!(names.schema().fields().len(), 2);
+/// assert_eq!(names.collect()?[0].num_rows(), 2);
+/// names.show()?;
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Table {
@@ -27,6 +37,13 @@ impl Table {
 
     /// Rows that are in memory already.
     ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let rows = Stream::read(csv("data/airports.csv"))?.collect()?;
+    /// assert_eq!(Table::from_batches(rows)?.schema().field(0).name(), "iata");
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Stream::from_batches`].
     pub fn from_batches(batches: impl IntoIterator<Item = RecordBatch>) -> Result<Self> {
@@ -41,6 +58,13 @@ impl Table {
     }
 
     /// The rows as a stream.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let airports = Table::read(csv("data/airports.csv"))?;
+    /// assert!(airports.stream().is_bounded());
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     pub fn stream(&self) -> Stream {
         self.stream.clone()
     }

@@ -10,9 +10,12 @@ use crate::{Result, Stream};
 /// Which windows rows are put into.
 ///
 /// ```
-/// use sabot::prelude::*;
+/// # use sabot::prelude::*;
+/// let flights = Stream::read(csv("data/flights.csv"))?.event_time("date", in_order())?;
 /// let hourly = tumbling(hours(1)).offset(minutes(30)).allowed_lateness(minutes(10));
-/// # let _ = hourly;
+/// let counts = flights.window(hourly)?.aggregate([count()])?.collect()?;
+/// assert_eq!(counts[0].num_rows(), 2); // 06:30 to 07:30, and 07:30 to 08:30
+/// # Ok::<(), sabot::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -24,6 +27,14 @@ pub struct Window {
 
 /// Windows of one size, one after the other; each row is in exactly one. They are aligned to
 /// 1970-01-01T00:00 UTC plus the offset.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let flights = Stream::read(csv("data/flights.csv"))?.event_time("date", in_order())?;
+/// let daily = flights.window(tumbling(days(1)))?.aggregate([count()])?;
+/// assert_eq!(daily.collect()?[0].num_rows(), 1);
+/// # Ok::<(), sabot::Error>(())
+/// ```
 pub const fn tumbling(size: Span) -> Window {
     Window { size, offset: Span::ZERO, allowed_lateness: Span::ZERO }
 }
@@ -49,6 +60,15 @@ impl Window {
 }
 
 /// A stream whose rows are put into windows: say what to group by, or aggregate over all rows.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let flights = Stream::read(csv("data/flights.csv"))?.event_time("date", in_order())?;
+/// let hourly = flights.window(tumbling(hours(1)))?;
+/// assert_eq!(hourly.clone().aggregate([count()])?.collect()?[0].num_rows(), 2);
+/// assert_eq!(hourly.group_by(["origin"])?.aggregate([count()])?.collect()?[0].num_rows(), 3);
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Windowed {
@@ -75,6 +95,14 @@ impl Windowed {
 }
 
 /// A stream whose rows are grouped: say what to compute.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let flights = Stream::read(csv("data/flights.csv"))?;
+/// let counts = flights.group_by(["origin"])?.aggregate([count().alias("flights")])?;
+/// assert_eq!(counts.schema().field(1).name(), "flights");
+/// # Ok::<(), sabot::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Grouped {

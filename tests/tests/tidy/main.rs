@@ -10,6 +10,7 @@
 
 mod dependencies;
 mod documents;
+mod examples;
 mod graph;
 mod repository;
 mod rules;

@@ -44,6 +44,14 @@ pub fn input_channel(
 
 /// A channel of `partitions` partitions (at least 1), each with a sender and a capacity of its own. The
 /// application decides which row belongs to which partition.
+///
+/// ```
+/// # use arrow::datatypes::Schema;
+/// # use sabot_connect::{Source, input_channels};
+/// let (senders, source) = input_channels("orders", 3, 4, Schema::empty().into());
+/// assert_eq!((senders.len(), source.discover()?.len()), (3, 3));
+/// # Ok::<(), sabot_connect::ConnectError>(())
+/// ```
 pub fn input_channels(
     name: impl Into<Arc<str>>,
     partitions: usize,
@@ -124,6 +132,21 @@ impl Drop for ChannelPartitions {
 }
 
 /// Sends batches into a job. The partition ends when its last sender is dropped.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// # use sabot_connect::input_channel;
+/// # use std::sync::Arc;
+/// # let batch = RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])?;
+/// let (sender, source) = input_channel("orders", 2, batch.schema());
+/// assert_eq!(sender.schema(), &batch.schema());
+/// sender.send_blocking(batch.clone())?;
+/// assert_eq!(sender.try_send(batch.clone())?, None);
+/// assert_eq!(sender.try_send(batch.clone())?, Some(batch.clone())); // full, so it comes back
+/// drop(source);
+/// assert!(sender.send_blocking(batch).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct ChannelSender {
     queue: Arc<Queue>,
@@ -142,6 +165,18 @@ impl ChannelSender {
     }
 
     /// Sends a batch, waiting for room without holding a thread. A batch without rows is dropped.
+    ///
+    /// ```
+    /// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    /// # use sabot_connect::input_channel;
+    /// # use std::{future::Future, pin::pin, sync::Arc, task::{Context, Poll, Waker}};
+    /// # let batch = RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])?;
+    /// # let (sender, _source) = input_channel("orders", 2, batch.schema());
+    /// let sent = async { sender.send(batch).await };
+    /// # let mut context = Context::from_waker(Waker::noop());
+    /// assert!(matches!(pin!(sent).poll(&mut context), Poll::Ready(Ok(()))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ConnectError::SchemaMismatch`], or [`ConnectError::ChannelClosed`] once no job can read it.
@@ -230,6 +265,15 @@ impl Drop for Sending<'_> {
 }
 
 /// The job's end of an input channel. It can be claimed by one job, and its rows cannot be read twice.
+///
+/// ```
+/// # use arrow::datatypes::Schema;
+/// # use sabot_connect::{Boundedness, Source, input_channel};
+/// let (_sender, source) = input_channel("orders", 4, Schema::empty().into());
+/// assert_eq!((source.name(), source.boundedness()), ("channel orders".to_owned(), Boundedness::Unbounded));
+/// let source = source.with_boundedness(Boundedness::Bounded); // the program will drop its senders
+/// assert_eq!(source.boundedness(), Boundedness::Bounded);
+/// ```
 #[derive(Debug)]
 pub struct ChannelSource {
     name: Arc<str>,

@@ -16,6 +16,18 @@ use crate::sink::{check_schema, dense_rows};
 use crate::{Committable, ConnectError, Sink, SinkOrder, SinkWriter};
 
 /// A channel out of a job, with room for `capacity` batches (at least 1) before the job waits.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// # use sabot_connect::{Sink, output_channel};
+/// # use std::sync::Arc;
+/// # let batch = RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])?;
+/// let (sink, mut receiver) = output_channel("results", 4);
+/// let mut writer = sink.open(batch.schema(), 0)?;
+/// writer.write(&batch.clone().into())?;
+/// assert_eq!(receiver.recv_blocking()?, Some(batch));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn output_channel(name: impl Into<Arc<str>>, capacity: usize) -> (ChannelSink, ChannelReceiver) {
     let queue = Queue::new(name.into(), "receiver", capacity);
     let shared = Arc::new(Shared { queue, opened: Mutex::default() });
@@ -156,6 +168,27 @@ impl Drop for ChannelWriter {
 
 /// The application's end of an output channel. It is a [`Stream`] as well. Dropping it makes the job
 /// fail with [`ConnectError::ChannelClosed`] at its next row.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// # use sabot_connect::{Sink, output_channel};
+/// # use std::{future::Future, pin::pin, sync::Arc, task::{Context, Poll, Waker}};
+/// # let batch = RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])?;
+/// let (sink, mut receiver) = output_channel("results", 4);
+/// assert_eq!(receiver.schema(), None);
+/// let mut writer = sink.open(batch.schema(), 0)?;
+/// assert_eq!(receiver.schema(), Some(batch.schema()));
+/// writer.write(&batch.clone().into())?;
+/// # let mut context = Context::from_waker(Waker::noop());
+/// let received = async { receiver.recv().await };
+/// assert!(matches!(pin!(received).poll(&mut context), Poll::Ready(Ok(Some(rows))) if rows == batch));
+///
+/// writer.close();
+/// sink.finish()?;
+/// assert!(matches!(receiver.poll_recv(&mut context), Poll::Ready(Ok(None))));
+/// assert_eq!(receiver.recv_blocking()?, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct ChannelReceiver {
     shared: Arc<Shared>,

@@ -3,10 +3,17 @@
 //! Wherever an operand is wanted a plain Rust value is taken as a literal, so `col("delay").gt(15)`
 //! needs no `lit`. A string is always a literal; a column is always `col`.
 
-use arrow::datatypes::DataType;
-use std::ops;
+mod case;
+mod dates;
+mod numbers;
+#[cfg(test)]
+mod tests;
 
-use crate::expr::{BinaryOp, CastMode, DatePart, Expr, MathFunc, StringMatchKind, TruncUnit};
+pub use case::{Case, When, when};
+
+use arrow::datatypes::DataType;
+
+use crate::expr::{BinaryOp, CastMode, Expr, StringMatchKind};
 use crate::scalar::Scalar;
 
 /// The value of a column.
@@ -31,6 +38,12 @@ pub fn lit(value: impl Into<Scalar>) -> Expr {
 }
 
 /// The NULL whose type follows from what it is combined with.
+///
+/// ```
+/// # use sabot_expr::{coalesce, lit, null};
+/// assert!((lit(1) + null()).constant().is_some_and(|value| value.is_null()));
+/// assert_eq!(coalesce([null(), lit(2)]).constant(), Some(2.into()));
+/// ```
 pub fn null() -> Expr {
     Expr::Literal(Scalar::Null(DataType::Null))
 }
@@ -46,66 +59,28 @@ pub fn coalesce(values: impl IntoIterator<Item = impl IntoExpr>) -> Expr {
 }
 
 /// Calls the user function that is registered by this name and version.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Schema};
+/// # use sabot_expr::{ClosureFunction, FunctionRegistry, call, lit, resolve};
+/// let answer = call("answer", 1, [lit(6), lit(7)]);
+/// assert_eq!(answer.to_string(), "answer(6, 7)");
+///
+/// let unknown = resolve(&answer, &Schema::empty(), &FunctionRegistry::new()).unwrap_err();
+/// assert_eq!(unknown.to_string(), "unknown function answer version 1; functions: (none)");
+/// ```
 pub fn call(name: impl Into<String>, version: u32, args: impl IntoIterator<Item = impl IntoExpr>) -> Expr {
     Expr::Call { name: name.into(), version, args: args.into_iter().map(IntoExpr::into_expr).collect() }
 }
 
-/// Starts a CASE: `when(condition).then(value).otherwise(value)`.
+/// What can stand as an operand: an expression, or a value that becomes a literal.
 ///
 /// ```
-/// use sabot_expr::{col, when};
-/// let class = when(col("delay").gt(60)).then("very late").when(col("delay").gt(15)).then("late").otherwise("on time");
-/// assert_eq!(
-///     class.to_string(),
-///     "CASE WHEN delay > 60 THEN 'very late' WHEN delay > 15 THEN 'late' ELSE 'on time' END"
-/// );
+/// # use sabot_expr::{IntoExpr, col, lit};
+/// assert_eq!(15.into_expr(), lit(15));
+/// assert_eq!("SFO".into_expr(), lit("SFO"));
+/// assert_eq!((&col("delay")).into_expr(), col("delay"));
 /// ```
-pub fn when(condition: impl IntoExpr) -> When {
-    When { whens: Vec::new(), condition: condition.into_expr() }
-}
-
-/// A CASE whose last condition waits for its value.
-#[derive(Clone, Debug)]
-#[must_use = "a condition without `then` does nothing"]
-pub struct When {
-    whens: Vec<(Expr, Expr)>,
-    condition: Expr,
-}
-
-impl When {
-    /// The value for the rows that meet the condition.
-    pub fn then(mut self, value: impl IntoExpr) -> Case {
-        self.whens.push((self.condition, value.into_expr()));
-        Case { whens: self.whens }
-    }
-}
-
-/// A CASE that can take further branches. As an operand it is complete: without `otherwise` the
-/// value is null where no condition is true.
-#[derive(Clone, Debug)]
-#[must_use = "end it with `otherwise` or `end`"]
-pub struct Case {
-    whens: Vec<(Expr, Expr)>,
-}
-
-impl Case {
-    /// A further branch, tried when no earlier condition was true.
-    pub fn when(self, condition: impl IntoExpr) -> When {
-        When { whens: self.whens, condition: condition.into_expr() }
-    }
-
-    /// The value for the rows that meet no condition.
-    pub fn otherwise(self, value: impl IntoExpr) -> Expr {
-        Expr::Case { whens: self.whens, otherwise: Some(Box::new(value.into_expr())) }
-    }
-
-    /// Null for the rows that meet no condition.
-    pub fn end(self) -> Expr {
-        Expr::Case { whens: self.whens, otherwise: None }
-    }
-}
-
-/// What can stand as an operand: an expression, or a value that becomes a literal.
 pub trait IntoExpr {
     /// The operand as an expression.
     fn into_expr(self) -> Expr;
@@ -148,66 +123,134 @@ fn binary(op: BinaryOp, left: Expr, right: impl IntoExpr) -> Expr {
 #[allow(clippy::should_implement_trait, reason = "`not` is the SQL word; the operator is implemented too")]
 impl Expr {
     /// Equal. Null when an operand is null.
+    ///
+    /// ```
+    /// # use sabot_expr::{lit, null};
+    /// assert_eq!(lit(2).eq(2.0).constant(), Some(true.into()));
+    /// assert!(lit(2).eq(null()).constant().is_some_and(|value| value.is_null()));
+    /// ```
     pub fn eq(self, other: impl IntoExpr) -> Expr {
         binary(BinaryOp::Eq, self, other)
     }
 
     /// Not equal. Null when an operand is null.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("SFO").not_eq("OAK").constant(), Some(true.into()));
+    /// ```
     pub fn not_eq(self, other: impl IntoExpr) -> Expr {
         binary(BinaryOp::NotEq, self, other)
     }
 
     /// Less than.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit(1).lt(f64::NAN).constant(), Some(true.into()));
+    /// ```
     pub fn lt(self, other: impl IntoExpr) -> Expr {
         binary(BinaryOp::Lt, self, other)
     }
 
     /// Less than or equal.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit(0.0).lt_eq(-0.0).constant(), Some(true.into()));
+    /// ```
     pub fn lt_eq(self, other: impl IntoExpr) -> Expr {
         binary(BinaryOp::LtEq, self, other)
     }
 
     /// Greater than.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("b").gt("a").constant(), Some(true.into()));
+    /// ```
     pub fn gt(self, other: impl IntoExpr) -> Expr {
         binary(BinaryOp::Gt, self, other)
     }
 
     /// Greater than or equal.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit(15).gt_eq(15).constant(), Some(true.into()));
+    /// ```
     pub fn gt_eq(self, other: impl IntoExpr) -> Expr {
         binary(BinaryOp::GtEq, self, other)
     }
 
     /// Three-valued AND. `other` is not evaluated for rows where this is false.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// let never_divides = lit(false).and((lit(1) / 0).gt(0));
+    /// assert_eq!(never_divides.constant(), Some(false.into()));
+    /// ```
     pub fn and(self, other: impl IntoExpr) -> Expr {
         binary(BinaryOp::And, self, other)
     }
 
     /// Three-valued OR. `other` is not evaluated for rows where this is true.
+    ///
+    /// ```
+    /// # use sabot_expr::{lit, null};
+    /// assert_eq!(lit(true).or(null()).constant(), Some(true.into()));
+    /// ```
     pub fn or(self, other: impl IntoExpr) -> Expr {
         binary(BinaryOp::Or, self, other)
     }
 
     /// Three-valued NOT.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit(false).not().constant(), Some(true.into()));
+    /// assert_eq!((!lit(true)).constant(), Some(false.into()));
+    /// ```
     pub fn not(self) -> Expr {
         Expr::Not(Box::new(self))
     }
 
     /// Whether the value is null.
+    ///
+    /// ```
+    /// # use sabot_expr::{lit, null};
+    /// assert_eq!((lit(1) + null()).is_null().constant(), Some(true.into()));
+    /// ```
     pub fn is_null(self) -> Expr {
         Expr::IsNull(Box::new(self))
     }
 
     /// Whether the value is not null.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("").is_not_null().constant(), Some(true.into()));
+    /// ```
     pub fn is_not_null(self) -> Expr {
         Expr::IsNotNull(Box::new(self))
     }
 
     /// Whether the value lies between two bounds, both included.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit(60).between(15, 60).constant(), Some(true.into()));
+    /// ```
     pub fn between(self, low: impl IntoExpr, high: impl IntoExpr) -> Expr {
         self.range(low, high, false)
     }
 
     /// The negation of [`between`](Expr::between).
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit(60).not_between(15, 60).constant(), Some(false.into()));
+    /// ```
     pub fn not_between(self, low: impl IntoExpr, high: impl IntoExpr) -> Expr {
         self.range(low, high, true)
     }
@@ -220,7 +263,8 @@ impl Expr {
     /// Whether the value equals one of the list. Null when nothing is equal and a null took part.
     ///
     /// ```
-    /// use sabot_expr::col;
+    /// # use sabot_expr::{col, lit};
+    /// assert_eq!(lit("SFO").in_list(["SFO", "OAK"]).constant(), Some(true.into()));
     /// assert_eq!(col("origin").in_list(["SFO", "OAK"]).to_string(), "origin IN ('SFO', 'OAK')");
     /// ```
     pub fn in_list(self, list: impl IntoIterator<Item = impl IntoExpr>) -> Expr {
@@ -228,6 +272,11 @@ impl Expr {
     }
 
     /// The negation of [`in_list`](Expr::in_list).
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("JFK").not_in_list(["SFO", "OAK"]).constant(), Some(true.into()));
+    /// ```
     pub fn not_in_list(self, list: impl IntoIterator<Item = impl IntoExpr>) -> Expr {
         self.listed(list, true)
     }
@@ -239,16 +288,32 @@ impl Expr {
 
     /// Whether a string matches a pattern: `%` stands for any characters, `_` for one, `\` makes the
     /// next character stand for itself.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("San Francisco").like("San%").constant(), Some(true.into()));
+    /// assert_eq!(lit("100%").like(r"100\%").constant(), Some(true.into()));
+    /// ```
     pub fn like(self, pattern: impl IntoExpr) -> Expr {
         self.like_escaped(pattern, '\\')
     }
 
     /// [`like`](Expr::like) with another escape character.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("100%").like_escaped("100!%", '!').constant(), Some(true.into()));
+    /// ```
     pub fn like_escaped(self, pattern: impl IntoExpr, escape: char) -> Expr {
         Expr::Like { expr: Box::new(self), pattern: Box::new(pattern.into_expr()), negated: false, escape }
     }
 
     /// The negation of [`like`](Expr::like).
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("Oakland").not_like("San%").constant(), Some(true.into()));
+    /// ```
     pub fn not_like(self, pattern: impl IntoExpr) -> Expr {
         Expr::Like {
             expr: Box::new(self),
@@ -259,16 +324,31 @@ impl Expr {
     }
 
     /// Whether a string starts with another.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("Oakland").starts_with("Oak").constant(), Some(true.into()));
+    /// ```
     pub fn starts_with(self, needle: impl IntoExpr) -> Expr {
         self.matches(StringMatchKind::StartsWith, needle)
     }
 
     /// Whether a string ends with another.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("Oakland").ends_with("land").constant(), Some(true.into()));
+    /// ```
     pub fn ends_with(self, needle: impl IntoExpr) -> Expr {
         self.matches(StringMatchKind::EndsWith, needle)
     }
 
     /// Whether a string contains another.
+    ///
+    /// ```
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("Oakland").contains("kla").constant(), Some(true.into()));
+    /// ```
     pub fn contains(self, needle: impl IntoExpr) -> Expr {
         self.matches(StringMatchKind::Contains, needle)
     }
@@ -278,149 +358,36 @@ impl Expr {
     }
 
     /// The value as another type; a value that the type does not have is an error of its row.
+    ///
+    /// ```
+    /// # use arrow::datatypes::DataType;
+    /// # use sabot_expr::lit;
+    /// assert_eq!(lit("42").cast(DataType::Int64).constant(), Some(42_i64.into()));
+    /// ```
     pub fn cast(self, to: DataType) -> Expr {
         Expr::Cast { expr: Box::new(self), to, mode: CastMode::Strict }
     }
 
     /// The value as another type; a value that the type does not have becomes null.
+    ///
+    /// ```
+    /// # use arrow::datatypes::DataType;
+    /// # use sabot_expr::lit;
+    /// let nothing = lit("forty-two").try_cast(DataType::Int64).constant();
+    /// assert!(nothing.is_some_and(|value| value.is_null()));
+    /// ```
     pub fn try_cast(self, to: DataType) -> Expr {
         Expr::Cast { expr: Box::new(self), to, mode: CastMode::Try }
     }
 
     /// The expression under a name for the output.
+    ///
+    /// ```
+    /// # use sabot_expr::col;
+    /// let hours = (col("minutes") / 60).alias("hours");
+    /// assert_eq!(hours.output_name(), "hours");
+    /// ```
     pub fn alias(self, name: impl Into<String>) -> Expr {
         Expr::Alias { expr: Box::new(self), name: name.into() }
     }
-
-    fn math(self, func: MathFunc) -> Expr {
-        Expr::Math { func, expr: Box::new(self) }
-    }
-
-    /// The number without its sign.
-    pub fn abs(self) -> Expr {
-        self.math(MathFunc::Abs)
-    }
-
-    /// The nearest whole number, halves away from zero.
-    pub fn round(self) -> Expr {
-        self.math(MathFunc::Round)
-    }
-
-    /// The square root; NaN for negative numbers.
-    pub fn sqrt(self) -> Expr {
-        self.math(MathFunc::Sqrt)
-    }
-
-    /// The natural logarithm; −∞ for zero, NaN for negative numbers.
-    pub fn ln(self) -> Expr {
-        self.math(MathFunc::Ln)
-    }
-
-    /// e to the power of the number.
-    pub fn exp(self) -> Expr {
-        self.math(MathFunc::Exp)
-    }
-
-    /// Integer sum modulo two to the width, instead of an overflow error.
-    pub fn wrapping_add(self, other: impl IntoExpr) -> Expr {
-        binary(BinaryOp::WrappingAdd, self, other)
-    }
-
-    /// Integer difference modulo two to the width, instead of an overflow error.
-    pub fn wrapping_sub(self, other: impl IntoExpr) -> Expr {
-        binary(BinaryOp::WrappingSub, self, other)
-    }
-
-    /// Integer product modulo two to the width, instead of an overflow error.
-    pub fn wrapping_mul(self, other: impl IntoExpr) -> Expr {
-        binary(BinaryOp::WrappingMul, self, other)
-    }
-
-    /// A part of a date or timestamp.
-    pub fn date_part(self, part: DatePart) -> Expr {
-        Expr::DatePart { part, expr: Box::new(self) }
-    }
-
-    /// A date or timestamp floored to a unit.
-    pub fn date_trunc(self, unit: TruncUnit) -> Expr {
-        Expr::DateTrunc { unit, expr: Box::new(self) }
-    }
 }
-
-macro_rules! date_parts {
-    ($($(#[$doc:meta])* $method:ident => $part:ident),* $(,)?) => {
-        impl Expr {$(
-            $(#[$doc])*
-            pub fn $method(self) -> Expr {
-                self.date_part(DatePart::$part)
-            }
-        )*}
-    };
-}
-
-date_parts! {
-    /// The year of a date or timestamp.
-    year => Year,
-    /// The quarter, 1 to 4.
-    quarter => Quarter,
-    /// The month, 1 to 12.
-    month => Month,
-    /// The ISO week, 1 to 53.
-    week => Week,
-    /// The day of the month, 1 to 31.
-    day => Day,
-    /// The day of the week, 1 (Monday) to 7 (Sunday).
-    day_of_week => DayOfWeek,
-    /// The day of the year, 1 to 366.
-    day_of_year => DayOfYear,
-    /// The hour, 0 to 23.
-    hour => Hour,
-    /// The minute, 0 to 59.
-    minute => Minute,
-    /// The second, 0 to 59.
-    second => Second,
-    /// The millisecond of the second, 0 to 999.
-    millisecond => Millisecond,
-    /// The microsecond of the second, 0 to 999,999.
-    microsecond => Microsecond,
-}
-
-macro_rules! operators {
-    ($($trait:ident $method:ident => $op:ident),* $(,)?) => {$(
-        impl<R: IntoExpr> ops::$trait<R> for Expr {
-            type Output = Expr;
-            fn $method(self, right: R) -> Expr {
-                binary(BinaryOp::$op, self, right)
-            }
-        }
-        // One integer and one float type, so that the type of a bare `10 / col("x")` can be inferred.
-        operators!(@left $trait $method $op: i32, f64);
-    )*};
-    (@left $trait:ident $method:ident $op:ident: $($left:ty),*) => {$(
-        impl ops::$trait<Expr> for $left {
-            type Output = Expr;
-            fn $method(self, right: Expr) -> Expr {
-                binary(BinaryOp::$op, lit(self), right)
-            }
-        }
-    )*};
-}
-
-operators!(Add add => Add, Sub sub => Sub, Mul mul => Mul, Div div => Div, Rem rem => Mod);
-
-impl ops::Neg for Expr {
-    type Output = Expr;
-    fn neg(self) -> Expr {
-        Expr::Negate(Box::new(self))
-    }
-}
-
-impl ops::Not for Expr {
-    type Output = Expr;
-    fn not(self) -> Expr {
-        Expr::Not(Box::new(self))
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,7 @@
 //! What users write, seen through how it prints, and storage of what they wrote.
 
 use super::*;
+use crate::expr::TruncUnit;
 
 #[test]
 fn expressions_print_as_sql_with_few_parentheses() {

@@ -148,6 +148,13 @@ pub enum Expr {
 }
 
 /// An operator of two operands.
+///
+/// ```
+/// # use sabot_expr::BinaryOp;
+/// assert_eq!(BinaryOp::NotEq.symbol(), "<>");
+/// assert!(BinaryOp::NotEq.is_comparison() && BinaryOp::And.is_logical());
+/// assert!(BinaryOp::ALL.iter().filter(|op| op.is_arithmetic()).any(|op| op.is_wrapping()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BinaryOp {
@@ -251,6 +258,13 @@ impl BinaryOp {
 }
 
 /// What a cast does with a value that the wanted type does not have.
+///
+/// ```
+/// # use arrow::datatypes::DataType;
+/// # use sabot_expr::{CastMode, Expr, col};
+/// let cast = col("text").try_cast(DataType::Int64);
+/// assert!(matches!(cast, Expr::Cast { mode: CastMode::Try, .. }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CastMode {
@@ -273,6 +287,12 @@ pub enum StringMatchKind {
 }
 
 /// A part of a date or timestamp. Weeks and days of the week are those of ISO 8601.
+///
+/// ```
+/// # use sabot_expr::DatePart;
+/// assert_eq!(DatePart::ALL.len(), 12);
+/// assert_eq!(DatePart::DayOfWeek.name(), "day_of_week");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DatePart {
@@ -339,6 +359,12 @@ impl DatePart {
 }
 
 /// What a date or timestamp is floored to. Weeks start on Monday.
+///
+/// ```
+/// # use sabot_expr::TruncUnit;
+/// assert_eq!(TruncUnit::ALL.first(), Some(&TruncUnit::Year));
+/// assert_eq!(TruncUnit::Quarter.name(), "quarter");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TruncUnit {
@@ -397,6 +423,11 @@ impl TruncUnit {
 }
 
 /// A function of one number.
+///
+/// ```
+/// # use sabot_expr::MathFunc;
+/// assert_eq!(MathFunc::Sqrt.name(), "sqrt");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MathFunc {
@@ -427,6 +458,11 @@ impl MathFunc {
 
 impl Expr {
     /// The operands, in the order in which they are evaluated.
+    ///
+    /// ```
+    /// # use sabot_expr::{col, lit};
+    /// assert_eq!((col("a") + 1).children(), [&col("a"), &lit(1)]);
+    /// ```
     pub fn children(&self) -> Vec<&Expr> {
         match self {
             Expr::Column(_) | Expr::Literal(_) => Vec::new(),
@@ -449,6 +485,11 @@ impl Expr {
     }
 
     /// Names of the columns that the expression reads.
+    ///
+    /// ```
+    /// # use sabot_expr::col;
+    /// assert_eq!((col("b") + col("a") * col("b")).columns().len(), 2);
+    /// ```
     pub fn columns(&self) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         let mut open = vec![self];
@@ -477,6 +518,12 @@ impl Expr {
     }
 
     /// Levels of nesting: 1 for a column or literal. Found without recursion, so that any expression can be asked.
+    ///
+    /// ```
+    /// # use sabot_expr::col;
+    /// assert_eq!(col("a").depth(), 1);
+    /// assert_eq!((col("a") + 1).gt(0).depth(), 3);
+    /// ```
     pub fn depth(&self) -> usize {
         let mut deepest = 0;
         let mut open = vec![(self, 1)];

@@ -12,13 +12,16 @@ mod compare;
 pub use compare::compare;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::DataType;
-use arrow::record_batch::RecordBatch;
+use arrow::datatypes::{DataType, Schema};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use std::sync::Arc;
 
 use crate::cast::cast_scalar;
 use crate::error::{RowError, RowErrorKind};
-use crate::expr::{BinaryOp, CastMode, DatePart, StringMatchKind, TruncUnit};
+use crate::expr::{BinaryOp, CastMode, DatePart, Expr, StringMatchKind, TruncUnit};
 use crate::like::LikePattern;
+use crate::registry::FunctionRegistry;
+use crate::resolve::resolve;
 use crate::scalar::Scalar;
 use crate::temporal;
 use crate::typed::{BoundFunction, TypedExpr, TypedKind};
@@ -53,6 +56,17 @@ pub fn interpret(expr: &TypedExpr, batch: &RecordBatch, row: usize) -> Result<Sc
 
 /// The values of an expression for all rows, as one array of its type.
 ///
+/// ```
+/// # use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
+/// # use arrow::datatypes::Int32Type;
+/// # use sabot_expr::{FunctionRegistry, col, interpret_batch, resolve};
+/// # let x: ArrayRef = std::sync::Arc::new(Int32Array::from(vec![1, 2]));
+/// # let batch = RecordBatch::try_from_iter([("x", x)])?;
+/// let double = resolve(&(col("x") * 2), &batch.schema(), &FunctionRegistry::new())?;
+/// assert_eq!(interpret_batch(&double, &batch)?.as_primitive::<Int32Type>().values(), &[2, 4]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// The error of the first row that has one.
 pub fn interpret_batch(expr: &TypedExpr, batch: &RecordBatch) -> Result<ArrayRef, RowError> {
@@ -64,6 +78,25 @@ pub fn interpret_batch(expr: &TypedExpr, batch: &RecordBatch) -> Result<ArrayRef
     let values =
         (0..batch.num_rows()).map(|row| interpret(expr, batch, row)).collect::<Result<Vec<_>, _>>()?;
     Scalar::collect(expr.data_type(), &values).map_err(|error| whole.bad_input(expr, error.to_string()))
+}
+
+impl Expr {
+    /// The value of an expression that reads no column and calls no user function; `None` where it does,
+    /// or where there is no value because the row would be an error.
+    ///
+    /// ```
+    /// # use sabot_expr::{col, lit};
+    /// assert_eq!((lit(2) * 3 + 1).constant(), Some(7.into()));
+    /// assert_eq!((lit(1) / 0).constant(), None);
+    /// assert_eq!(col("delay").constant(), None);
+    /// ```
+    pub fn constant(&self) -> Option<Scalar> {
+        let schema = Arc::new(Schema::empty());
+        let typed = resolve(self, &schema, &FunctionRegistry::new()).ok()?;
+        let one = RecordBatchOptions::new().with_row_count(Some(1));
+        let row = RecordBatch::try_new_with_options(schema, Vec::new(), &one).ok()?;
+        interpret(&typed, &row, 0).ok()
+    }
 }
 
 struct Row<'a> {

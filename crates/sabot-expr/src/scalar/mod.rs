@@ -28,6 +28,17 @@ use crate::types::{check_type, type_serde, unit_serde};
 ///
 /// In a stored plan floats and decimals are text, because JSON has neither NaN nor 128-bit integers; a
 /// NaN keeps its bits.
+///
+/// ```
+/// # use arrow::datatypes::DataType;
+/// # use sabot_expr::Scalar;
+/// let delay = Scalar::from(15_i64);
+/// assert_eq!(delay.data_type(), DataType::Int64);
+/// assert_eq!((delay.as_integer(), delay.as_float(), delay.as_bool()), (Some(15), None, None));
+/// assert_eq!(Scalar::from("it's").as_str(), Some("it's"));
+/// assert_eq!(Scalar::from("it's").to_string(), "'it''s'");
+/// assert!(Scalar::Null(DataType::Utf8).is_null());
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -154,6 +165,13 @@ impl Scalar {
     }
 
     /// The integer as a scalar of an integer type; `None` when it does not fit, or the type is no integer.
+    ///
+    /// ```
+    /// # use arrow::datatypes::DataType;
+    /// # use sabot_expr::Scalar;
+    /// assert_eq!(Scalar::from_integer(200, &DataType::UInt8), Some(200_u8.into()));
+    /// assert_eq!(Scalar::from_integer(200, &DataType::Int8), None);
+    /// ```
     pub fn from_integer(value: i128, data_type: &DataType) -> Option<Scalar> {
         Some(match data_type {
             DataType::Int8 => Scalar::Int8(value.try_into().ok()?),
@@ -169,6 +187,15 @@ impl Scalar {
     }
 
     /// The value at `row`; dictionaries are looked up.
+    ///
+    /// ```
+    /// # use arrow::array::Int64Array;
+    /// # use sabot_expr::Scalar;
+    /// let delays = Int64Array::from(vec![Some(15), None]);
+    /// assert_eq!(Scalar::from_array(&delays, 0)?, 15_i64.into());
+    /// assert!(Scalar::from_array(&delays, 1)?.is_null());
+    /// # Ok::<(), sabot_expr::ExprError>(())
+    /// ```
     ///
     /// # Errors
     /// [`ExprError::UnsupportedType`] for an array of another type. `row` must be below the length.
@@ -220,6 +247,13 @@ impl Scalar {
 
     /// An array of `rows` times this value.
     ///
+    /// ```
+    /// # use arrow::array::{AsArray, StringArray};
+    /// # use sabot_expr::Scalar;
+    /// assert_eq!(Scalar::from("SFO").to_array(2)?.as_string(), &StringArray::from(vec!["SFO", "SFO"]));
+    /// # Ok::<(), sabot_expr::ExprError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ExprError::UnsupportedType`] for an untyped null, or a decimal whose precision or scale Arrow
     /// does not know.
@@ -232,6 +266,16 @@ impl Scalar {
     }
 
     /// The values as one array of a type; a dictionary type is not possible, as no scalar has one.
+    ///
+    /// ```
+    /// # use arrow::array::{Array, AsArray};
+    /// # use arrow::datatypes::{DataType, Int64Type};
+    /// # use sabot_expr::Scalar;
+    /// let array = Scalar::collect(&DataType::Int64, &[7_i64.into(), Scalar::Null(DataType::Int64)])?;
+    /// assert_eq!((array.len(), array.null_count()), (2, 1));
+    /// assert_eq!(array.as_primitive::<Int64Type>().value(0), 7);
+    /// # Ok::<(), sabot_expr::ExprError>(())
+    /// ```
     ///
     /// # Errors
     /// [`ExprError::InvalidLiteral`] when a value is of another type.

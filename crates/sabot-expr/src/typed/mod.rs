@@ -27,6 +27,17 @@ use crate::types::{check_type, is_integer, rules, type_name};
 ///
 /// Stored as a flat list of nodes, operands before what uses them, so that how deep an expression is
 /// never meets the nesting limit of a format.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_expr::{FunctionRegistry, col, resolve};
+/// let schema = Schema::new(vec![Field::new("delay", DataType::Int64, true)]);
+/// let late = resolve(&col("delay").gt(15), &schema, &FunctionRegistry::new())?;
+/// assert_eq!(late.data_type(), &DataType::Boolean);
+/// assert!(late.nullable() && !late.can_fail());
+/// assert_eq!(late.children()[0].as_column(), Some(0));
+/// # Ok::<(), sabot_expr::ExprError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<stored::Node>", into = "Vec<stored::Node>")]
 pub struct TypedExpr {

@@ -100,6 +100,13 @@ pub fn is_utc(zone: Option<&str>) -> bool {
 /// The type's name in messages and stored plans: `int64`, `timestamp(us, UTC)`, `dictionary(int32, utf8)`.
 ///
 /// A type that expressions do not support keeps the name that Arrow gives it.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, TimeUnit};
+/// # use sabot_expr::type_name;
+/// assert_eq!(type_name(&DataType::Int64), "int64");
+/// assert_eq!(type_name(&DataType::Timestamp(TimeUnit::Microsecond, None)), "timestamp(us)");
+/// ```
 pub fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Null => "null".to_owned(),

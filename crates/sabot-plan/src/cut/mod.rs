@@ -49,6 +49,19 @@ const ORDINALS_MAX: usize = 1 << 12;
 
 /// Cuts a plan into stages.
 ///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_plan::{AggregateRequest, Connector, CutOptions, Plan, PlanBuilder, SinkRequest, SourceRequest, count, cut};
+/// # let schema = Schema::new(vec![Field::new("origin", DataType::Utf8, true)]);
+/// # let builder = PlanBuilder::new();
+/// # let flights = builder.source(SourceRequest::bounded(Connector::slot("flights"), schema.into()))?;
+/// let counts = builder.aggregate(&flights, &AggregateRequest::new(["origin"], [count()]))?;
+/// let plan = Plan::from_sinks(&[builder.sink(&counts, SinkRequest::new(Connector::slot("out")))?])?;
+/// let physical = cut(&plan, &CutOptions { keyed_parallelism: 4 })?;
+/// assert!(physical.stages.len() >= 4); // source, fragment, keyed, sink
+/// # Ok::<(), sabot_plan::PlanError>(())
+/// ```
+///
 /// # Errors
 /// [`PlanError`] when there are more sources and keyed operators than can be numbered, or a parallelism
 /// of 0; a plan that was built or loaded otherwise can be cut.

@@ -163,6 +163,13 @@ impl fmt::Display for TumblingWindow {
 /// Whether a row that is `behind` µs behind the bound of its partition
 /// ([`PartitionClock::observe`](crate::PartitionClock::observe)) is too late for a window that allows
 /// this much lateness.
+///
+/// ```
+/// # use sabot_common::Span;
+/// # use sabot_time::is_late;
+/// assert!(is_late(2_000_000, Span::from_secs(1)));
+/// assert!(!is_late(1_000_000, Span::from_secs(1)));
+/// ```
 #[inline]
 pub fn is_late(behind: i64, allowed_lateness: Span) -> bool {
     behind > allowed_lateness.micros()
@@ -170,6 +177,12 @@ pub fn is_late(behind: i64, allowed_lateness: Span) -> bool {
 
 /// The watermark behind a window operator: rows of windows may come until the input's watermark has
 /// passed their end by the allowed lateness. `MIN` and `MAX` stay what they are.
+///
+/// ```
+/// # use sabot_common::{EventTime, Span};
+/// # use sabot_time::output_watermark;
+/// assert_eq!(output_watermark(EventTime(5_000_000), Span::from_secs(2)), EventTime(3_000_000));
+/// ```
 #[inline]
 pub fn output_watermark(watermark: EventTime, allowed_lateness: Span) -> EventTime {
     watermark.minus(allowed_lateness)
