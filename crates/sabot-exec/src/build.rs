@@ -100,8 +100,17 @@ fn build_with(
     let job_sinks = sinks.values().map(|s| JobSink { operator: s.operator.clone(), sink: s.sink.clone() });
     let job = JobCore::new(name.to_owned(), engine, job_sinks.collect());
     let scheduler = engine.scheduler()?;
-    let mut builder =
-        Builder { plan, bindings, engine, scheduler, job, wiring, tasks: Vec::new(), sources: Vec::new(), growths: Vec::new() };
+    let mut builder = Builder {
+        plan,
+        bindings,
+        engine,
+        scheduler,
+        job,
+        wiring,
+        tasks: Vec::new(),
+        sources: Vec::new(),
+        growths: Vec::new(),
+    };
     if let Err(error) = builder.stages(&opened, sinks) {
         builder.tasks.iter().for_each(|task| task.clear());
         return Err(error);
@@ -160,7 +169,8 @@ fn open_sources(
             let may_grow = source.may_grow();
             let partitions = source.discover().map_err(|e| JobError::connect(&operator, e))?;
             let tasks = tasks_of(partitions.len(), may_grow, workers);
-            opened.insert(index, OpenSource { source, partitions, may_grow, tasks, dictionaries: Vec::new() });
+            opened
+                .insert(index, OpenSource { source, partitions, may_grow, tasks, dictionaries: Vec::new() });
         }
     }
     // Claimed last of all that can be refused before anything is opened.
@@ -235,7 +245,9 @@ impl Wiring {
                     Route::Forward => Fan::One(self.edge((index, first + upstream, number), capacity)),
                     Route::Gather => Fan::One(self.edge((index, 0, number), capacity)),
                     Route::KeyGroups => Fan::ByTarget(
-                        (0..self.instances[index]).map(|task| self.edge((index, task, number), capacity)).collect(),
+                        (0..self.instances[index])
+                            .map(|task| self.edge((index, task, number), capacity))
+                            .collect(),
                     ),
                 };
                 self.outputs[input.stage][upstream].add(input.port, fan);

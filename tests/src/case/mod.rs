@@ -68,8 +68,12 @@ impl CaseBuilder {
         mapped
     }
 
-    /// Adds a sink. In an ordered one the sequence of rows counts.
+    /// Adds a sink. In an ordered one the sequence of rows counts; rows that never end and have no event
+    /// time cannot go into one.
     pub fn output(&mut self, stream: &Stream, ordered: bool) {
+        // The facade says no to such a sink; whether it would, it says.
+        let (sink, _) = sinks::ordered();
+        let ordered = ordered && Job::new("order").write(stream, sink).is_ok();
         self.outputs.push(Output { stream: stream.clone(), ordered });
     }
 

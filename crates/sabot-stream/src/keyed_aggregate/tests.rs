@@ -511,7 +511,7 @@ fn what_does_not_belong_here_is_refused() {
     assert!(matches!(error, OperatorError::Input { .. }), "{error}");
     let kinds = RowKinds::PerRow(vec![RowKind::Delete; partial.num_rows()].into());
     let error = half.on_morsel(Morsel::new(partial.clone()).with_kinds(kinds).unwrap()).unwrap_err();
-    assert_eq!(error.to_string(), "a -D came into an append-only aggregation");
+    assert_eq!(error.to_string(), "a -D came into an operator that takes inserts alone");
     half.on_end(false).unwrap();
     assert!(matches!(half.on_morsel(Morsel::new(partial)), Err(OperatorError::Order { .. })));
     assert!(half.on_watermark(EventTime(0)).is_err() && half.on_end(true).is_err());
@@ -530,7 +530,8 @@ fn a_stage_that_does_not_fit_its_output_is_refused() {
     assert!(refused(&good, &swapped).contains("output column \"rows\" is Int64, not Utf8"));
     let global = AggregateStage { window: None, ..good.clone() };
     assert!(refused(&global, &output).contains("exactly when"));
-    let unhashed = AggregateStage { partial: GroupBySpec { hashed: vec![0, 1], ..good.partial.clone() }, ..good };
+    let unhashed =
+        AggregateStage { partial: GroupBySpec { hashed: vec![0, 1], ..good.partial.clone() }, ..good };
     assert!(refused(&unhashed, &output).contains("hash"));
 }
 

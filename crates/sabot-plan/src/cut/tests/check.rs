@@ -5,7 +5,9 @@ use sabot_batch::hidden;
 use sabot_ops::OperatorSpec;
 use std::collections::BTreeSet;
 
-use crate::{KeyedInput, KeyedStage, NodeKind, PhysicalPlan, Plan, Port, Route, Stage, StageInput, StageKind};
+use crate::{
+    KeyedInput, KeyedStage, NodeKind, PhysicalPlan, Plan, Port, Route, Stage, StageInput, StageKind,
+};
 
 /// Panics with the first rule that does not hold.
 pub(super) fn check(plan: &Plan, physical: &PhysicalPlan) {

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    AggregateRequest, AggregateStage, Connector, KeyedInput, KeyedStage, KeyedWindow, NodeRef, PlanBuilder, SinkRequest,
-    SourceRequest, avg, count, max, sum,
+    AggregateRequest, AggregateStage, Connector, KeyedInput, KeyedStage, KeyedWindow, NodeRef, PlanBuilder,
+    SinkRequest, SourceRequest, avg, count, max, sum,
 };
 use check::check;
 

@@ -87,9 +87,12 @@ fn build(choices: Vec<Choice>) -> Option<Plan> {
     let mut sinks = Vec::new();
     for (i, (node, choice)) in nodes.iter().skip(2).zip(choices.iter().cycle()).enumerate() {
         if choice.3 % 3 == 0 || i + 3 == nodes.len() {
+            let properties = node.properties();
+            // Order over rows that never end and have no event time is refused.
+            let can_order = properties.boundedness == Boundedness::Bounded || properties.time.is_some();
             let request = SinkRequest {
                 accepts_changes: true,
-                ordered: choice.1 & 1 == 0,
+                ordered: choice.1 & 1 == 0 && can_order,
                 ..SinkRequest::new(Connector::slot(format!("out{i}")))
             };
             sinks.push(b.sink(node, request).unwrap());
