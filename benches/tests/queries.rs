@@ -12,8 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 fn small() -> Tables {
-    let table =
-        |name: &str| (name.to_owned(), data::morsels(&tables::make(name, 10_007).unwrap(), 1_000));
+    let table = |name: &str| (name.to_owned(), data::morsels(&tables::make(name, 10_007).unwrap(), 1_000));
     tables::NAMES.into_iter().map(table).collect()
 }
 
