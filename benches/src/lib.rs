@@ -9,5 +9,6 @@ pub mod checksum;
 pub mod contest;
 pub mod data;
 pub mod kernel;
+pub mod suite;
 
 pub use contest::{Against, Contest, Size};

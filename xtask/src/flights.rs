@@ -9,6 +9,7 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::stats::{least, median, most};
 use crate::workspace::{Result, output, root, say};
 
 #[derive(Args)]
@@ -138,18 +139,6 @@ fn seconds(runs: &[Run]) -> Vec<f64> {
     runs.iter().map(|run| run.seconds).collect()
 }
 
-/// The middle value, or the mean of the two middle values; NaN of nothing.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[middle],
-        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
-    }
-}
-
 /// The example's line.
 fn summary(runs: &[Run]) -> Result<Line> {
     let first = runs.first().ok_or("no run was measured")?;
@@ -160,8 +149,8 @@ fn summary(runs: &[Run]) -> Result<Line> {
     Ok(Line {
         name: "sabot".to_owned(),
         median: median(&seconds),
-        min: seconds.iter().copied().fold(f64::INFINITY, f64::min),
-        max: seconds.iter().copied().fold(0.0, f64::max),
+        min: least(&seconds),
+        max: most(&seconds),
         input_rows: first.rows,
         windows: first.windows,
         peak: runs.iter().map(|r| r.peak_memory_bytes).max().unwrap_or(0),
@@ -207,13 +196,6 @@ mod tests {
 
     fn run(seconds: f64, windows: u64) -> Run {
         Run { rows: 10, windows, seconds, peak_memory_bytes: 1 << 20 }
-    }
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(&[]).is_nan());
     }
 
     #[test]

@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod flights;
+mod operators;
 mod startup;
+mod stats;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +31,8 @@ enum Command {
 enum Bench {
     /// The flight-delays example from end to end, alone or beside its peers.
     Flights(flights::Options),
+    /// Single operators over tables in memory, alone or beside their peers.
+    Operators(operators::Options),
     /// From the start of the smallest example to its first printed byte.
     Startup,
 }
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
     let Command::Bench(bench) = Arguments::parse().command;
     let done = match &bench {
         Bench::Flights(options) => flights::run(options),
+        Bench::Operators(options) => operators::run(options),
         Bench::Startup => startup::run(),
     };
     match done {

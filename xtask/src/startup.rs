@@ -1,11 +1,11 @@
 //! How long the smallest program takes from its start to its first printed byte.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::workspace::{Result, output, say};
+use crate::workspace::{Result, build, say};
 
 /// Runs that are measured.
 const RUNS: usize = 20;
@@ -15,16 +15,7 @@ const RUNS: usize = 20;
 /// # Errors
 /// When it cannot be built or run, or prints nothing.
 pub(crate) fn run() -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = output(Command::new(&cargo).args([
-        "build",
-        "--release",
-        "--package",
-        "first",
-        "--message-format",
-        "json-render-diagnostics",
-    ]))?;
-    let program = executable(&built).ok_or("cargo named no executable for the package first")?;
+    let program = build("first", "release")?;
     // One run more, unmeasured, brings the program into the page cache.
     time_to_first_byte(&program)?;
     let mut times = (0..RUNS).map(|_| time_to_first_byte(&program)).collect::<Result<Vec<_>>>()?;
@@ -33,11 +24,6 @@ pub(crate) fn run() -> Result<()> {
     let (min, median, max) = (ms(times[0]), ms(times[RUNS / 2]), ms(times[RUNS - 1]));
     say(format!("first byte of examples/first in {RUNS} runs: {median:.1} ms (min {min:.1}, max {max:.1})"));
     Ok(())
-}
-
-fn executable(messages: &str) -> Option<PathBuf> {
-    let values = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    values.filter_map(|value| Some(PathBuf::from(value.get("executable")?.as_str()?))).next_back()
 }
 
 fn time_to_first_byte(program: &Path) -> Result<Duration> {

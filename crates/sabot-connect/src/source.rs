@@ -235,6 +235,8 @@ pub enum SourceItem {
 /// assert_eq!((source.name().as_str(), source.schema().fields().len()), ("numbers", 1));
 /// assert!(source.replayable() && !source.reads_dictionaries());
 /// assert_eq!(source.boundedness(), Boundedness::Bounded);
+/// assert!(!source.may_grow());
+/// source.on_growth(Waker::noop().clone()); // never woken: a bounded source has its partitions
 ///
 /// source.claim()?;
 /// let partitions = source.discover()?;

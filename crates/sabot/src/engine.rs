@@ -147,7 +147,7 @@ impl Engine {
 ///
 /// ```
 /// # use sabot::prelude::*;
-/// # use std::sync::Arc;
+/// # use std::time::Duration;
 /// let engine = Engine::builder()
 ///     .workers(1)
 ///     .keyed_parallelism(4)
@@ -155,6 +155,8 @@ impl Engine {
 ///     .morsel_rows(1_024)
 ///     .memory_budget(16 << 20)
 ///     .devices(Devices::Cpu)
+///     .pause_after(Duration::from_secs(2))
+///     .discovery_interval(Duration::from_secs(30))
 ///     .build()?;
 /// assert_eq!((engine.workers(), engine.keyed_parallelism()), (1, 4));
 /// # Ok::<(), sabot::Error>(())

@@ -15,12 +15,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("shop", Arc::new(StringArray::from(vec!["north", "south", "north", "north", "south", "north"]))),
         ("cents", Arc::new(Int64Array::from(vec![1250, 800, 2400, 310, 95, 1775]))),
     ])?;
-    Stream::from_batches([orders])?
+    // ANCHOR: pipeline
+    let hourly = Stream::from_batches([orders])?
         .event_time("time", in_order())?
         .filter(col("cents").gt(100))?
         .window(tumbling(hours(1)))?
         .group_by(["shop"])?
-        .aggregate([count().alias("orders"), sum(col("cents")).alias("cents")])?
-        .show()?;
+        .aggregate([count().alias("orders"), sum(col("cents")).alias("cents")])?;
+    hourly.show()?;
+    // ANCHOR_END: pipeline
+    let rows = hourly.collect()?;
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 4, "an hour and a shop each");
     Ok(())
 }

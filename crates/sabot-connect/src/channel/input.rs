@@ -94,6 +94,16 @@ pub fn growing_channel(
 
 /// Adds partitions to a channel; see [`growing_channel`]. The job ends when this is dropped and all
 /// senders are.
+///
+/// ```
+/// # use arrow::datatypes::Schema;
+/// # use sabot_connect::{Source, growing_channel};
+/// let (partitions, source) = growing_channel("sensors", 4, Schema::empty().into());
+/// let _first = partitions.add();
+/// let _second = partitions.add();
+/// assert_eq!(source.discover()?.len(), 2);
+/// # Ok::<(), sabot_connect::ConnectError>(())
+/// ```
 #[derive(Debug)]
 pub struct ChannelPartitions {
     lanes: Arc<Lanes>,
