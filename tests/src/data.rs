@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use rand::Rng;
 use rand::seq::IndexedRandom;
+use sabot_testkit::array::{Spread, random_array};
 use std::sync::Arc;
 
 use crate::reference::Partitions;
@@ -43,6 +44,30 @@ pub fn schema() -> SchemaRef {
         Field::new("b", DataType::Boolean, true),
         Field::new("d", dictionary, true),
     ]))
+}
+
+/// The columns of [`payload`]: `t`, `k` and `n` of [`events`], and one column of every type, `p0`, `p1` and so on.
+pub fn payload_schema() -> SchemaRef {
+    let events = schema();
+    let mut fields: Vec<Field> = events.fields().iter().take(3).map(|field| field.as_ref().clone()).collect();
+    let types = sabot_testkit::array::types().into_iter().enumerate();
+    fields.extend(types.map(|(i, data_type)| Field::new(format!("p{i}"), data_type, true)));
+    Arc::new(Schema::new(fields))
+}
+
+/// As [`events`], with a column of every type: few values and many, one in ten null.
+pub fn payload(rng: &mut impl Rng, rows: usize, partitions: usize) -> Partitions {
+    let schema = payload_schema();
+    let mut all = events(rng, rows, partitions);
+    for batch in all.iter_mut().flatten() {
+        let mut columns = batch.columns()[..3].to_vec();
+        for field in &schema.fields()[3..] {
+            let spread = if rng.random_bool(0.7) { Spread::Narrow } else { Spread::Wide };
+            columns.push(random_array(rng, field.data_type(), batch.num_rows(), 0.1, spread));
+        }
+        *batch = RecordBatch::try_new(schema.clone(), columns).expect("the columns fit the schema");
+    }
+    all
 }
 
 /// `rows` rows in partitions of uneven size, each in batches of uneven size.

@@ -13,9 +13,11 @@ pub mod key_hash;
 pub mod key_index;
 mod kinds;
 mod morsel;
+mod runs;
 mod selection;
 
 pub use device::{DeviceBatch, DeviceError};
 pub use kinds::{RowKind, RowKinds};
 pub use morsel::{Columns, Morsel, MorselError, RowOrigin, TimeBounds};
+pub use runs::run_values;
 pub use selection::Selection;

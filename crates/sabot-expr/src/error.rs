@@ -7,7 +7,7 @@
 use arrow::datatypes::DataType;
 use std::fmt;
 
-use crate::types::{SUPPORTED_TYPES, type_name};
+use crate::types::type_name;
 
 /// Why an expression was refused when it was built.
 ///
@@ -72,11 +72,13 @@ pub enum ExprError {
         /// Why, and what to use instead.
         reason: String,
     },
-    /// A type that expressions do not know.
-    #[error("type {data_type} is not supported in expressions; supported types: {SUPPORTED_TYPES}")]
+    /// What is no type, although it can be written as one.
+    #[error("type {data_type} is not supported: {reason}")]
     UnsupportedType {
         /// Name of the type.
         data_type: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A cast between two types that have none.
     #[error("cannot cast {from} to {to} in `{expression}`")]
@@ -158,16 +160,16 @@ impl ExprError {
         }
     }
 
-    /// The error for a type that expressions do not know.
+    /// The error for a type and what is wrong with it.
     ///
     /// ```
     /// # use arrow::datatypes::DataType;
     /// # use sabot_expr::ExprError;
-    /// let error = ExprError::unsupported_type(&DataType::Float16);
-    /// assert!(error.to_string().contains("not supported in expressions; supported types: "));
+    /// let error = ExprError::unsupported_type(&DataType::FixedSizeBinary(-1), "its size is negative");
+    /// assert_eq!(error.to_string(), "type fixed_size_binary(-1) is not supported: its size is negative");
     /// ```
-    pub fn unsupported_type(data_type: &DataType) -> Self {
-        ExprError::UnsupportedType { data_type: type_name(data_type) }
+    pub fn unsupported_type(data_type: &DataType, reason: &str) -> Self {
+        ExprError::UnsupportedType { data_type: type_name(data_type), reason: reason.to_owned() }
     }
 
     /// The error for a column `name` that is not among `columns`, with its near miss.

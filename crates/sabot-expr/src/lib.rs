@@ -28,6 +28,7 @@
 
 mod builder;
 pub mod cast;
+pub mod decimal;
 mod error;
 mod expr;
 mod interpret;
@@ -46,6 +47,6 @@ pub use interpret::{compare, interpret, interpret_batch};
 pub use like::LikePattern;
 pub use registry::{ClosureFunction, FunctionError, FunctionRegistry, ScalarFunction};
 pub use resolve::{DEPTH_MAX, resolve};
-pub use scalar::Scalar;
+pub use scalar::{Float16, Scalar};
 pub use typed::{BoundFunction, TypedExpr, TypedKind};
 pub use types::{check_type, type_name};

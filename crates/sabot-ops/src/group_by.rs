@@ -7,7 +7,7 @@
 //! alone (floats: within the bound of [`AggregateFunction`]).
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use sabot_batch::{hidden, key_hash};
+use sabot_batch::{hidden, key_hash, key_index};
 use sabot_expr::type_name;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -316,12 +316,10 @@ impl GroupBySpec {
     }
 }
 
-/// The type that a key column has in the output: the value type of a dictionary, else its own.
+/// The type that a key column has in the output: dictionaries and runs are looked up, also inside lists and
+/// structs.
 pub(crate) fn key_type(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Dictionary(_, value) => value.as_ref().clone(),
-        other => other.clone(),
-    }
+    key_index::canonical_type(data_type)
 }
 
 pub(crate) fn check_key(operator: &'static str, field: &FieldRef) -> Result<(), SpecError> {
@@ -333,7 +331,7 @@ pub(crate) fn check_key(operator: &'static str, field: &FieldRef) -> Result<(), 
         role: "key",
         column: field.name().clone(),
         got: field.data_type().clone(),
-        expected: "a boolean, an integer, a float, a string, a date, a timestamp or a decimal".to_owned(),
+        expected: "any type that neither is nor holds a map or a union".to_owned(),
     })
 }
 

@@ -1,17 +1,25 @@
-//! Random arrays of every type that expressions support.
+//! Random arrays of every type.
+
+mod nested;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
-    GenericStringArray, Int64Array, OffsetSizeTrait, PrimitiveArray,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryViewArray, BooleanArray, Date32Array, Date64Array,
+    DictionaryArray, FixedSizeBinaryArray, GenericBinaryArray, GenericStringArray, Int64Array, NullArray,
+    OffsetSizeTrait, PrimitiveArray, StringViewArray, make_array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{Buffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowDictionaryKeyType, ArrowNativeType, DataType, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, TimeUnit, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowDictionaryKeyType, ArrowNativeType, DataType, Decimal32Type, Decimal64Type, Decimal128Type,
+    Decimal256Type, Field, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    IntervalDayTime, IntervalDayTimeType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+    IntervalYearMonthType, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
+    Time64NanosecondType, TimeUnit, UInt8Type, UInt16Type, UInt32Type, UInt64Type, UnionFields, UnionMode,
+    i256,
 };
 use rand::Rng;
 use rand::seq::IndexedRandom;
+use sabot_expr::Float16;
 use std::sync::Arc;
 
 /// How far the values of an array go.
@@ -23,11 +31,11 @@ pub enum Spread {
     Wide,
 }
 
-/// Every type that expressions support; of the composite ones several.
+/// Every type; of the composite ones several.
 pub fn types() -> Vec<DataType> {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
     let dictionary = |key: DataType, value: DataType| DataType::Dictionary(Box::new(key), Box::new(value));
-    vec![
+    let mut all = vec![
         DataType::Boolean,
         DataType::Int8,
         DataType::Int16,
@@ -37,29 +45,96 @@ pub fn types() -> Vec<DataType> {
         DataType::UInt16,
         DataType::UInt32,
         DataType::UInt64,
+        DataType::Float16,
         DataType::Float32,
         DataType::Float64,
+        DataType::Decimal32(9, 4),
+        DataType::Decimal64(18, -2),
         DataType::Decimal128(10, 2),
         DataType::Decimal128(38, 0),
+        DataType::Decimal256(50, 6),
         DataType::Utf8,
         DataType::LargeUtf8,
+        DataType::Utf8View,
+        DataType::Binary,
+        DataType::LargeBinary,
+        DataType::BinaryView,
+        DataType::FixedSizeBinary(5),
         DataType::Date32,
+        DataType::Date64,
+        DataType::Time32(Second),
+        DataType::Time32(Millisecond),
+        DataType::Time64(Microsecond),
+        DataType::Time64(Nanosecond),
         DataType::Timestamp(Second, None),
         DataType::Timestamp(Millisecond, Some("UTC".into())),
         DataType::Timestamp(Microsecond, None),
         DataType::Timestamp(Microsecond, Some("Europe/Zurich".into())),
         DataType::Timestamp(Nanosecond, Some("+00:00".into())),
+        DataType::Duration(Second),
+        DataType::Duration(Millisecond),
+        DataType::Duration(Microsecond),
+        DataType::Duration(Nanosecond),
+        DataType::Interval(IntervalUnit::YearMonth),
+        DataType::Interval(IntervalUnit::DayTime),
+        DataType::Interval(IntervalUnit::MonthDayNano),
         dictionary(DataType::Int8, DataType::Utf8),
         dictionary(DataType::Int32, DataType::Utf8),
         dictionary(DataType::UInt16, DataType::LargeUtf8),
+        dictionary(DataType::UInt8, DataType::Int64),
+        dictionary(DataType::Int32, DataType::Utf8View),
+    ];
+    all.extend(nested_types());
+    all
+}
+
+/// Types that hold values of other types, and null, which holds none.
+pub fn nested_types() -> Vec<DataType> {
+    let item = |data_type: DataType| Arc::new(Field::new_list_field(data_type, true));
+    let point = || {
+        DataType::Struct(
+            vec![Field::new("x", DataType::Float64, true), Field::new("name", DataType::Utf8, false)].into(),
+        )
+    };
+    let entries = DataType::Struct(
+        vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int32, true)].into(),
+    );
+    let union = |mode| {
+        let fields = vec![Field::new("n", DataType::Int64, true), Field::new("t", DataType::Utf8, true)];
+        DataType::Union(UnionFields::from_fields(fields), mode)
+    };
+    let runs = |ends: DataType, values: DataType| {
+        DataType::RunEndEncoded(
+            Arc::new(Field::new("run_ends", ends, false)),
+            Arc::new(Field::new("values", values, true)),
+        )
+    };
+    vec![
+        DataType::Null,
+        DataType::List(item(DataType::Int32)),
+        DataType::List(item(DataType::Utf8)),
+        DataType::List(item(DataType::List(item(DataType::Int16)))),
+        DataType::LargeList(item(DataType::Float64)),
+        DataType::ListView(item(DataType::Int64)),
+        DataType::LargeListView(item(DataType::Utf8)),
+        DataType::FixedSizeList(item(DataType::Int16), 3),
+        point(),
+        DataType::List(item(point())),
+        DataType::Struct(vec![Field::new("list", DataType::List(item(DataType::Date32)), true)].into()),
+        DataType::Map(Arc::new(Field::new("entries", entries, false)), false),
+        union(UnionMode::Sparse),
+        union(UnionMode::Dense),
+        runs(DataType::Int32, DataType::Utf8),
+        runs(DataType::Int64, DataType::Int64),
     ]
 }
 
 /// An array of a type. About `null_share` of the rows are null, with values of the type under them. It
-/// is a slice of a longer array, at an offset that is zero half of the time.
+/// is a slice of a longer array, at an offset that is zero half of the time. Null, and the nulls of unions
+/// and of runs, which have none of their own, are values that are null.
 ///
 /// # Panics
-/// For a type that expressions do not support.
+/// For a type that is not well-formed.
 pub fn random_array(
     rng: &mut impl Rng,
     data_type: &DataType,
@@ -120,22 +195,85 @@ fn whole_array(
         DataType::UInt16 => integers!(UInt16Type, u16),
         DataType::UInt32 => integers!(UInt32Type, u32),
         DataType::UInt64 => integers!(UInt64Type, u64),
+        DataType::Float16 => {
+            let values = (0..length).map(|_| Float16::from_f64(float(rng, spread))).collect();
+            primitive::<Float16Type>(values, nulls)
+        }
         DataType::Float32 => {
             primitive::<Float32Type>((0..length).map(|_| float(rng, spread) as f32).collect(), nulls)
         }
         DataType::Float64 => {
             primitive::<Float64Type>((0..length).map(|_| float(rng, spread)).collect(), nulls)
         }
-        DataType::Decimal128(precision, scale) => {
-            let limit = 10i128.pow(u32::from(*precision)) - 1;
-            let values: Vec<i128> = (0..length)
-                .map(|_| [0, 1, -1, limit, -limit, rng.random_range(-limit..=limit)][rng.random_range(0..6)])
-                .collect();
-            let array = Decimal128Array::new(values.into(), nulls);
-            Arc::new(array.with_precision_and_scale(*precision, *scale).expect("precision and scale fit"))
+        DataType::Decimal32(precision, _) => {
+            let draw = |_| digits(rng, *precision, spread).as_i128() as i32;
+            decimal::<Decimal32Type>(data_type, (0..length).map(draw).collect(), nulls)
+        }
+        DataType::Decimal64(precision, _) => {
+            let draw = |_| digits(rng, *precision, spread).as_i128() as i64;
+            decimal::<Decimal64Type>(data_type, (0..length).map(draw).collect(), nulls)
+        }
+        DataType::Decimal128(precision, _) => {
+            let draw = |_| digits(rng, *precision, spread).as_i128();
+            decimal::<Decimal128Type>(data_type, (0..length).map(draw).collect(), nulls)
+        }
+        DataType::Decimal256(precision, _) => {
+            let draw = |_| digits(rng, *precision, spread);
+            decimal::<Decimal256Type>(data_type, (0..length).map(draw).collect(), nulls)
         }
         DataType::Utf8 => Arc::new(strings::<i32>(rng, length, nulls, spread)),
         DataType::LargeUtf8 => Arc::new(strings::<i64>(rng, length, nulls, spread)),
+        DataType::Utf8View => {
+            let plain = StringViewArray::from_iter_values((0..length).map(|_| text(rng, spread)));
+            with_nulls(Arc::new(plain), nulls)
+        }
+        DataType::Binary => Arc::new(binaries::<i32>(rng, length, nulls, spread)),
+        DataType::LargeBinary => Arc::new(binaries::<i64>(rng, length, nulls, spread)),
+        DataType::BinaryView => {
+            let plain = BinaryViewArray::from_iter_values((0..length).map(|_| bytes(rng, spread)));
+            with_nulls(Arc::new(plain), nulls)
+        }
+        DataType::FixedSizeBinary(size) => {
+            let width = usize::try_from(*size).expect("checked sizes are not negative");
+            let values: Vec<u8> = (0..length * width).map(|_| byte(rng, spread)).collect();
+            Arc::new(FixedSizeBinaryArray::new(*size, Buffer::from_vec(values), nulls))
+        }
+        DataType::Null => Arc::new(NullArray::new(length)),
+        DataType::Date64 => {
+            let values = (0..length).map(|_| i64::from(days(rng, spread)) * 86_400_000).collect();
+            Arc::new(Date64Array::new(values, nulls))
+        }
+        DataType::Time32(TimeUnit::Second) => {
+            primitive::<Time32SecondType>(clock(rng, length, 1, spread).map(|t| t as i32).collect(), nulls)
+        }
+        DataType::Time32(_) => primitive::<Time32MillisecondType>(
+            clock(rng, length, 1_000, spread).map(|t| t as i32).collect(),
+            nulls,
+        ),
+        DataType::Time64(TimeUnit::Microsecond) => {
+            primitive::<Time64MicrosecondType>(clock(rng, length, 1_000_000, spread).collect(), nulls)
+        }
+        DataType::Time64(_) => {
+            primitive::<Time64NanosecondType>(clock(rng, length, 1_000_000_000, spread).collect(), nulls)
+        }
+        DataType::Duration(unit) => {
+            let values = (0..length).map(|_| ticks(rng, *unit, spread)).collect();
+            cast(&Int64Array::new(values, nulls), data_type).expect("durations are int64 inside")
+        }
+        DataType::Interval(IntervalUnit::YearMonth) => {
+            primitive::<IntervalYearMonthType>((0..length).map(|_| small(rng, spread)).collect(), nulls)
+        }
+        DataType::Interval(IntervalUnit::DayTime) => {
+            let draw = |_| IntervalDayTime::new(small(rng, spread), small(rng, spread));
+            primitive::<IntervalDayTimeType>((0..length).map(draw).collect(), nulls)
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let draw = |_| {
+                let nanoseconds = ticks(rng, TimeUnit::Nanosecond, spread);
+                IntervalMonthDayNano::new(small(rng, spread), small(rng, spread), nanoseconds)
+            };
+            primitive::<IntervalMonthDayNanoType>((0..length).map(draw).collect(), nulls)
+        }
         DataType::Date32 => {
             Arc::new(Date32Array::new((0..length).map(|_| days(rng, spread)).collect(), nulls))
         }
@@ -154,8 +292,79 @@ fn whole_array(
             DataType::UInt64 => dictionary::<UInt64Type>(rng, value, length, nulls, spread),
             other => panic!("no dictionary has keys of {other}"),
         },
-        other => panic!("the test kit draws no arrays of {other}"),
+        other => nested::array(rng, other, length, nulls, spread),
     }
+}
+
+fn decimal<T: ArrowPrimitiveType>(
+    data_type: &DataType,
+    values: Vec<T::Native>,
+    nulls: Option<NullBuffer>,
+) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::new(values.into(), nulls).with_data_type(data_type.clone()))
+}
+
+/// An array without nulls, with nulls.
+fn with_nulls(plain: ArrayRef, nulls: Option<NullBuffer>) -> ArrayRef {
+    make_array(
+        plain.to_data().into_builder().nulls(nulls).build().expect("the nulls are as many as the values"),
+    )
+}
+
+/// The digits of a decimal; the wide ones reach both ends of what the precision allows.
+pub fn digits(rng: &mut impl Rng, precision: u8, spread: Spread) -> i256 {
+    let limit = i256::from(10).wrapping_pow(u32::from(precision)).wrapping_sub(i256::ONE);
+    let below = i256::from_parts(rng.random(), rng.random::<i128>()).wrapping_rem(limit);
+    match spread {
+        Spread::Narrow => i256::from(rng.random_range(-12..200)).wrapping_rem(limit),
+        Spread::Wide => {
+            [i256::ZERO, i256::ONE, limit, limit.wrapping_neg(), below, below][rng.random_range(0..6)]
+        }
+    }
+}
+
+/// Times of day in a unit of `per_second` ticks.
+fn clock(rng: &mut impl Rng, length: usize, per_second: i64, spread: Spread) -> impl Iterator<Item = i64> {
+    let day = 86_400 * per_second;
+    (0..length).map(move |_| match spread {
+        Spread::Narrow => rng.random_range(0..24) * 3_600 * per_second,
+        Spread::Wide => [0, day - 1, rng.random_range(0..day)][rng.random_range(0..3)],
+    })
+}
+
+/// A number of days, months or milliseconds in 32 bits.
+pub fn small(rng: &mut impl Rng, spread: Spread) -> i32 {
+    match spread {
+        Spread::Narrow => rng.random_range(-30..40),
+        Spread::Wide => [i32::MIN, i32::MAX, 0, rng.random()][rng.random_range(0..4)],
+    }
+}
+
+fn byte(rng: &mut impl Rng, spread: Spread) -> u8 {
+    match spread {
+        Spread::Narrow => rng.random_range(0..2),
+        Spread::Wide => [0, 0xff, b'a', rng.random()][rng.random_range(0..4)],
+    }
+}
+
+/// Some bytes, which need not be text; the lengths are on both sides of what a view holds itself.
+pub fn bytes(rng: &mut impl Rng, spread: Spread) -> Vec<u8> {
+    let length = match spread {
+        Spread::Narrow => rng.random_range(0..3),
+        Spread::Wide => [0, 1, 8, 12, 13, 40][rng.random_range(0..6)],
+    };
+    (0..length).map(|_| byte(rng, spread)).collect()
+}
+
+fn binaries<O: OffsetSizeTrait>(
+    rng: &mut impl Rng,
+    length: usize,
+    nulls: Option<NullBuffer>,
+    spread: Spread,
+) -> GenericBinaryArray<O> {
+    let plain = GenericBinaryArray::<O>::from_iter_values((0..length).map(|_| bytes(rng, spread)));
+    let (offsets, values, _) = plain.into_parts();
+    GenericBinaryArray::new(offsets, values, nulls)
 }
 
 fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -296,18 +505,31 @@ mod tests {
             for spread in [Spread::Narrow, Spread::Wide] {
                 let array = random_array(&mut rng, &data_type, 200, 0.5, spread);
                 assert_eq!((array.data_type(), array.len()), (&data_type, 200));
-                assert!((40..160).contains(&array.null_count()), "{data_type}: {}", array.null_count());
+                let nulls = array.logical_null_count();
+                let expected = if data_type == DataType::Null { 200..201 } else { 40..160 };
+                assert!(expected.contains(&nulls), "{data_type}: {nulls}");
                 array.to_data().validate_full().unwrap();
                 let full = random_array(&mut rng, &data_type, 33, 0.0, spread);
-                assert_eq!(full.logical_null_count(), 0);
+                assert_eq!(full.logical_null_count(), if data_type == DataType::Null { 33 } else { 0 });
                 assert_eq!(random_array(&mut rng, &data_type, 0, 0.5, spread).len(), 0);
             }
         }
     }
 
+    /// Every type of Arrow is among them, by the variants of its enum.
+    #[test]
+    fn no_type_is_missing() {
+        let all = types();
+        let heads: std::collections::BTreeSet<String> =
+            all.iter().map(|t| format!("{t:?}").split('(').next().unwrap_or_default().to_owned()).collect();
+        assert_eq!(heads.len(), 41, "{heads:?}");
+    }
+
     #[test]
     fn a_seed_repeats_everything() {
-        let draw = || random_array(&mut ChaCha8Rng::seed_from_u64(9), &DataType::Utf8, 50, 0.3, Spread::Wide);
-        assert_eq!(&draw(), &draw());
+        for data_type in types() {
+            let draw = || random_array(&mut ChaCha8Rng::seed_from_u64(9), &data_type, 50, 0.3, Spread::Wide);
+            assert_eq!(draw().to_data(), draw().to_data());
+        }
     }
 }

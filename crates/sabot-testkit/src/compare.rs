@@ -65,6 +65,8 @@ fn same_value(a: &ArrayRef, b: &ArrayRef, row: usize) -> bool {
     match (Scalar::from_array(a.as_ref(), row), Scalar::from_array(b.as_ref(), row)) {
         (Ok(Scalar::Float32(x)), Ok(Scalar::Float32(y))) if x.is_nan() => y.is_nan(),
         (Ok(Scalar::Float64(x)), Ok(Scalar::Float64(y))) if x.is_nan() => y.is_nan(),
+        // Null in a union is a value of one of its types, whichever.
+        (Ok(x), Ok(y)) if x.is_null() => y.is_null() && x.data_type() == y.data_type(),
         (Ok(x), Ok(y)) => x == y,
         // A hidden column of a type that expressions do not know.
         _ => a.slice(row, 1).to_data() == b.slice(row, 1).to_data(),

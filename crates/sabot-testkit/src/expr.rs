@@ -5,18 +5,20 @@
 //! the result is what a user could have written.
 
 use arrow::array::{ArrayRef, AsArray, Int64Array};
-use arrow::datatypes::{DataType, Int64Type, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Int64Type, IntervalUnit, Schema, TimeUnit};
 use rand::Rng;
 use rand::seq::IndexedRandom;
-use sabot_expr::types::rules::can_cast;
-use sabot_expr::types::{decoded_type, is_float, is_integer, is_plain_string, is_signed_integer, is_utc};
+use sabot_expr::types::rules::{can_cast, is_comparable};
+use sabot_expr::types::{
+    decoded_type, is_decimal, is_float, is_integer, is_plain_string, is_signed_integer, is_utc,
+};
 use sabot_expr::{
     BinaryOp, CastMode, ClosureFunction, DatePart, Expr, FunctionError, FunctionRegistry, MathFunc, Scalar,
     StringMatchKind, TruncUnit, TypedExpr, resolve,
 };
 use std::sync::Arc;
 
-use crate::array::{Spread, days, float, text, ticks, types};
+use crate::array::{Spread, days, float, random_array, text, ticks, types};
 
 /// The user functions that random expressions call: `triple` never fails, `odd_only` fails for even
 /// numbers. Both take and give int64, and null for null.
@@ -137,16 +139,15 @@ impl<R: Rng> Draw<'_, R> {
             DataType::Timestamp(unit, zone) => {
                 Scalar::Timestamp { value: ticks(self.rng, *unit, spread), unit: *unit, zone: zone.clone() }
             }
-            DataType::Decimal128(precision, scale) => Scalar::Decimal128 {
-                value: self.rng.random_range(-9..10),
-                precision: *precision,
-                scale: *scale,
-            },
-            integer => {
+            number if is_integer(number) => {
                 let small = self.rng.random_range(0..8);
                 let value =
                     if spread == Spread::Wide { [-1, 127, 1 << 31][small % 3] } else { small as i128 };
-                Scalar::from_integer(value, integer).unwrap_or_else(|| Scalar::Null(integer.clone()))
+                Scalar::from_integer(value, number).unwrap_or_else(|| Scalar::Null(number.clone()))
+            }
+            other => {
+                let one = random_array(self.rng, other, 1, 0.0, spread);
+                Scalar::from_array(&one, 0).expect("a well-formed type")
             }
         }
     }
@@ -174,8 +175,15 @@ impl<R: Rng> Draw<'_, R> {
             DataType::Int64 if self.rng.random_bool(0.35) => self.int64(depth),
             number if is_integer(number) => self.integer(number, depth),
             number if is_float(number) => self.float(number, depth),
+            decimal if is_decimal(decimal) => self.decimal(decimal, depth),
             DataType::Date32 => self.truncated(target, depth),
-            DataType::Timestamp(_, zone) if is_utc(zone.as_deref()) => self.truncated(target, depth),
+            DataType::Timestamp(_, zone) if is_utc(zone.as_deref()) => match self.rng.random_range(0..3) {
+                0 => self.moved(target, depth),
+                _ => self.truncated(target, depth),
+            },
+            DataType::Duration(_) | DataType::Interval(IntervalUnit::MonthDayNano) => {
+                self.span(target, depth)
+            }
             other => self.case(other, depth),
         }
     }
@@ -299,6 +307,50 @@ impl<R: Rng> Draw<'_, R> {
         }
     }
 
+    /// Arithmetic of two decimals, cast to the decimal wanted.
+    fn decimal(&mut self, target: &DataType, depth: usize) -> Expr {
+        use BinaryOp::{Add, Div, Mod, Mul, Sub};
+        if self.rng.random_bool(0.15) {
+            return Expr::Negate(self.boxed(target, depth));
+        }
+        let decimals: Vec<DataType> = types().into_iter().filter(is_decimal).collect();
+        let mut side = || decimals.choose(self.rng).expect("there are decimals").clone();
+        let (left, right) = (side(), side());
+        let op = self.pick(&[Add, Sub, Mul, Div, Mod]);
+        let computed = Expr::Binary { op, left: self.boxed(&left, depth), right: self.boxed(&right, depth) };
+        let mode = if self.rng.random_bool(0.3) { CastMode::Strict } else { CastMode::Try };
+        Expr::Cast { expr: Box::new(computed), to: target.clone(), mode }
+    }
+
+    /// A timestamp and a span.
+    fn moved(&mut self, target: &DataType, depth: usize) -> Expr {
+        let op = self.pick(&[BinaryOp::Add, BinaryOp::Sub]);
+        let span = match target {
+            DataType::Timestamp(unit, _) if self.rng.random_bool(0.5) => DataType::Duration(*unit),
+            _ => DataType::Interval(self.pick(&[IntervalUnit::MonthDayNano, IntervalUnit::DayTime])),
+        };
+        Expr::Binary { op, left: self.boxed(target, depth), right: self.boxed(&span, depth) }
+    }
+
+    fn span(&mut self, target: &DataType, depth: usize) -> Expr {
+        match (self.rng.random_range(0..5), target) {
+            (0, DataType::Duration(unit)) => {
+                let point = DataType::Timestamp(*unit, None);
+                let (left, right) = (self.boxed(&point, depth), self.boxed(&point, depth));
+                Expr::Binary { op: BinaryOp::Sub, left, right }
+            }
+            (1, _) => Expr::Negate(self.boxed(target, depth)),
+            (2, _) => {
+                let factor = Box::new(Expr::Literal(Scalar::Int64(self.rng.random_range(-3..4))));
+                Expr::Binary { op: BinaryOp::Mul, left: self.boxed(target, depth), right: factor }
+            }
+            _ => {
+                let op = self.pick(&[BinaryOp::Add, BinaryOp::Sub]);
+                Expr::Binary { op, left: self.boxed(target, depth), right: self.boxed(target, depth) }
+            }
+        }
+    }
+
     fn truncated(&mut self, target: &DataType, depth: usize) -> Expr {
         let unit = self.pick(&TruncUnit::ALL);
         Expr::DateTrunc { unit, expr: self.boxed(target, depth) }
@@ -313,7 +365,7 @@ impl<R: Rng> Draw<'_, R> {
     fn ordered_type(&mut self) -> DataType {
         loop {
             let drawn = self.any_type();
-            if !matches!(drawn, DataType::Decimal128(..)) {
+            if is_comparable(&drawn) {
                 return drawn;
             }
         }

@@ -1,10 +1,9 @@
 //! A row of the reference: values, and what the order of results is made of.
 
 use arrow::array::ArrayRef;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{SchemaRef, TimeUnit, i256};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use sabot_expr::Scalar;
+use sabot_expr::{Float16, Scalar};
 use std::cmp::Ordering;
 
 /// A value, with how far a right answer may be from it.
@@ -53,12 +52,18 @@ impl Row {
 pub enum Rank {
     /// Truth.
     Bool(bool),
-    /// Integers, decimals of one scale, dates, and times in nanoseconds.
+    /// Integers, decimals of one scale in up to 128 bits, dates, times and durations in nanoseconds.
     Integer(i128),
+    /// Decimals in 256 bits.
+    Wide(i256),
+    /// Months, days and nanoseconds.
+    Interval(i32, i32, i64),
     /// A float, as an integer that is ordered like it.
     Float(i64),
-    /// Text, ordered by its bytes.
-    Text(String),
+    /// Text, ordered by its bytes, and bytes.
+    Text(Vec<u8>),
+    /// Items or fields, ordered by the first that differs.
+    Values(Vec<Rank>),
     /// Null stands behind everything.
     Null,
 }
@@ -69,12 +74,15 @@ impl Rank {
         match value {
             Scalar::Null(_) => Rank::Null,
             Scalar::Boolean(value) => Rank::Bool(*value),
+            Scalar::Float16(value) => Rank::float(value.to_f64()),
             Scalar::Float32(value) => Rank::float(f64::from(*value)),
             Scalar::Float64(value) => Rank::float(*value),
-            Scalar::Decimal128 { value, .. } => Rank::Integer(*value),
-            Scalar::Utf8(text) | Scalar::LargeUtf8(text) => Rank::Text(text.to_string()),
+            Scalar::Decimal256 { value, .. } => Rank::Wide(*value),
             Scalar::Date32(days) => Rank::Integer(i128::from(*days)),
-            Scalar::Timestamp { value, unit, .. } => {
+            Scalar::Date64(millis) => Rank::Integer(i128::from(*millis)),
+            Scalar::Timestamp { value, unit, .. }
+            | Scalar::Time { value, unit }
+            | Scalar::Duration { value, unit } => {
                 let nanos = match unit {
                     TimeUnit::Second => 1_000_000_000,
                     TimeUnit::Millisecond => 1_000_000,
@@ -83,7 +91,23 @@ impl Rank {
                 };
                 Rank::Integer(i128::from(*value) * nanos)
             }
-            integer => Rank::Integer(integer.as_integer().expect("every other scalar is an integer")),
+            Scalar::IntervalYearMonth(months) => Rank::Interval(*months, 0, 0),
+            Scalar::IntervalDayTime { days, milliseconds } => {
+                Rank::Interval(0, *days, i64::from(*milliseconds))
+            }
+            Scalar::IntervalMonthDayNano { months, days, nanoseconds } => {
+                Rank::Interval(*months, *days, *nanoseconds)
+            }
+            Scalar::List { items: values, .. } | Scalar::Struct { values, .. } => {
+                Rank::Values(values.iter().map(Rank::of).collect())
+            }
+            other => match (other.as_str(), other.as_bytes(), other.as_integer(), other.as_decimal()) {
+                (Some(text), ..) => Rank::Text(text.into()),
+                (_, Some(bytes), ..) => Rank::Text(bytes.into()),
+                (.., Some(integer), _) => Rank::Integer(integer),
+                (.., Some((digits, _))) => Rank::Integer(digits.as_i128()),
+                _ => panic!("{other} is no key"),
+            },
         }
     }
 
@@ -106,11 +130,20 @@ pub(super) fn order(a: &Scalar, b: &Scalar) -> Ordering {
     Rank::of(a).cmp(&Rank::of(b))
 }
 
-/// A value as a key shows it: one zero, one NaN, dictionaries looked up.
+/// A value as a key shows it: one zero, one NaN, encodings looked up.
 pub(super) fn canonical(value: &Scalar) -> Scalar {
+    let all = |values: &[Scalar]| values.iter().map(canonical).collect();
     match value {
+        Scalar::Float16(x) if x.to_f64() == 0.0 => Scalar::Float16(Float16::ZERO),
+        Scalar::Float16(x) if x.is_nan() => Scalar::Float16(Float16::NAN),
         Scalar::Float32(x) if *x == 0.0 => Scalar::Float32(0.0),
+        Scalar::Float32(x) if x.is_nan() => Scalar::Float32(f32::NAN),
         Scalar::Float64(x) if *x == 0.0 => Scalar::Float64(0.0),
+        Scalar::Float64(x) if x.is_nan() => Scalar::Float64(f64::NAN),
+        Scalar::List { data_type, items } => Scalar::List { data_type: data_type.clone(), items: all(items) },
+        Scalar::Struct { data_type, values } => {
+            Scalar::Struct { data_type: data_type.clone(), values: all(values) }
+        }
         other => other.clone(),
     }
 }
@@ -119,13 +152,8 @@ pub(super) fn canonical(value: &Scalar) -> Scalar {
 pub(super) fn to_batch(schema: &SchemaRef, rows: &[Row]) -> RecordBatch {
     let column = |index: usize| -> ArrayRef {
         let wanted = schema.field(index).data_type();
-        let plain = match wanted {
-            DataType::Dictionary(_, value) => value.as_ref(),
-            other => other,
-        };
         let values: Vec<Scalar> = rows.iter().map(|row| row.cells[index].value.clone()).collect();
-        let array = Scalar::collect(plain, &values).expect("cells have the type of their column");
-        cast(&array, wanted).expect("strings go into a dictionary")
+        Scalar::collect(wanted, &values).expect("cells have the type of their column")
     };
     let columns = (0..schema.fields().len()).map(column).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
@@ -144,6 +172,7 @@ pub fn cells(batch: &RecordBatch) -> Vec<Vec<Cell>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::datatypes::DataType;
 
     #[test]
     fn ranks_order_keys_with_null_last_and_nan_greatest() {

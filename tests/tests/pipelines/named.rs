@@ -62,3 +62,13 @@ fn keys_of_many_types() {
 fn event_times_of_every_type() {
     everywhere(plans::times);
 }
+
+#[test]
+fn payload_of_every_type() {
+    everywhere(plans::payload);
+}
+
+#[test]
+fn keys_of_every_type() {
+    everywhere(plans::nested_keys);
+}

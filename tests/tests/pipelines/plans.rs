@@ -30,6 +30,8 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("diamond", diamond),
     ("keys", keys),
     ("times", times),
+    ("payload", payload),
+    ("nested_keys", nested_keys),
 ];
 
 fn events(builder: &mut CaseBuilder, seed: u64, rows: usize, partitions: usize) -> Stream {
@@ -37,6 +39,47 @@ fn events(builder: &mut CaseBuilder, seed: u64, rows: usize, partitions: usize) 
     let rows = data::events(&mut rng, rows, partitions);
     let stream = builder.source(data::schema(), rows);
     stream.event_time("t", out_of_orderness(micros(data::OUT_OF_ORDERNESS))).unwrap()
+}
+
+/// Columns of every type through a filter, a projection, a fork and a union, a user function and an ordered sink.
+pub(crate) fn payload(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("payload of every type");
+    let mut rng = ChaCha8Rng::seed_from_u64(21);
+    let stream = builder.source(data::payload_schema(), data::payload(&mut rng, rows, partitions));
+    let stream = stream.event_time("t", out_of_orderness(micros(data::OUT_OF_ORDERNESS))).unwrap();
+    let kept = stream.clone().filter(col("n").gt(40).or(col("p18").is_null())).unwrap();
+    let rest = stream.filter(col("n").lt_eq(-40)).unwrap().with_columns([(col("n") * 2).alias("n")]).unwrap();
+    let both = kept.union(&rest).unwrap();
+    let schema = both.schema();
+    let mapped = builder.map_batches(both, schema, function(Ok));
+    builder.output(&mapped, true);
+    builder.build()
+}
+
+/// Group-bys with keys of every type that can be one.
+pub(crate) fn nested_keys(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("keys of every type");
+    let mut rng = ChaCha8Rng::seed_from_u64(22);
+    let stream = builder.source(data::payload_schema(), data::payload(&mut rng, rows, partitions));
+    let stream = stream.event_time("t", out_of_orderness(micros(data::OUT_OF_ORDERNESS))).unwrap();
+    let schema = data::payload_schema();
+    let keys: Vec<&str> = schema
+        .fields()
+        .iter()
+        .filter(|f| f.name().starts_with('p') && sabot_batch::key_hash::supports_key(f.data_type()))
+        .map(|f| f.name().as_str())
+        .collect();
+    // Some with a window, whose keys are kept between morsels and go into snapshots, all in turn.
+    let turn = rows.wrapping_mul(7) + partitions;
+    for (number, by) in keys.chunks(2).enumerate().filter(|(number, _)| (number + turn) % 4 == 0) {
+        let grouped = match number % 8 < 4 {
+            true => stream.clone().window(tumbling(seconds(300))).unwrap().group_by(by.to_vec()).unwrap(),
+            false => stream.clone().group_by(by.to_vec()).unwrap(),
+        };
+        let grouped = grouped.aggregate([count().alias("rows"), max(col("n")).alias("most")]).unwrap();
+        builder.output(&grouped, true);
+    }
+    builder.build()
 }
 
 /// Filter, project, filter: one fragment.

@@ -5,28 +5,36 @@
 //! thrown away, so it cannot matter. The other types ask for the null bit first, row by row.
 
 use arrow::array::{
-    Array, ArrayAccessor, ArrowPrimitiveType, AsArray, PrimitiveArray, downcast_integer_array,
+    Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, downcast_integer_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
-    ArrowNativeType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowNativeType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type,
+    Decimal256Type, DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType,
+    DurationSecondType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType,
+    Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
-use super::encode;
+use super::encode::{self, tag};
 use super::lanes::{Encoded, Lanes};
-use super::supports_plain;
+use super::supports_key;
+use crate::run_values;
 
 const MICROS_PER_MILLI: i64 = 1_000;
 const MICROS_PER_SECOND: i64 = 1_000_000;
+const NANOS_PER_MILLI: i64 = 1_000_000;
 
 /// A key column, ready to be absorbed block by block.
 pub(super) enum Column<'a> {
-    /// A column that is not a dictionary.
+    /// A column that is not encoded.
     Plain { array: &'a dyn Array, start: (u32, u32) },
     /// Keys into a dictionary whose values are encoded already.
     Dictionary { keys: &'a dyn Array, values: Vec<Encoded> },
+    /// Runs, by the place of each row's value among the values, which are encoded already.
+    Runs { places: Vec<usize>, values: Vec<Encoded> },
     /// Keys into a dictionary that has more values than there are rows: encoding only what the rows
     /// point at is less work, and a small slice of a large dictionary is common.
     LargeDictionary { keys: &'a dyn Array, values: &'a dyn Array, start: (u32, u32) },
@@ -35,13 +43,28 @@ pub(super) enum Column<'a> {
 impl<'a> Column<'a> {
     /// The column over `array`, or `None` where its type cannot be a key.
     pub(super) fn new(array: &'a dyn Array, start: (u32, u32)) -> Option<Self> {
-        let Some(dictionary) = array.as_any_dictionary_opt() else {
-            return supports_plain(array.data_type()).then_some(Column::Plain { array, start });
-        };
-        let (keys, values) = (dictionary.keys(), dictionary.values().as_ref());
-        if !supports_plain(values.data_type()) {
+        if !supports_key(array.data_type()) {
             return None;
         }
+        if let Some((places, values)) = run_values(array) {
+            let values = values.as_ref();
+            let encoded = |place: &usize| encode_one(values, *place, start);
+            // A slice of long runs reads few of the values; encoded by row, each is encoded once a row.
+            return Some(match values.len() > array.len() {
+                true => {
+                    let values = places.iter().map(encoded).collect();
+                    Column::Runs { places: (0..places.len()).collect(), values }
+                }
+                false => {
+                    let values = (0..values.len()).map(|place| encoded(&place)).collect();
+                    Column::Runs { places, values }
+                }
+            });
+        }
+        let Some(dictionary) = array.as_any_dictionary_opt() else {
+            return Some(Column::Plain { array, start });
+        };
+        let (keys, values) = (dictionary.keys(), dictionary.values().as_ref());
         if values.len() > keys.len() {
             return Some(Column::LargeDictionary { keys, values, start });
         }
@@ -53,6 +76,9 @@ impl<'a> Column<'a> {
     pub(super) fn absorb(&self, first: usize, lanes: &mut Lanes) {
         match self {
             Column::Plain { array, start } => absorb_plain(*array, *start, first, lanes),
+            Column::Runs { places, values } => {
+                lanes.absorb_rows(|i| values[places[first + i]]);
+            }
             Column::Dictionary { keys, values } => {
                 absorb_keys(*keys, first, lanes, |k| values.get(k).copied());
             }
@@ -144,7 +170,7 @@ fn absorb_text<'a>(
     absorb_valid(array.nulls(), first, lanes, |i| encode::text(start, array.value(first + i).as_bytes()));
 }
 
-/// Absorbs a block of a column that is not a dictionary.
+/// Absorbs a block of a column that is not encoded.
 fn absorb_plain(array: &dyn Array, start: (u32, u32), first: usize, lanes: &mut Lanes) {
     use encode::{signed, unsigned};
     match array.data_type() {
@@ -164,41 +190,36 @@ fn absorb_plain(array: &dyn Array, start: (u32, u32), first: usize, lanes: &mut 
             absorb_fixed::<Float32Type>(array, first, lanes, |x| encode::float(f64::from(x)));
         }
         DataType::Float64 => absorb_fixed::<Float64Type>(array, first, lanes, encode::float),
-        DataType::Decimal128(_, scale) => {
-            let values = array.as_primitive::<Decimal128Type>().values();
-            absorb_valid(array.nulls(), first, lanes, |i| encode::decimal(start, values[first + i], *scale));
-        }
         DataType::Date32 => absorb_fixed::<Date32Type>(array, first, lanes, encode::date),
         DataType::Timestamp(unit, _) => absorb_timestamps(*unit, array, first, lanes),
         DataType::Utf8 => absorb_text(array.as_string::<i32>(), start, first, lanes),
         DataType::LargeUtf8 => absorb_text(array.as_string::<i64>(), start, first, lanes),
         DataType::Utf8View => absorb_text(array.as_string_view(), start, first, lanes),
-        other => {
-            debug_assert!(matches!(other, DataType::Null), "{other} is not a key type");
-            lanes.absorb_rows(|_| encode::NULL);
-        }
+        // Everything else costs more to encode than to look at row by row.
+        _ => lanes.absorb_rows(|i| encode_one(array, first + i, start)),
     }
 }
 
 fn absorb_timestamps(unit: TimeUnit, array: &dyn Array, first: usize, lanes: &mut Lanes) {
-    use encode::{timestamp_coarse, timestamp_micros, timestamp_nanos};
+    use encode::{coarse, micros, nanos};
+    use tag::TIMESTAMP;
     match unit {
         TimeUnit::Second => absorb_fixed::<TimestampSecondType>(array, first, lanes, |x| {
-            timestamp_coarse(x, MICROS_PER_SECOND)
+            coarse(TIMESTAMP, x, MICROS_PER_SECOND)
         }),
         TimeUnit::Millisecond => absorb_fixed::<TimestampMillisecondType>(array, first, lanes, |x| {
-            timestamp_coarse(x, MICROS_PER_MILLI)
+            coarse(TIMESTAMP, x, MICROS_PER_MILLI)
         }),
         TimeUnit::Microsecond => {
-            absorb_fixed::<TimestampMicrosecondType>(array, first, lanes, timestamp_micros);
+            absorb_fixed::<TimestampMicrosecondType>(array, first, lanes, |x| micros(TIMESTAMP, x));
         }
         TimeUnit::Nanosecond => {
-            absorb_fixed::<TimestampNanosecondType>(array, first, lanes, timestamp_nanos);
+            absorb_fixed::<TimestampNanosecondType>(array, first, lanes, |x| nanos(TIMESTAMP, x));
         }
     }
 }
 
-/// Encodes one value of an array that is not a dictionary.
+/// Encodes one value of a column that can be a key.
 fn encode_one(array: &dyn Array, row: usize, start: (u32, u32)) -> Encoded {
     if array.is_null(row) {
         return encode::NULL;
@@ -206,7 +227,10 @@ fn encode_one(array: &dyn Array, row: usize, start: (u32, u32)) -> Encoded {
     fn value<T: ArrowPrimitiveType>(array: &dyn Array, row: usize) -> T::Native {
         array.as_primitive::<T>().value(row)
     }
-    use encode::signed;
+    use encode::{coarse, micros, nanos, signed};
+    let list = |items: ArrayRef| {
+        encode::values(tag::LIST, start, (0..items.len()).map(|i| encode_one(items.as_ref(), i, start)))
+    };
     match array.data_type() {
         DataType::Boolean => encode::boolean(array.as_boolean().value(row)),
         DataType::Int8 => signed(i64::from(value::<Int8Type>(array, row))),
@@ -217,28 +241,103 @@ fn encode_one(array: &dyn Array, row: usize, start: (u32, u32)) -> Encoded {
         DataType::UInt16 => signed(i64::from(value::<UInt16Type>(array, row))),
         DataType::UInt32 => signed(i64::from(value::<UInt32Type>(array, row))),
         DataType::UInt64 => encode::unsigned(value::<UInt64Type>(array, row)),
+        DataType::Float16 => encode::float(value::<Float16Type>(array, row).to_f64()),
         DataType::Float32 => encode::float(f64::from(value::<Float32Type>(array, row))),
         DataType::Float64 => encode::float(value::<Float64Type>(array, row)),
+        DataType::Decimal32(_, scale) => {
+            encode::decimal(start, i128::from(value::<Decimal32Type>(array, row)), *scale)
+        }
+        DataType::Decimal64(_, scale) => {
+            encode::decimal(start, i128::from(value::<Decimal64Type>(array, row)), *scale)
+        }
         DataType::Decimal128(_, scale) => encode::decimal(start, value::<Decimal128Type>(array, row), *scale),
+        DataType::Decimal256(_, scale) => {
+            encode::decimal_256(start, value::<Decimal256Type>(array, row), *scale)
+        }
         DataType::Date32 => encode::date(value::<Date32Type>(array, row)),
+        DataType::Date64 => encode::date_millis(value::<Date64Type>(array, row)),
+        DataType::Time32(TimeUnit::Second) => {
+            coarse(tag::TIME, i64::from(value::<Time32SecondType>(array, row)), MICROS_PER_SECOND)
+        }
+        DataType::Time32(_) => {
+            coarse(tag::TIME, i64::from(value::<Time32MillisecondType>(array, row)), MICROS_PER_MILLI)
+        }
+        DataType::Time64(TimeUnit::Microsecond) => {
+            micros(tag::TIME, value::<Time64MicrosecondType>(array, row))
+        }
+        DataType::Time64(_) => nanos(tag::TIME, value::<Time64NanosecondType>(array, row)),
         DataType::Timestamp(TimeUnit::Second, _) => {
-            encode::timestamp_coarse(value::<TimestampSecondType>(array, row), MICROS_PER_SECOND)
+            coarse(tag::TIMESTAMP, value::<TimestampSecondType>(array, row), MICROS_PER_SECOND)
         }
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            encode::timestamp_coarse(value::<TimestampMillisecondType>(array, row), MICROS_PER_MILLI)
+            coarse(tag::TIMESTAMP, value::<TimestampMillisecondType>(array, row), MICROS_PER_MILLI)
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            encode::timestamp_micros(value::<TimestampMicrosecondType>(array, row))
+            micros(tag::TIMESTAMP, value::<TimestampMicrosecondType>(array, row))
         }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            encode::timestamp_nanos(value::<TimestampNanosecondType>(array, row))
+            nanos(tag::TIMESTAMP, value::<TimestampNanosecondType>(array, row))
+        }
+        DataType::Duration(TimeUnit::Second) => {
+            coarse(tag::DURATION, value::<DurationSecondType>(array, row), MICROS_PER_SECOND)
+        }
+        DataType::Duration(TimeUnit::Millisecond) => {
+            coarse(tag::DURATION, value::<DurationMillisecondType>(array, row), MICROS_PER_MILLI)
+        }
+        DataType::Duration(TimeUnit::Microsecond) => {
+            micros(tag::DURATION, value::<DurationMicrosecondType>(array, row))
+        }
+        DataType::Duration(TimeUnit::Nanosecond) => {
+            nanos(tag::DURATION, value::<DurationNanosecondType>(array, row))
+        }
+        DataType::Interval(IntervalUnit::YearMonth) => {
+            encode::interval(start, value::<IntervalYearMonthType>(array, row), 0, 0)
+        }
+        DataType::Interval(IntervalUnit::DayTime) => {
+            let span = value::<IntervalDayTimeType>(array, row);
+            encode::interval(start, 0, span.days, i64::from(span.milliseconds) * NANOS_PER_MILLI)
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let span = value::<IntervalMonthDayNanoType>(array, row);
+            encode::interval(start, span.months, span.days, span.nanoseconds)
         }
         DataType::Utf8 => encode::text(start, array.as_string::<i32>().value(row).as_bytes()),
         DataType::LargeUtf8 => encode::text(start, array.as_string::<i64>().value(row).as_bytes()),
         DataType::Utf8View => encode::text(start, array.as_string_view().value(row).as_bytes()),
+        DataType::Binary => encode::binary(start, array.as_binary::<i32>().value(row)),
+        DataType::LargeBinary => encode::binary(start, array.as_binary::<i64>().value(row)),
+        DataType::BinaryView => encode::binary(start, array.as_binary_view().value(row)),
+        DataType::FixedSizeBinary(_) => encode::binary(start, array.as_fixed_size_binary().value(row)),
+        DataType::List(_) => list(array.as_list::<i32>().value(row)),
+        DataType::LargeList(_) => list(array.as_list::<i64>().value(row)),
+        DataType::ListView(_) => list(array.as_list_view::<i32>().value(row)),
+        DataType::LargeListView(_) => list(array.as_list_view::<i64>().value(row)),
+        DataType::FixedSizeList(_, _) => list(array.as_fixed_size_list().value(row)),
+        DataType::Struct(_) => {
+            let columns = array.as_struct().columns();
+            encode::values(tag::STRUCT, start, columns.iter().map(|c| encode_one(c.as_ref(), row, start)))
+        }
+        DataType::Dictionary(_, _) => {
+            let dictionary = array.as_any_dictionary();
+            let (keys, values) = (dictionary.keys(), dictionary.values().as_ref());
+            key_at(keys, row)
+                .filter(|k| *k < values.len())
+                .map_or(encode::NULL, |k| encode_one(values, k, start))
+        }
+        DataType::RunEndEncoded(_, _) => match run_values(&array.slice(row, 1)) {
+            Some((places, values)) => encode_one(values.as_ref(), places[0], start),
+            None => encode::NULL,
+        },
         other => {
             debug_assert!(matches!(other, DataType::Null), "{other} is not a key type");
             encode::NULL
         }
     }
+}
+
+fn key_at(keys: &dyn Array, row: usize) -> Option<usize> {
+    downcast_integer_array!(
+        keys => keys.value(row).to_usize(),
+        _ => None
+    )
 }

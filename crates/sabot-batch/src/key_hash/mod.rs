@@ -28,10 +28,10 @@ use lanes::Lanes;
 /// Why keys could not be hashed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyHashError {
-    /// A column has a type that has no place in the key hash's specification yet.
+    /// A column has a type that has no place in the key hash's specification.
     #[error(
-        "key column {column} has type {data_type}, which cannot be a key; keys are null, boolean, \
-         integers, float32, float64, decimal128, strings, date32, timestamps, and dictionaries of these"
+        "key column {column} has type {data_type}, which cannot be a key, because it is or holds a map or a \
+         union; every other type can be one"
     )]
     UnsupportedType {
         /// Position of the column in the key, from 0.
@@ -59,43 +59,37 @@ pub enum KeyHashError {
     },
 }
 
-/// Whether columns of this type can be keys.
+/// Whether columns of this type can be keys: all but maps, unions, and what holds one.
 ///
 /// ```
 /// use arrow::datatypes::DataType;
 /// use sabot_batch::key_hash::supports_key;
 /// assert!(supports_key(&DataType::Utf8View));
-/// assert!(!supports_key(&DataType::Binary));
+/// assert!(supports_key(&DataType::new_list(DataType::Int64, true)));
+/// assert!(!supports_key(&DataType::Union(arrow::datatypes::UnionFields::empty(), arrow::datatypes::UnionMode::Dense)));
 /// ```
 pub fn supports_key(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, values) => supports_plain(values),
+        DataType::RunEndEncoded(_, values) => supports_plain(values.data_type()),
         plain => supports_plain(plain),
     }
 }
 
+/// As [`supports_key`], for what is not encoded itself.
 fn supports_plain(data_type: &DataType) -> bool {
-    use DataType::*;
-    matches!(
-        data_type,
-        Null | Boolean
-            | Int8
-            | Int16
-            | Int32
-            | Int64
-            | UInt8
-            | UInt16
-            | UInt32
-            | UInt64
-            | Float32
-            | Float64
-            | Decimal128(_, _)
-            | Utf8
-            | LargeUtf8
-            | Utf8View
-            | Date32
-            | Timestamp(_, _)
-    )
+    match data_type {
+        DataType::Map(..) | DataType::Union(..) | DataType::Dictionary(..) | DataType::RunEndEncoded(..) => {
+            false
+        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _) => supports_key(item.data_type()),
+        DataType::Struct(fields) => fields.iter().all(|field| supports_key(field.data_type())),
+        _ => true,
+    }
 }
 
 /// Hashes keys under one seed, column at a time.
@@ -138,8 +132,8 @@ impl KeyHasher {
     /// Replaces the contents of `out` with one hash per row.
     ///
     /// Nulls hash by a tag of their own; what lies in a value buffer under a null does not matter, nor
-    /// does the offset of a slice. Every value of a dictionary is encoded once, unless the dictionary
-    /// has more values than the batch has rows. Without columns there are no rows to see, so `out` ends
+    /// does the offset of a slice. Every value of a dictionary or of runs is encoded once, unless there are
+    /// more of them than the batch has rows. Without columns there are no rows to see, so `out` ends
     /// up empty; [`KeyHasher::hash_batch_columns`] knows the number of rows.
     ///
     /// # Errors

@@ -3,11 +3,12 @@
 //! It shares no code with the fast form, so that a mistake in one shows as a difference. Timestamps are
 //! computed in 128 bits, decimals digit by digit, text byte by byte.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, make_array};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type,
+    Decimal256Type, Float64Type, Int64Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit,
+    IntervalYearMonthType, TimeUnit, UInt64Type, i256,
 };
 
 use super::{KeyHashError, supports_key};
@@ -29,14 +30,25 @@ pub enum KeyValue {
     /// `coefficient · 10^(−scale)`.
     Decimal {
         /// The digits.
-        coefficient: i128,
+        coefficient: i256,
         /// How many of them stand after the point; negative for trailing zeros before it.
         scale: i8,
     },
     /// Text.
     Text(String),
+    /// Bytes that are not text.
+    Bytes(Vec<u8>),
     /// Days since 1970-01-01.
     Date(i32),
+    /// Milliseconds since 1970-01-01, of a date that counts these.
+    DateMillis(i64),
+    /// A time of day.
+    Time {
+        /// Units since midnight.
+        count: i64,
+        /// The unit.
+        unit: TimeUnit,
+    },
     /// An instant.
     Timestamp {
         /// Units since 1970-01-01T00:00:00 UTC.
@@ -44,6 +56,26 @@ pub enum KeyValue {
         /// The unit.
         unit: TimeUnit,
     },
+    /// A span of time of fixed length.
+    Duration {
+        /// Units.
+        count: i64,
+        /// The unit.
+        unit: TimeUnit,
+    },
+    /// A span of time by the calendar; its parts are not added up.
+    Interval {
+        /// Months.
+        months: i32,
+        /// Days.
+        days: i32,
+        /// Nanoseconds.
+        nanoseconds: i64,
+    },
+    /// The items of a list of any kind.
+    List(Vec<KeyValue>),
+    /// The values of the fields of a struct.
+    Struct(Vec<KeyValue>),
 }
 
 impl KeyValue {
@@ -60,60 +92,117 @@ impl KeyValue {
             return Err(refuse());
         }
         let mut one = array.slice(row, 1);
-        if let DataType::Dictionary(_, values) = one.data_type() {
-            one = cast(&one, values).map_err(|_| refuse())?;
+        while let DataType::Dictionary(..) | DataType::RunEndEncoded(..) = one.data_type() {
+            one = decoded(&one).ok_or_else(refuse)?;
         }
         if one.data_type() == &DataType::Null || one.is_null(0) {
             return Ok(KeyValue::Null);
         }
+        fn first<T: ArrowPrimitiveType>(one: &ArrayRef) -> T::Native {
+            one.as_primitive::<T>().value(0)
+        }
         let widened = |to: DataType| cast(&one, &to).map_err(|_| refuse());
+        let all = |items: ArrayRef| {
+            (0..items.len()).map(|i| KeyValue::from_array(&items, i)).collect::<Result<Vec<_>, _>>()
+        };
+        let decimal = |coefficient, scale: &i8| KeyValue::Decimal { coefficient, scale: *scale };
+        let interval = |months, days, nanoseconds| KeyValue::Interval { months, days, nanoseconds };
         Ok(match one.data_type() {
             DataType::Boolean => KeyValue::Bool(one.as_boolean().value(0)),
-            DataType::Float32 | DataType::Float64 => {
-                KeyValue::Float(widened(DataType::Float64)?.as_primitive::<Float64Type>().value(0))
+            DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+                KeyValue::Float(first::<Float64Type>(&widened(DataType::Float64)?))
             }
-            DataType::Decimal128(_, scale) => KeyValue::Decimal {
-                coefficient: one.as_primitive::<Decimal128Type>().value(0),
-                scale: *scale,
-            },
+            DataType::Decimal32(_, scale) => decimal(i256::from(first::<Decimal32Type>(&one)), scale),
+            DataType::Decimal64(_, scale) => decimal(i256::from(first::<Decimal64Type>(&one)), scale),
+            DataType::Decimal128(_, scale) => decimal(i256::from(first::<Decimal128Type>(&one)), scale),
+            DataType::Decimal256(_, scale) => decimal(first::<Decimal256Type>(&one), scale),
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
                 KeyValue::Text(widened(DataType::LargeUtf8)?.as_string::<i64>().value(0).to_owned())
             }
-            DataType::Date32 => KeyValue::Date(one.as_primitive::<Date32Type>().value(0)),
-            DataType::Timestamp(unit, _) => KeyValue::Timestamp {
-                count: match unit {
-                    TimeUnit::Second => one.as_primitive::<TimestampSecondType>().value(0),
-                    TimeUnit::Millisecond => one.as_primitive::<TimestampMillisecondType>().value(0),
-                    TimeUnit::Microsecond => one.as_primitive::<TimestampMicrosecondType>().value(0),
-                    TimeUnit::Nanosecond => one.as_primitive::<TimestampNanosecondType>().value(0),
-                },
-                unit: *unit,
-            },
-            unsigned if unsigned.is_unsigned_integer() => {
-                KeyValue::Unsigned(widened(DataType::UInt64)?.as_primitive::<UInt64Type>().value(0))
+            DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_) => {
+                KeyValue::Bytes(widened(DataType::LargeBinary)?.as_binary::<i64>().value(0).to_owned())
             }
-            _ => KeyValue::Signed(widened(DataType::Int64)?.as_primitive::<Int64Type>().value(0)),
+            DataType::Date32 => KeyValue::Date(first::<Date32Type>(&one)),
+            DataType::Date64 => KeyValue::DateMillis(first::<Date64Type>(&one)),
+            DataType::Time32(unit) => {
+                let narrow = cast(&one, &DataType::Int32).map_err(|_| refuse())?;
+                let count = cast(&narrow, &DataType::Int64).map_err(|_| refuse())?;
+                KeyValue::Time { count: first::<Int64Type>(&count), unit: *unit }
+            }
+            DataType::Time64(unit) => {
+                KeyValue::Time { count: first::<Int64Type>(&widened(DataType::Int64)?), unit: *unit }
+            }
+            DataType::Timestamp(unit, _) => {
+                KeyValue::Timestamp { count: first::<Int64Type>(&widened(DataType::Int64)?), unit: *unit }
+            }
+            DataType::Duration(unit) => {
+                KeyValue::Duration { count: first::<Int64Type>(&widened(DataType::Int64)?), unit: *unit }
+            }
+            DataType::Interval(IntervalUnit::YearMonth) => {
+                interval(first::<IntervalYearMonthType>(&one), 0, 0)
+            }
+            DataType::Interval(IntervalUnit::DayTime) => {
+                let span = first::<IntervalDayTimeType>(&one);
+                interval(0, span.days, i64::from(span.milliseconds) * 1_000_000)
+            }
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                let span = first::<IntervalMonthDayNanoType>(&one);
+                interval(span.months, span.days, span.nanoseconds)
+            }
+            DataType::List(_) => KeyValue::List(all(one.as_list::<i32>().value(0))?),
+            DataType::LargeList(_) => KeyValue::List(all(one.as_list::<i64>().value(0))?),
+            DataType::ListView(_) => KeyValue::List(all(one.as_list_view::<i32>().value(0))?),
+            DataType::LargeListView(_) => KeyValue::List(all(one.as_list_view::<i64>().value(0))?),
+            DataType::FixedSizeList(_, _) => KeyValue::List(all(one.as_fixed_size_list().value(0))?),
+            DataType::Struct(_) => {
+                let columns = one.as_struct().columns();
+                KeyValue::Struct(
+                    columns.iter().map(|c| KeyValue::from_array(c, 0)).collect::<Result<_, _>>()?,
+                )
+            }
+            unsigned if unsigned.is_unsigned_integer() => {
+                KeyValue::Unsigned(first::<UInt64Type>(&widened(DataType::UInt64)?))
+            }
+            _ => KeyValue::Signed(first::<Int64Type>(&widened(DataType::Int64)?)),
         })
     }
+}
+
+/// One row of a dictionary or of runs, looked up. As short as it is: the value of its only row, or a null.
+fn decoded(one: &ArrayRef) -> Option<ArrayRef> {
+    if let Some(dictionary) = one.as_any_dictionary_opt() {
+        let key = cast(dictionary.keys(), &DataType::Int64).ok()?;
+        let values = dictionary.values();
+        if key.is_null(0) {
+            return Some(arrow::array::new_null_array(values.data_type(), 1));
+        }
+        let place = usize::try_from(key.as_primitive::<Int64Type>().value(0)).ok()?;
+        return Some(values.slice(place, 1));
+    }
+    // The only run that is left of a slice of one row stands at its offset in the data.
+    let data = one.to_data();
+    let ends = cast(&make_array(data.child_data()[0].clone()), &DataType::Int64).ok()?;
+    let ends = ends.as_primitive::<Int64Type>();
+    let place =
+        ends.values().iter().position(|end| usize::try_from(*end).is_ok_and(|end| end > data.offset()))?;
+    Some(make_array(data.child_data()[1].clone()).slice(place, 1))
 }
 
 /// The hash of one key under `seed`, computed the slow way.
 ///
 /// ```
 /// use sabot_batch::key_hash::{KeyValue, reference_hash};
-/// let a = reference_hash(1, &[KeyValue::Decimal { coefficient: 150, scale: 2 }]);
-/// let b = reference_hash(1, &[KeyValue::Decimal { coefficient: 15, scale: 1 }]);
+/// let a = reference_hash(1, &[KeyValue::Decimal { coefficient: 150.into(), scale: 2 }]);
+/// let b = reference_hash(1, &[KeyValue::Decimal { coefficient: 15.into(), scale: 1 }]);
 /// assert_eq!(a, b);
 /// assert_ne!(a, reference_hash(1, &[KeyValue::Float(1.5)]), "families are tagged");
 /// ```
 pub fn reference_hash(seed: u64, key: &[KeyValue]) -> u64 {
     let mut state = State::start(seed);
-    for value in key {
-        let (header, words) = encode(seed, value);
-        state.a = state.a.wrapping_add(header.wrapping_mul(0x9e37_79b1));
-        state.b ^= header.wrapping_mul(0x85eb_ca77);
-        state.step(words[0], words[1]);
-    }
+    key.iter().for_each(|value| state.absorb(encode(seed, value)));
     state.finish();
     (u64::from(state.b) << 32) + u64::from(state.a)
 }
@@ -136,6 +225,12 @@ impl State {
         self.a = (self.a ^ k).rotate_left(13).wrapping_add(self.b);
         let k = w1.wrapping_mul(0x239b_961b).rotate_left(16).wrapping_mul(0xab0e_9789);
         self.b = (self.b ^ k).rotate_left(17).wrapping_add(self.a);
+    }
+
+    fn absorb(&mut self, (header, words): (u32, [u32; 2])) {
+        self.a = self.a.wrapping_add(header.wrapping_mul(0x9e37_79b1));
+        self.b ^= header.wrapping_mul(0x85eb_ca77);
+        self.step(words[0], words[1]);
     }
 
     fn finish(&mut self) {
@@ -174,36 +269,61 @@ fn encode(seed: u64, value: &KeyValue) -> (u32, [u32; 2]) {
         KeyValue::Float(x) if *x == 0.0 => (5, [0, 0]),
         KeyValue::Float(x) => (5, halves(x.to_bits())),
         KeyValue::Decimal { coefficient, scale } => encode_decimal(seed, *coefficient, i128::from(*scale)),
-        KeyValue::Text(text) => encode_text(seed, text.as_bytes()),
+        KeyValue::Text(text) => encode_bytes(seed, 8, text.as_bytes()),
         KeyValue::Date(days) => (9, halves(i64::from(*days).cast_unsigned())),
-        KeyValue::Timestamp { count, unit } => encode_timestamp(*count, *unit),
+        KeyValue::DateMillis(millis) => {
+            let rest = header(9, i128::from(millis.rem_euclid(86_400_000)));
+            (rest, halves(millis.div_euclid(86_400_000).cast_unsigned()))
+        }
+        KeyValue::Timestamp { count, unit } => encode_micros(10, *count, *unit),
+        KeyValue::Bytes(bytes) => encode_bytes(seed, 12, bytes),
+        KeyValue::Time { count, unit } => encode_micros(13, *count, *unit),
+        KeyValue::Duration { count, unit } => encode_micros(14, *count, *unit),
+        KeyValue::Interval { months, days, nanoseconds } => {
+            let mut bytes = months.to_le_bytes().to_vec();
+            bytes.extend(days.to_le_bytes());
+            bytes.extend(nanoseconds.to_le_bytes());
+            (16, digest(seed, &bytes))
+        }
+        KeyValue::List(items) => encode_values(seed, 17, items),
+        KeyValue::Struct(fields) => encode_values(seed, 18, fields),
     }
 }
 
-fn encode_decimal(seed: u64, mut coefficient: i128, mut scale: i128) -> (u32, [u32; 2]) {
-    if coefficient == 0 {
+fn encode_values(seed: u64, tag: u32, values: &[KeyValue]) -> (u32, [u32; 2]) {
+    let mut state = State::start(seed);
+    values.iter().for_each(|value| state.absorb(encode(seed, value)));
+    (header(tag, values.len() as i128), [state.a, state.b])
+}
+
+fn encode_decimal(seed: u64, mut coefficient: i256, mut scale: i128) -> (u32, [u32; 2]) {
+    let ten = i256::from(10);
+    if coefficient == i256::ZERO {
         scale = 0;
     }
-    while coefficient != 0 && coefficient % 10 == 0 {
-        coefficient /= 10;
+    while coefficient != i256::ZERO && coefficient.wrapping_rem(ten) == i256::ZERO {
+        coefficient = coefficient.wrapping_div(ten);
         scale -= 1;
     }
-    if let Ok(small) = i64::try_from(coefficient) {
-        return (header(6, scale), halves(small.cast_unsigned()));
+    match coefficient.to_i128() {
+        None => (header(7, scale), digest(seed, &coefficient.to_le_bytes())),
+        Some(narrow) => match i64::try_from(narrow) {
+            Ok(small) => (header(6, scale), halves(small.cast_unsigned())),
+            Err(_) => (header(7, scale), digest(seed, &narrow.to_le_bytes())),
+        },
     }
-    (header(7, scale), digest(seed, &coefficient.to_le_bytes()))
 }
 
-fn encode_text(seed: u64, bytes: &[u8]) -> (u32, [u32; 2]) {
-    // No text is longer than 2^63 bytes.
-    let header = header(8, bytes.len() as i128);
+fn encode_bytes(seed: u64, tag: u32, bytes: &[u8]) -> (u32, [u32; 2]) {
+    // Nothing is longer than 2^63 bytes.
+    let header = header(tag, bytes.len() as i128);
     if bytes.len() > 8 {
         return (header, digest(seed, bytes));
     }
     (header, halves(padded(bytes)))
 }
 
-fn encode_timestamp(count: i64, unit: TimeUnit) -> (u32, [u32; 2]) {
+fn encode_micros(tag: u32, count: i64, unit: TimeUnit) -> (u32, [u32; 2]) {
     let nanos_per_unit: i128 = match unit {
         TimeUnit::Second => 1_000_000_000,
         TimeUnit::Millisecond => 1_000_000,
@@ -213,9 +333,9 @@ fn encode_timestamp(count: i64, unit: TimeUnit) -> (u32, [u32; 2]) {
     let nanos = i128::from(count) * nanos_per_unit;
     let micros = nanos.div_euclid(1000);
     match i64::try_from(micros) {
-        Ok(narrow) => (header(10, nanos.rem_euclid(1000)), halves(narrow.cast_unsigned())),
+        Ok(narrow) => (header(tag, nanos.rem_euclid(1000)), halves(narrow.cast_unsigned())),
         // The cast keeps the low 64 bits, the header what stands above them.
-        Err(_) => (header(11, micros >> 64), halves(micros as u64)),
+        Err(_) => (header(tag + 1, micros >> 64), halves(micros as u64)),
     }
 }
 

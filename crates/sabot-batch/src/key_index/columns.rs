@@ -1,18 +1,24 @@
 //! Key columns: prepared for reading ([`KeyBatch`]), kept by dense id ([`Stored`]), and built for
-//! output ([`KeyBuilder`]). Each knows three shapes: words, 128-bit decimals, strings.
+//! output ([`KeyBuilder`]). Each knows four shapes: numbers of 64, of 128 and of 256 bits, and strings of bytes.
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, NullBufferBuilder};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Decimal128Array, Decimal256Array, IntervalMonthDayNanoArray, NullBufferBuilder,
+};
 use arrow::buffer::NullBuffer;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Decimal256Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+    i256,
+};
+use arrow::error::ArrowError;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::text::{TextBuilder, TextStore, Texts};
+use super::nested::{self, is_nested_key};
+use super::text::{self, TextBuilder, TextStore, Texts};
 use super::words::{self, Words};
-use super::{KeyIndex, KeyIndexError};
+use super::{KeyIndex, KeyIndexError, canonical, canonical_type};
 
 /// Key columns of one batch, prepared once so that any range of rows can be looked up afterwards.
 #[derive(Clone, Debug)]
@@ -24,8 +30,16 @@ pub struct KeyBatch<'a> {
 #[derive(Clone, Debug)]
 pub(super) enum Input<'a> {
     Words(Words<'a>),
-    Decimals { values: Cow<'a, [i128]>, nulls: Option<NullBuffer> },
+    Wide(Numbers<'a, i128>),
+    Widest(Numbers<'a, i256>),
     Texts(Texts<'a>),
+}
+
+/// Numbers, one a row; any number under a null.
+#[derive(Clone, Debug)]
+pub(super) struct Numbers<'a, T: Clone> {
+    pub(super) values: Cow<'a, [T]>,
+    pub(super) nulls: Option<NullBuffer>,
 }
 
 impl<'a> KeyBatch<'a> {
@@ -62,53 +76,86 @@ impl<'a> KeyBatch<'a> {
 
 impl<'a> Input<'a> {
     fn new(array: &'a ArrayRef, expected: &DataType, position: usize) -> Result<Self, KeyIndexError> {
-        let plain = match array.data_type() {
-            DataType::Dictionary(_, value) => value.as_ref(),
-            other => other,
-        };
-        if plain != expected {
+        if canonical_type(array.data_type()) != *expected {
             return Err(KeyIndexError::ColumnType {
                 column: position,
                 got: array.data_type().clone(),
                 expected: expected.clone(),
             });
         }
+        // A dictionary of strings is read as it is; any other encoding is undone first.
         if let Some(texts) = Texts::new(array.as_ref())? {
             return Ok(Input::Texts(texts));
         }
-        if let DataType::Dictionary(_, value) = array.data_type() {
-            let unpacked = cast(array, value).map_err(|e| KeyIndexError::Arrow { message: e.to_string() })?;
-            let unsupported =
-                KeyIndexError::UnsupportedType { column: position, data_type: value.as_ref().clone() };
-            return Input::fixed(unpacked.as_ref(), position)?.into_owned().ok_or(unsupported);
+        if !matches!(array.data_type(), DataType::Dictionary(..) | DataType::RunEndEncoded(..)) {
+            return Input::plain(array, position);
         }
-        Input::fixed(array.as_ref(), position)
+        let unpacked = canonical(array).map_err(arrow_error)?;
+        if let Some(texts) = Texts::new(unpacked.as_ref())? {
+            return Ok(Input::Texts(texts.into_owned()));
+        }
+        Ok(Input::plain(&unpacked, position)?.into_owned())
     }
 
-    fn fixed(array: &'a dyn Array, position: usize) -> Result<Self, KeyIndexError> {
-        if let Some(words) = words::encode(array) {
+    fn plain(array: &'a ArrayRef, position: usize) -> Result<Self, KeyIndexError> {
+        if let Some(words) = words::encode(array.as_ref()) {
             return Ok(Input::Words(words));
         }
-        let Some(decimals) = array.as_primitive_opt::<Decimal128Type>() else {
-            let data_type = array.data_type().clone();
-            return Err(KeyIndexError::UnsupportedType { column: position, data_type });
-        };
-        let nulls = decimals.nulls().filter(|n| n.null_count() > 0).cloned();
-        Ok(Input::Decimals { values: Cow::Borrowed(decimals.values()), nulls })
-    }
-
-    /// The same with values of its own. A fixed-width column never holds strings.
-    fn into_owned(self) -> Option<Input<'static>> {
-        match self {
-            Input::Words(Words { values, nulls }) => {
-                Some(Input::Words(Words { values: Cow::Owned(values.into_owned()), nulls }))
+        let nulls = array.nulls().filter(|n| n.null_count() > 0).cloned();
+        match array.data_type() {
+            DataType::Decimal128(_, _) => {
+                let values = Cow::Borrowed(array.as_primitive::<Decimal128Type>().values().as_ref());
+                Ok(Input::Wide(Numbers { values, nulls }))
             }
-            Input::Decimals { values, nulls } => {
-                Some(Input::Decimals { values: Cow::Owned(values.into_owned()), nulls })
+            DataType::Decimal256(_, _) => {
+                let values = Cow::Borrowed(array.as_primitive::<Decimal256Type>().values().as_ref());
+                Ok(Input::Widest(Numbers { values, nulls }))
             }
-            Input::Texts(_) => None,
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                let spans = array.as_primitive::<IntervalMonthDayNanoType>().values();
+                Ok(Input::Wide(Numbers {
+                    values: spans.iter().map(|span| from_span(*span)).collect(),
+                    nulls,
+                }))
+            }
+            nested if is_nested_key(nested) => {
+                let (bytes, ends) = nested::encode(array).map_err(arrow_error)?;
+                Ok(Input::Texts(Texts::from_parts(bytes, &ends)?))
+            }
+            other => Err(KeyIndexError::UnsupportedType { column: position, data_type: other.clone() }),
         }
     }
+
+    /// The same with values of its own.
+    fn into_owned(self) -> Input<'static> {
+        fn owned<T: Clone>(numbers: Numbers<'_, T>) -> Numbers<'static, T> {
+            Numbers { values: Cow::Owned(numbers.values.into_owned()), nulls: numbers.nulls }
+        }
+        match self {
+            Input::Words(Words { values, nulls }) => {
+                Input::Words(Words { values: Cow::Owned(values.into_owned()), nulls })
+            }
+            Input::Wide(numbers) => Input::Wide(owned(numbers)),
+            Input::Widest(numbers) => Input::Widest(owned(numbers)),
+            Input::Texts(texts) => Input::Texts(texts.into_owned()),
+        }
+    }
+}
+
+pub(super) fn arrow_error(error: ArrowError) -> KeyIndexError {
+    KeyIndexError::Arrow { message: error.to_string() }
+}
+
+/// An interval as a number: months, then days, then nanoseconds decide the order.
+fn from_span(span: IntervalMonthDayNano) -> i128 {
+    let nanoseconds = span.nanoseconds.cast_unsigned() ^ (1 << 63);
+    i128::from(span.months) << 96 | i128::from(words::order_bits(span.days)) << 64 | i128::from(nanoseconds)
+}
+
+/// The inverse of [`from_span`]; the casts take the parts apart.
+fn to_span(number: i128) -> IntervalMonthDayNano {
+    let days = words::from_order_bits((number >> 64) as u32);
+    IntervalMonthDayNano::new((number >> 96) as i32, days, (number as u64 ^ (1 << 63)).cast_signed())
 }
 
 /// A fixed-width column by dense id.
@@ -209,15 +256,19 @@ impl<T: Copy + Default + Ord> Fixed<T> {
 #[derive(Debug)]
 pub(super) enum Stored {
     Words(Fixed<i64>),
-    Decimals(Fixed<i128>),
+    Wide(Fixed<i128>),
+    Widest(Fixed<i256>),
     Texts(TextStore),
 }
 
 impl Stored {
     pub(super) fn new(data_type: &DataType, column: usize) -> Result<Self, KeyIndexError> {
         match data_type {
-            DataType::Utf8 | DataType::LargeUtf8 => Ok(Stored::Texts(TextStore::default())),
-            DataType::Decimal128(_, _) => Ok(Stored::Decimals(Fixed::new())),
+            DataType::Decimal128(_, _) | DataType::Interval(IntervalUnit::MonthDayNano) => {
+                Ok(Stored::Wide(Fixed::new()))
+            }
+            DataType::Decimal256(_, _) => Ok(Stored::Widest(Fixed::new())),
+            t if text::is_text_type(t) || is_nested_key(t) => Ok(Stored::Texts(TextStore::default())),
             t if words::is_word_type(t) => Ok(Stored::Words(Fixed::new())),
             t => Err(KeyIndexError::UnsupportedType { column, data_type: t.clone() }),
         }
@@ -226,9 +277,8 @@ impl Stored {
     pub(super) fn push_rows(&mut self, input: &Input<'_>, rows: impl Iterator<Item = usize>) {
         match (self, input) {
             (Stored::Words(s), Input::Words(w)) => s.push_rows(&w.values, w.nulls.as_ref(), rows),
-            (Stored::Decimals(s), Input::Decimals { values, nulls }) => {
-                s.push_rows(values, nulls.as_ref(), rows)
-            }
+            (Stored::Wide(s), Input::Wide(n)) => s.push_rows(&n.values, n.nulls.as_ref(), rows),
+            (Stored::Widest(s), Input::Widest(n)) => s.push_rows(&n.values, n.nulls.as_ref(), rows),
             (Stored::Texts(s), Input::Texts(t)) => rows.for_each(|row| s.push(t, row)),
             _ => debug_assert!(false, "KeyBatch::new checks the types"),
         }
@@ -243,9 +293,8 @@ impl Stored {
     ) -> Option<usize> {
         match (self, input) {
             (Stored::Words(s), Input::Words(w)) => s.first_mismatch(&w.values, w.nulls.as_ref(), rows, ids),
-            (Stored::Decimals(s), Input::Decimals { values, nulls }) => {
-                s.first_mismatch(values, nulls.as_ref(), rows, ids)
-            }
+            (Stored::Wide(s), Input::Wide(n)) => s.first_mismatch(&n.values, n.nulls.as_ref(), rows, ids),
+            (Stored::Widest(s), Input::Widest(n)) => s.first_mismatch(&n.values, n.nulls.as_ref(), rows, ids),
             (Stored::Texts(s), Input::Texts(t)) => {
                 let start = rows.start;
                 rows.find(|row| !s.equals(ids[row - start], t, *row))
@@ -257,7 +306,8 @@ impl Stored {
     pub(super) fn compare(&self, a: u32, b: u32) -> Ordering {
         match self {
             Stored::Words(s) => s.compare(a, b),
-            Stored::Decimals(s) => s.compare(a, b),
+            Stored::Wide(s) => s.compare(a, b),
+            Stored::Widest(s) => s.compare(a, b),
             Stored::Texts(s) => s.compare(a, b),
         }
     }
@@ -265,11 +315,16 @@ impl Stored {
     /// A number that orders ids wherever two differ in it; `None` for null, which is greatest.
     pub(super) fn prefix(&self, id: u32) -> Option<u64> {
         let unsigned = |word: i64| (word as u64) ^ (1 << 63);
+        let clamped = |v: i128| {
+            let clamped = v.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+            unsigned(i64::try_from(clamped).unwrap_or_default())
+        };
         match self {
             Stored::Words(s) => s.get(id).map(unsigned),
-            Stored::Decimals(s) => s.get(id).map(|v| {
-                let clamped = v.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
-                unsigned(i64::try_from(clamped).unwrap_or_default())
+            Stored::Wide(s) => s.get(id).map(clamped),
+            Stored::Widest(s) => s.get(id).map(|v| {
+                let ends = if v.is_negative() { i128::MIN } else { i128::MAX };
+                clamped(v.to_i128().unwrap_or(ends))
             }),
             Stored::Texts(s) => s.prefix(id),
         }
@@ -283,7 +338,8 @@ impl Stored {
     pub(super) fn truncate(&mut self, len: usize) {
         match self {
             Stored::Words(s) => s.truncate(len),
-            Stored::Decimals(s) => s.truncate(len),
+            Stored::Wide(s) => s.truncate(len),
+            Stored::Widest(s) => s.truncate(len),
             Stored::Texts(s) => s.truncate(len),
         }
     }
@@ -291,7 +347,8 @@ impl Stored {
     pub(super) fn clear(&mut self) {
         match self {
             Stored::Words(s) => s.clear(),
-            Stored::Decimals(s) => s.clear(),
+            Stored::Wide(s) => s.clear(),
+            Stored::Widest(s) => s.clear(),
             Stored::Texts(s) => s.clear(),
         }
     }
@@ -299,7 +356,8 @@ impl Stored {
     pub(super) fn allocated_bytes(&self) -> usize {
         match self {
             Stored::Words(s) => s.allocated_bytes(),
-            Stored::Decimals(s) => s.allocated_bytes(),
+            Stored::Wide(s) => s.allocated_bytes(),
+            Stored::Widest(s) => s.allocated_bytes(),
             Stored::Texts(s) => s.allocated_bytes(),
         }
     }
@@ -329,7 +387,8 @@ pub struct KeyBuilder {
 #[derive(Debug)]
 enum Building {
     Words(Fixed<i64>),
-    Decimals(Fixed<i128>),
+    Wide(Fixed<i128>),
+    Widest(Fixed<i256>),
     Texts(TextBuilder),
 }
 
@@ -342,7 +401,8 @@ impl KeyBuilder {
         let columns = types.iter().enumerate().map(|(i, t)| {
             Ok(match Stored::new(t, i)? {
                 Stored::Words(empty) => Building::Words(empty),
-                Stored::Decimals(empty) => Building::Decimals(empty),
+                Stored::Wide(empty) => Building::Wide(empty),
+                Stored::Widest(empty) => Building::Widest(empty),
                 Stored::Texts(_) => Building::Texts(TextBuilder::default()),
             })
         });
@@ -360,7 +420,8 @@ impl KeyBuilder {
         for (building, stored) in self.columns.iter_mut().zip(index.stored()) {
             match (building, stored) {
                 (Building::Words(b), Stored::Words(s)) => b.append_from(s, ids),
-                (Building::Decimals(b), Stored::Decimals(s)) => b.append_from(s, ids),
+                (Building::Wide(b), Stored::Wide(s)) => b.append_from(s, ids),
+                (Building::Widest(b), Stored::Widest(s)) => b.append_from(s, ids),
                 (Building::Texts(b), Stored::Texts(s)) => b.append(s, ids),
                 _ => debug_assert!(false, "equal types have equal shapes"),
             }
@@ -382,9 +443,19 @@ impl KeyBuilder {
                         KeyIndexError::UnsupportedType { column: position, data_type: data_type.clone() }
                     })?
                 }
-                Building::Decimals(fixed) => {
+                Building::Wide(fixed) if matches!(data_type, DataType::Interval(_)) => {
+                    let nulls = fixed.nulls.finish();
+                    let spans = std::mem::take(&mut fixed.values).into_iter().map(to_span).collect();
+                    Arc::new(IntervalMonthDayNanoArray::new(spans, nulls))
+                }
+                Building::Wide(fixed) => {
                     let nulls = fixed.nulls.finish();
                     let array = Decimal128Array::new(std::mem::take(&mut fixed.values).into(), nulls);
+                    Arc::new(array.with_data_type(data_type.clone()))
+                }
+                Building::Widest(fixed) => {
+                    let nulls = fixed.nulls.finish();
+                    let array = Decimal256Array::new(std::mem::take(&mut fixed.values).into(), nulls);
                     Arc::new(array.with_data_type(data_type.clone()))
                 }
                 Building::Texts(builder) => builder.finish(data_type)?,

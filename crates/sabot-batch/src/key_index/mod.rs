@@ -12,10 +12,13 @@
 //! occupied slot); the block is then undone behind it and finished row by row, which keeps the
 //! invariant that **ids are dense and in order of first appearance** exact.
 //!
-//! Keys are equal as in the key hash: nulls are equal, −0.0 equals 0.0, all NaNs are equal, a dictionary
-//! equals its strings. They are stored in canonical form (0.0, one NaN, no dictionary).
+//! Keys are equal as in the key hash: nulls are equal, −0.0 equals 0.0, all NaNs are equal, a dictionary or runs
+//! equal their values, and lists and structs are equal when all that they hold is. They are stored in
+//! canonical form (0.0, one NaN, no dictionary, no runs).
 
+mod canonical;
 mod columns;
+mod nested;
 mod quick;
 mod sort;
 #[cfg(test)]
@@ -23,7 +26,9 @@ mod tests;
 pub mod text;
 pub mod words;
 
+pub use canonical::{canonical, canonical_type};
 pub use columns::{KeyBatch, KeyBuilder};
+pub use nested::ordered_rows;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
@@ -46,8 +51,8 @@ const EMPTY: u64 = 0;
 pub enum KeyIndexError {
     /// A type that cannot be a key.
     #[error(
-        "key column {column} has type {data_type}; keys are null, boolean, integers, float32, float64, \
-         decimal128, utf8, large utf8, date32, timestamps, and dictionaries of these"
+        "key column {column} has type {data_type}, which cannot be a key, because it is or holds a map or a \
+         union; every other type can be one"
     )]
     UnsupportedType {
         /// Position of the column in the key, from 0.
@@ -142,12 +147,9 @@ impl KeyIndex {
         Ok(Self { types: types.to_vec(), columns, hashes: Vec::new(), slots: Vec::new(), claims: Vec::new() })
     }
 
-    /// Whether columns of this type, or dictionaries of it, can be keys here.
+    /// Whether columns of this type can be keys here, as [`canonical_type`] has it.
     pub fn supports(data_type: &DataType) -> bool {
-        match data_type {
-            DataType::Dictionary(_, value) => Stored::new(value, 0).is_ok(),
-            plain => Stored::new(plain, 0).is_ok(),
-        }
+        Stored::new(&canonical_type(data_type), 0).is_ok()
     }
 
     /// Replaces the contents of `ids` by one id a row; keys not seen before get the next ids. The number
@@ -223,7 +225,7 @@ impl KeyIndex {
         self.hashes.is_empty()
     }
 
-    /// The types of the key columns; plain, never dictionaries.
+    /// The types of the key columns, in canonical form.
     pub fn types(&self) -> &[DataType] {
         &self.types
     }
@@ -253,7 +255,8 @@ impl KeyIndex {
     }
 
     /// Compares two keys, column after column, in the total order: false before true, numbers by value
-    /// with NaN greatest, strings bytewise, null after everything.
+    /// with NaN greatest, strings and bytes bytewise, intervals by months, then days, then the rest, lists item by
+    /// item, structs field by field, null after everything.
     pub fn compare(&self, a: u32, b: u32) -> Ordering {
         self.columns.iter().map(|c| c.compare(a, b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
     }

@@ -5,7 +5,7 @@
 //! middle bits are spread. One 64 × 64-bit multiplication a column does, folded as in wyhash (Wang Yi);
 //! a short string is two words of its view, whatever its length.
 
-use super::columns::{Input, KeyBatch};
+use super::columns::{Input, KeyBatch, Numbers};
 use super::text::Texts;
 
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -41,14 +41,15 @@ impl KeyBatch<'_> {
                         })
                     }
                 },
-                Input::Decimals { values, nulls } => {
-                    for (row, (hash, value)) in hashes.iter_mut().zip(values.iter()).enumerate() {
-                        *hash = match nulls.as_ref().is_none_or(|n| n.is_valid(row)) {
-                            true => absorb(absorb(*hash, *value as u64), (*value >> 64) as u64),
-                            false => absorb(*hash, NULL),
-                        };
-                    }
-                }
+                Input::Wide(numbers) => absorb_numbers(hashes, numbers, |hash, value| {
+                    absorb(absorb(hash, value as u64), (value >> 64) as u64)
+                }),
+                Input::Widest(numbers) => absorb_numbers(hashes, numbers, |hash, value| {
+                    let (low, high) = value.to_parts();
+                    [low as u64, (low >> 64) as u64, high as u64, (high >> 64) as u64]
+                        .into_iter()
+                        .fold(hash, absorb)
+                }),
                 Input::Texts(texts) => absorb_texts(hashes, texts),
             }
         }
@@ -58,6 +59,13 @@ impl KeyBatch<'_> {
 fn each<T>(hashes: &mut [u64], values: impl Iterator<Item = T>, f: impl Fn(u64, T) -> u64) {
     for (hash, value) in hashes.iter_mut().zip(values) {
         *hash = f(*hash, value);
+    }
+}
+
+fn absorb_numbers<T: Copy>(hashes: &mut [u64], numbers: &Numbers<'_, T>, f: impl Fn(u64, T) -> u64) {
+    for (row, (hash, value)) in hashes.iter_mut().zip(numbers.values.iter()).enumerate() {
+        let valid = numbers.nulls.as_ref().is_none_or(|n| n.is_valid(row));
+        *hash = if valid { f(*hash, *value) } else { absorb(*hash, NULL) };
     }
 }
 

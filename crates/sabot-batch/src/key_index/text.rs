@@ -6,9 +6,16 @@
 //! 8 bytes of position in the store's bytes. Unused text bytes are zero, so equal short strings have
 //! equal views. Null is a length that no string has.
 
-use arrow::array::{Array, ArrayRef, AsArray, GenericStringArray, NullBufferBuilder, OffsetSizeTrait};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryViewArray, FixedSizeBinaryArray, GenericByteArray, GenericByteViewArray,
+    NullBufferBuilder, StringViewArray,
+};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{
+    ArrowNativeType, ByteArrayType, ByteViewType, DataType, GenericBinaryType, GenericStringType,
+};
+use arrow::error::ArrowError;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -97,15 +104,21 @@ fn equal(a: View, a_bytes: &[u8], b: View, b_bytes: &[u8]) -> bool {
     a.head() == b.head() && a.text(a_bytes) == b.text(b_bytes)
 }
 
+/// Whether columns of this type are strings, of text or of bytes.
+pub fn is_text_type(data_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary, LargeUtf8, Utf8, Utf8View};
+    matches!(data_type, Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
+}
+
 /// A string column, read: one view a row. A dictionary's values are viewed once, not once a row.
 #[derive(Clone, Debug)]
 pub struct Texts<'a> {
     views: Vec<View>,
-    bytes: &'a [u8],
+    bytes: Cow<'a, [u8]>,
 }
 
 impl<'a> Texts<'a> {
-    /// The rows of a utf8 or large utf8 column, or of a dictionary of one; `None` for other types.
+    /// The rows of a column of strings, or of a dictionary of them; `None` for other types.
     ///
     /// # Errors
     /// [`KeyIndexError::TextTooLong`] for a string of 4 GiB or more.
@@ -113,6 +126,18 @@ impl<'a> Texts<'a> {
         match array.data_type() {
             DataType::Utf8 => Self::plain(array.as_string::<i32>()).map(Some),
             DataType::LargeUtf8 => Self::plain(array.as_string::<i64>()).map(Some),
+            DataType::Binary => Self::plain(array.as_binary::<i32>()).map(Some),
+            DataType::LargeBinary => Self::plain(array.as_binary::<i64>()).map(Some),
+            DataType::Utf8View => Self::views(array.as_string_view()).map(Some),
+            DataType::BinaryView => Self::views(array.as_binary_view()).map(Some),
+            DataType::FixedSizeBinary(_) => {
+                let fixed = array.as_fixed_size_binary();
+                let size = fixed.value_length() as usize;
+                let views = (0..fixed.len()).map(|row| View::new(fixed.value_data(), row * size, size));
+                let texts =
+                    Self { views: views.collect::<Result<_, _>>()?, bytes: fixed.value_data().into() };
+                Ok(Some(texts.without(fixed.nulls())))
+            }
             DataType::Dictionary(_, _) => {
                 let dictionary = array.as_any_dictionary();
                 let Some(values) = Self::new(dictionary.values().as_ref())? else { return Ok(None) };
@@ -126,21 +151,58 @@ impl<'a> Texts<'a> {
         }
     }
 
-    fn plain<O: OffsetSizeTrait>(array: &'a GenericStringArray<O>) -> Result<Self, KeyIndexError> {
+    fn plain<T: ByteArrayType>(array: &'a GenericByteArray<T>) -> Result<Self, KeyIndexError> {
         let bytes = array.values().as_slice();
         let mut views = Vec::with_capacity(array.len());
         for ends in array.value_offsets().windows(2) {
             let (start, end) = (ends[0].as_usize(), ends[1].as_usize());
             views.push(View::new(bytes, start, end - start)?);
         }
-        if let Some(nulls) = array.nulls().filter(|n| n.null_count() > 0) {
-            for (view, valid) in views.iter_mut().zip(nulls.iter()) {
+        Ok(Self { views, bytes: bytes.into() }.without(array.nulls()))
+    }
+
+    /// Arrow's views have long strings in several buffers; here they stand in one.
+    fn views<T: ByteViewType>(array: &GenericByteViewArray<T>) -> Result<Self, KeyIndexError> {
+        let (mut views, mut bytes) = (Vec::with_capacity(array.len()), Vec::new());
+        for row in 0..array.len() {
+            let value: &[u8] = if array.is_valid(row) { array.value(row).as_ref() } else { &[] };
+            let mut view = View::new(value, 0, value.len())?;
+            if !view.is_inline() {
+                view.0[8..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+                bytes.extend_from_slice(value);
+            }
+            views.push(view);
+        }
+        Ok(Self { views, bytes: bytes.into() }.without(array.nulls()))
+    }
+
+    /// Strings that stand one after the other, by where each ends. None is null.
+    pub(super) fn from_parts(bytes: Vec<u8>, ends: &[usize]) -> Result<Self, KeyIndexError> {
+        let mut start = 0;
+        let view = |end: &usize| {
+            let view = View::new(&bytes, start, end - start);
+            start = *end;
+            view
+        };
+        let views = ends.iter().map(view).collect::<Result<_, _>>()?;
+        Ok(Self { views, bytes: bytes.into() })
+    }
+
+    /// The same with bytes of its own.
+    pub(super) fn into_owned(self) -> Texts<'static> {
+        Texts { views: self.views, bytes: Cow::Owned(self.bytes.into_owned()) }
+    }
+
+    /// Makes rows null.
+    fn without(mut self, nulls: Option<&NullBuffer>) -> Self {
+        if let Some(nulls) = nulls.filter(|n| n.null_count() > 0) {
+            for (view, valid) in self.views.iter_mut().zip(nulls.iter()) {
                 if !valid {
                     *view = View::NULL;
                 }
             }
         }
-        Ok(Self { views, bytes })
+        self
     }
 
     /// Rows.
@@ -164,7 +226,7 @@ impl<'a> Texts<'a> {
     /// The text of a row; `None` when it is null.
     pub fn get(&self, row: usize) -> Option<&[u8]> {
         let view = &self.views[row];
-        (!view.is_null()).then(|| view.text(self.bytes))
+        (!view.is_null()).then(|| view.text(&self.bytes))
     }
 }
 
@@ -218,7 +280,7 @@ impl TextStore {
             self.views.push(view);
             return;
         }
-        let moved = self.keep(view, view.text(texts.bytes));
+        let moved = self.keep(view, view.text(&texts.bytes));
         self.views.push(moved);
     }
 
@@ -234,7 +296,7 @@ impl TextStore {
             self.garbage += old.length() as usize;
         }
         let view = texts.views[row];
-        let new = if view.is_inline() { view } else { self.keep(view, view.text(texts.bytes)) };
+        let new = if view.is_inline() { view } else { self.keep(view, view.text(&texts.bytes)) };
         self.views[id as usize] = new;
         // With half of the bytes dead, and a view's worth of them for each view to be looked at, moving
         // the living costs no more than appending the dead did.
@@ -246,7 +308,7 @@ impl TextStore {
     /// Whether the string of `id` equals row `row` of `texts`; nulls are equal to each other.
     #[inline]
     pub fn equals(&self, id: u32, texts: &Texts<'_>, row: usize) -> bool {
-        equal(texts.views[row], texts.bytes, self.views[id as usize], &self.bytes)
+        equal(texts.views[row], &texts.bytes, self.views[id as usize], &self.bytes)
     }
 
     /// Compares two strings bytewise; null is greatest.
@@ -315,7 +377,7 @@ impl TextStore {
     }
 }
 
-/// Builds a utf8 or large utf8 column.
+/// Builds a column of strings, of text or of bytes, or of lists or structs that are kept as such.
 #[derive(Debug)]
 pub struct TextBuilder {
     ends: Vec<usize>,
@@ -357,27 +419,45 @@ impl TextBuilder {
     /// The column, and an empty builder again.
     ///
     /// # Errors
-    /// [`KeyIndexError::TextTooLong`] when the offsets of utf8 cannot reach the last byte.
+    /// [`KeyIndexError::TextTooLong`] when the offsets of the type cannot reach the last byte.
     pub fn finish(&mut self, data_type: &DataType) -> Result<ArrayRef, KeyIndexError> {
         let (ends, bytes) = (std::mem::take(&mut self.ends), std::mem::take(&mut self.bytes));
         let nulls = self.nulls.finish();
-        match data_type {
-            DataType::LargeUtf8 => string_array::<i64>(&ends, bytes, nulls),
-            _ => string_array::<i32>(&ends, bytes, nulls),
-        }
+        let arrow = |error: ArrowError| KeyIndexError::Arrow { message: error.to_string() };
+        Ok(match data_type {
+            DataType::Utf8 => Arc::new(byte_array::<GenericStringType<i32>>(&ends, bytes, nulls)?),
+            DataType::LargeUtf8 => Arc::new(byte_array::<GenericStringType<i64>>(&ends, bytes, nulls)?),
+            DataType::Binary => Arc::new(byte_array::<GenericBinaryType<i32>>(&ends, bytes, nulls)?),
+            DataType::LargeBinary => Arc::new(byte_array::<GenericBinaryType<i64>>(&ends, bytes, nulls)?),
+            DataType::Utf8View => {
+                let texts = byte_array::<GenericStringType<i64>>(&ends, bytes, nulls)?;
+                Arc::new(StringViewArray::from(&texts))
+            }
+            DataType::BinaryView => {
+                let values = byte_array::<GenericBinaryType<i64>>(&ends, bytes, nulls)?;
+                Arc::new(BinaryViewArray::from(&values))
+            }
+            DataType::FixedSizeBinary(size) => {
+                let values = byte_array::<GenericBinaryType<i64>>(&ends, bytes, nulls)?;
+                let array = FixedSizeBinaryArray::try_from_sparse_iter_with_size(values.iter(), *size);
+                Arc::new(array.map_err(arrow)?)
+            }
+            nested => super::nested::decode(nested, &bytes, &ends).map_err(arrow)?,
+        })
     }
 }
 
-fn string_array<O: OffsetSizeTrait>(
+fn byte_array<T: ByteArrayType>(
     ends: &[usize],
     bytes: Vec<u8>,
     nulls: Option<NullBuffer>,
-) -> Result<ArrayRef, KeyIndexError> {
+) -> Result<GenericByteArray<T>, KeyIndexError> {
     let too_long = KeyIndexError::TextTooLong { bytes: bytes.len() };
-    if O::from_usize(bytes.len()).is_none() {
+    if T::Offset::from_usize(bytes.len()).is_none() {
         return Err(too_long);
     }
-    let offsets: ScalarBuffer<O> = std::iter::once(0).chain(ends.iter().copied()).map(O::usize_as).collect();
-    let array = GenericStringArray::<O>::try_new(OffsetBuffer::new(offsets), Buffer::from_vec(bytes), nulls);
-    Ok(Arc::new(array.map_err(|e| KeyIndexError::Arrow { message: e.to_string() })?))
+    let offsets: ScalarBuffer<T::Offset> =
+        std::iter::once(0).chain(ends.iter().copied()).map(T::Offset::usize_as).collect();
+    GenericByteArray::<T>::try_new(OffsetBuffer::new(offsets), Buffer::from_vec(bytes), nulls)
+        .map_err(|error| KeyIndexError::Arrow { message: error.to_string() })
 }

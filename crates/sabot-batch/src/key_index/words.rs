@@ -10,9 +10,12 @@
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, NullArray, PrimitiveArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, DurationMicrosecondType,
+    DurationMillisecondType, DurationNanosecondType, DurationSecondType, Float16Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalDayTime, IntervalDayTimeType,
+    IntervalUnit, IntervalYearMonthType, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
+    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -40,10 +43,18 @@ pub fn is_word_type(data_type: &DataType) -> bool {
             | UInt16
             | UInt32
             | UInt64
+            | Float16
             | Float32
             | Float64
+            | Decimal32(_, _)
+            | Decimal64(_, _)
             | Date32
+            | Date64
+            | Time32(_)
+            | Time64(_)
             | Timestamp(_, _)
+            | Duration(_)
+            | Interval(IntervalUnit::YearMonth | IntervalUnit::DayTime)
     )
 }
 
@@ -68,9 +79,25 @@ pub fn encode(array: &dyn Array) -> Option<Words<'_>> {
         DataType::UInt16 => mapped::<UInt16Type>(array, i64::from),
         DataType::UInt32 => mapped::<UInt32Type>(array, i64::from),
         DataType::UInt64 => mapped::<UInt64Type>(array, from_u64),
+        DataType::Float16 => mapped::<Float16Type>(array, |v| from_f32(v.to_f32())),
         DataType::Float32 => mapped::<Float32Type>(array, from_f32),
         DataType::Float64 => mapped::<Float64Type>(array, from_f64),
+        DataType::Decimal32(_, _) => mapped::<Decimal32Type>(array, i64::from),
+        DataType::Decimal64(_, _) => borrowed::<Decimal64Type>(array),
         DataType::Date32 => mapped::<Date32Type>(array, i64::from),
+        DataType::Date64 => borrowed::<Date64Type>(array),
+        DataType::Time32(TimeUnit::Second) => mapped::<Time32SecondType>(array, i64::from),
+        DataType::Time32(_) => mapped::<Time32MillisecondType>(array, i64::from),
+        DataType::Time64(TimeUnit::Microsecond) => borrowed::<Time64MicrosecondType>(array),
+        DataType::Time64(_) => borrowed::<Time64NanosecondType>(array),
+        DataType::Duration(TimeUnit::Second) => borrowed::<DurationSecondType>(array),
+        DataType::Duration(TimeUnit::Millisecond) => borrowed::<DurationMillisecondType>(array),
+        DataType::Duration(TimeUnit::Microsecond) => borrowed::<DurationMicrosecondType>(array),
+        DataType::Duration(TimeUnit::Nanosecond) => borrowed::<DurationNanosecondType>(array),
+        DataType::Interval(IntervalUnit::YearMonth) => mapped::<IntervalYearMonthType>(array, i64::from),
+        DataType::Interval(IntervalUnit::DayTime) => mapped::<IntervalDayTimeType>(array, |span| {
+            i64::from(span.days) << 32 | i64::from(order_bits(span.milliseconds))
+        }),
         DataType::Timestamp(TimeUnit::Second, _) => borrowed::<TimestampSecondType>(array),
         DataType::Timestamp(TimeUnit::Millisecond, _) => borrowed::<TimestampMillisecondType>(array),
         DataType::Timestamp(TimeUnit::Microsecond, _) => borrowed::<TimestampMicrosecondType>(array),
@@ -98,9 +125,38 @@ pub fn decode(data_type: &DataType, values: Vec<i64>, nulls: Option<NullBuffer>)
         DataType::UInt16 => narrowed::<UInt16Type>(&values, nulls, |w| w as u16),
         DataType::UInt32 => narrowed::<UInt32Type>(&values, nulls, |w| w as u32),
         DataType::UInt64 => narrowed::<UInt64Type>(&values, nulls, to_u64),
+        DataType::Float16 => narrowed::<Float16Type>(&values, nulls, |w| {
+            <Float16Type as ArrowPrimitiveType>::Native::from_f32(to_f32(w))
+        }),
         DataType::Float32 => narrowed::<Float32Type>(&values, nulls, to_f32),
         DataType::Float64 => narrowed::<Float64Type>(&values, nulls, to_f64),
+        DataType::Decimal32(_, _) => {
+            let digits: Vec<i32> = values.iter().map(|w| *w as i32).collect();
+            Arc::new(
+                PrimitiveArray::<Decimal32Type>::new(digits.into(), nulls).with_data_type(data_type.clone()),
+            )
+        }
+        DataType::Decimal64(_, _) => whole::<Decimal64Type>(data_type, values, nulls),
         DataType::Date32 => narrowed::<Date32Type>(&values, nulls, |w| w as i32),
+        DataType::Date64 => whole::<Date64Type>(data_type, values, nulls),
+        DataType::Time32(TimeUnit::Second) => narrowed::<Time32SecondType>(&values, nulls, |w| w as i32),
+        DataType::Time32(_) => narrowed::<Time32MillisecondType>(&values, nulls, |w| w as i32),
+        DataType::Time64(TimeUnit::Microsecond) => whole::<Time64MicrosecondType>(data_type, values, nulls),
+        DataType::Time64(_) => whole::<Time64NanosecondType>(data_type, values, nulls),
+        DataType::Duration(TimeUnit::Second) => whole::<DurationSecondType>(data_type, values, nulls),
+        DataType::Duration(TimeUnit::Millisecond) => {
+            whole::<DurationMillisecondType>(data_type, values, nulls)
+        }
+        DataType::Duration(TimeUnit::Microsecond) => {
+            whole::<DurationMicrosecondType>(data_type, values, nulls)
+        }
+        DataType::Duration(TimeUnit::Nanosecond) => whole::<DurationNanosecondType>(data_type, values, nulls),
+        DataType::Interval(IntervalUnit::YearMonth) => {
+            narrowed::<IntervalYearMonthType>(&values, nulls, |w| w as i32)
+        }
+        DataType::Interval(IntervalUnit::DayTime) => narrowed::<IntervalDayTimeType>(&values, nulls, |w| {
+            IntervalDayTime::new((w >> 32) as i32, from_order_bits(w as u32))
+        }),
         DataType::Timestamp(TimeUnit::Second, _) => whole::<TimestampSecondType>(data_type, values, nulls),
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             whole::<TimestampMillisecondType>(data_type, values, nulls)
@@ -148,6 +204,16 @@ fn narrowed<T: ArrowPrimitiveType>(
 ) -> ArrayRef {
     let values: Vec<T::Native> = words.iter().map(|w| f(*w)).collect();
     Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
+}
+
+/// A signed number as an unsigned one in the same order.
+pub(super) fn order_bits(value: i32) -> u32 {
+    value.cast_unsigned() ^ (1 << 31)
+}
+
+/// The inverse of [`order_bits`].
+pub(super) fn from_order_bits(bits: u32) -> i32 {
+    (bits ^ (1 << 31)).cast_signed()
 }
 
 fn from_u64(value: u64) -> i64 {

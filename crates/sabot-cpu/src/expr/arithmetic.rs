@@ -7,8 +7,8 @@
 
 use arrow::array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray, new_null_array};
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    DataType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use sabot_expr::BinaryOp;
 use sabot_ops::Failure;
@@ -78,17 +78,27 @@ signed!(i8, i16, i32, i64);
 unsigned!(u8, u16, u32, u64);
 
 impl Scope<'_> {
-    /// `left op right` of two numbers of one type.
+    /// `left op right` of two numbers of one type, or of decimals or times, which give `result`.
     pub(super) fn arithmetic(
         &self,
         op: BinaryOp,
+        result: &DataType,
         left: &Value,
         right: &Value,
         active: Active<'_>,
     ) -> Result<Value, Failure> {
         let data_type = left.array().data_type();
         if left.is_null_constant() || right.is_null_constant() {
-            return Ok(Value::constant(new_null_array(data_type, 1)));
+            return Ok(Value::constant(new_null_array(result, 1)));
+        }
+        match result {
+            DataType::Decimal128(..) | DataType::Decimal256(..) => {
+                return self.decimals(op, result, left, right, active);
+            }
+            DataType::Timestamp(..) | DataType::Duration(_) | DataType::Interval(_) => {
+                return self.spans(op, result, left, right, active);
+            }
+            _ => {}
         }
         let found = match data_type {
             DataType::Int8 => self.integers::<Int8Type>(op, left, right, active),
@@ -165,6 +175,14 @@ impl Scope<'_> {
             DataType::Int64 => self.checked_unary::<Int64Type>(input, active, Integer::neg),
             DataType::Float32 => self.checked_unary::<Float32Type>(input, active, |v| (-v, false)),
             DataType::Float64 => self.checked_unary::<Float64Type>(input, active, |v| (-v, false)),
+            // As many digits as before; what wraps is garbage under a null.
+            DataType::Decimal128(..) => {
+                self.checked_unary::<Decimal128Type>(input, active, |v| (v.wrapping_neg(), false))
+            }
+            DataType::Decimal256(..) => {
+                self.checked_unary::<Decimal256Type>(input, active, |v| (v.wrapping_neg(), false))
+            }
+            DataType::Duration(_) | DataType::Interval(_) => return self.negate_span(input, active),
             _ => None,
         };
         found.ok_or_else(|| wrong_type("-", data_type))

@@ -4,13 +4,16 @@
 //! dictionary of strings against one value is compared once per dictionary value and then gathered by
 //! key; everything else is a loop that the compiler vectorises as well as it can.
 
-use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::{BooleanBuffer, Buffer};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, ByteArrayType, DataType, Date32Type, Decimal32Type, Decimal64Type, Decimal128Type,
+    Decimal256Type, Float32Type, Float64Type, GenericBinaryType, GenericStringType, Int8Type, Int16Type,
+    Int32Type, Int64Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
+use sabot_batch::key_index::{ordered_rows, words};
 use sabot_expr::{BinaryOp, TypedExpr, TypedKind};
 use sabot_ops::Failure;
 use std::cmp::Ordering;
@@ -75,9 +78,23 @@ impl Scope<'_> {
             DataType::Timestamp(..) => self.ticks(op, tick_operand(left)?, tick_operand(right)?),
             DataType::Float32 => floats::<Float32Type>(op, left, right, f32::is_nan),
             DataType::Float64 => self.doubles(op, left, right),
-            DataType::Utf8 => strings::<i32>(op, left, right),
-            DataType::LargeUtf8 => strings::<i64>(op, left, right),
-            _ => None,
+            DataType::Utf8 => strings::<GenericStringType<i32>>(op, left, right),
+            DataType::LargeUtf8 => strings::<GenericStringType<i64>>(op, left, right),
+            DataType::Binary => strings::<GenericBinaryType<i32>>(op, left, right),
+            DataType::LargeBinary => strings::<GenericBinaryType<i64>>(op, left, right),
+            DataType::Utf8View | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                views(op, left, right)
+            }
+            DataType::Decimal32(..) => primitives::<Decimal32Type>(op, left, right),
+            DataType::Decimal64(..) => primitives::<Decimal64Type>(op, left, right),
+            DataType::Decimal128(..) => primitives::<Decimal128Type>(op, left, right),
+            DataType::Decimal256(..) => primitives::<Decimal256Type>(op, left, right),
+            DataType::Interval(IntervalUnit::DayTime) => primitives::<IntervalDayTimeType>(op, left, right),
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                primitives::<IntervalMonthDayNanoType>(op, left, right)
+            }
+            nested if nested.is_nested() => Some(rows(op, left, right)?),
+            _ => by_words(op, left, right),
         };
         let bits = found.ok_or_else(|| mismatch(left, right))?;
         Ok(Value::of(booleans(bits, both_valid(left, right)), constant))
@@ -120,15 +137,20 @@ impl Scope<'_> {
     ) -> Result<Option<Value>, Failure> {
         let TypedKind::Cast { input, .. } = expr.kind() else { return Ok(None) };
         let TypedKind::Column { index, name } = input.kind() else { return Ok(None) };
-        if !matches!(expr.data_type(), DataType::Utf8 | DataType::LargeUtf8) {
-            return Ok(None);
-        }
         let column = self.column(*index, name, input)?;
         let Some(dictionary) = column.array().as_any_dictionary_opt() else { return Ok(None) };
         if dictionary.values().len() > self.rows {
             return Ok(None);
         }
-        let values = cast(dictionary.values(), expr.data_type()).map_err(arrow_bug)?;
+        let values = dictionary.values();
+        let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8);
+        let values = match values.data_type() {
+            same if same == expr.data_type() => values.clone(),
+            other if text(other) && text(expr.data_type()) => {
+                cast(values, expr.data_type()).map_err(arrow_bug)?
+            }
+            _ => return Ok(None),
+        };
         let outcomes = f(&Value::column(values))?;
         if outcomes.is_constant() {
             return Ok(Some(outcomes));
@@ -217,19 +239,68 @@ fn truths(op: Comparison, left: &Value, right: &Value) -> BooleanBuffer {
     BooleanBuffer::collect_bool(rows, |i| holds(op, a.value(at(left, i)).cmp(&b.value(at(right, i)))))
 }
 
-fn strings<O: OffsetSizeTrait>(op: Comparison, left: &Value, right: &Value) -> Option<BooleanBuffer> {
-    let (a, b) = (left.array().as_string_opt::<O>()?, right.array().as_string_opt::<O>()?);
+fn strings<T: ByteArrayType>(op: Comparison, left: &Value, right: &Value) -> Option<BooleanBuffer> {
+    let (a, b) = (left.array().as_bytes_opt::<T>()?, right.array().as_bytes_opt::<T>()?);
     let (rows, at) = rows_of(left, right);
-    Some(match op {
+    let (a, b) = (
+        |row: usize| -> &[u8] { a.value(at(left, row)).as_ref() },
+        |row: usize| -> &[u8] { b.value(at(right, row)).as_ref() },
+    );
+    Some(bytes(op, rows, a, b))
+}
+
+fn bytes<'a>(
+    op: Comparison,
+    rows: usize,
+    a: impl Fn(usize) -> &'a [u8],
+    b: impl Fn(usize) -> &'a [u8],
+) -> BooleanBuffer {
+    match op {
         // Equality can tell by the length alone; order cannot.
-        Comparison::Eq => {
-            BooleanBuffer::collect_bool(rows, |i| a.value(at(left, i)) == b.value(at(right, i)))
-        }
-        Comparison::NotEq => {
-            BooleanBuffer::collect_bool(rows, |i| a.value(at(left, i)) != b.value(at(right, i)))
-        }
-        _ => {
-            BooleanBuffer::collect_bool(rows, |i| holds(op, a.value(at(left, i)).cmp(b.value(at(right, i)))))
-        }
-    })
+        Comparison::Eq => BooleanBuffer::collect_bool(rows, |i| a(i) == b(i)),
+        Comparison::NotEq => BooleanBuffer::collect_bool(rows, |i| a(i) != b(i)),
+        _ => BooleanBuffer::collect_bool(rows, |i| holds(op, a(i).cmp(b(i)))),
+    }
+}
+
+/// Strings of bytes in views, or all of one size.
+fn views(op: Comparison, left: &Value, right: &Value) -> Option<BooleanBuffer> {
+    fn reader<'a>(array: &'a ArrayRef) -> Option<Box<dyn Fn(usize) -> &'a [u8] + 'a>> {
+        Some(match array.data_type() {
+            DataType::Utf8View => {
+                let texts = array.as_string_view_opt()?;
+                Box::new(move |row| texts.value(row).as_bytes())
+            }
+            DataType::BinaryView => {
+                let values = array.as_binary_view_opt()?;
+                Box::new(move |row| values.value(row))
+            }
+            _ => {
+                let values = array.as_fixed_size_binary_opt()?;
+                Box::new(move |row| values.value(row))
+            }
+        })
+    }
+    let (a, b) = (reader(left.array())?, reader(right.array())?);
+    let (rows, at) = rows_of(left, right);
+    Some(bytes(op, rows, |row| a(at(left, row)), |row| b(at(right, row))))
+}
+
+/// Everything that is a word of 64 bits in the order of its values: dates, times of day, durations, months.
+fn by_words(op: Comparison, left: &Value, right: &Value) -> Option<BooleanBuffer> {
+    let (a, b) = (words::encode(left.array().as_ref())?, words::encode(right.array().as_ref())?);
+    let (a, b) = (operand(left, &a.values), operand(right, &b.values));
+    Some(by_order(op, a, b, |a, b| a < b, |a, b| a == b))
+}
+
+fn operand<'a>(value: &Value, words: &'a [i64]) -> Operand<'a, i64> {
+    if value.is_constant() { Operand::One(words[0]) } else { Operand::Many(words) }
+}
+
+/// Lists and structs, through rows of bytes that are ordered as they are.
+fn rows(op: Comparison, left: &Value, right: &Value) -> Result<BooleanBuffer, Failure> {
+    let (a, b) =
+        (ordered_rows(left.array()).map_err(arrow_bug)?, ordered_rows(right.array()).map_err(arrow_bug)?);
+    let (rows, at) = rows_of(left, right);
+    Ok(BooleanBuffer::collect_bool(rows, |i| holds(op, a.row(at(left, i)).cmp(&b.row(at(right, i))))))
 }

@@ -16,8 +16,10 @@ mod arithmetic;
 mod call;
 mod cast;
 mod compare;
+mod decimal;
 mod logic;
 mod math;
+mod span;
 mod temporal;
 mod text;
 mod value;
@@ -105,7 +107,7 @@ impl<'a> Scope<'a> {
             }
             TypedKind::Binary { op, left, right } => {
                 let (left, right) = (self.value(left, active)?, self.value(right, active)?);
-                self.arithmetic(*op, &left, &right, active)
+                self.arithmetic(*op, expr.data_type(), &left, &right, active)
             }
             TypedKind::Not(input) => self.not(input, active),
             TypedKind::Negate(input) => {

@@ -26,6 +26,8 @@ fn same(a: &Scalar, b: &Scalar) -> bool {
     match (a, b) {
         (Scalar::Float32(x), Scalar::Float32(y)) if x.is_nan() => y.is_nan(),
         (Scalar::Float64(x), Scalar::Float64(y)) if x.is_nan() => y.is_nan(),
+        // Null in a union is a value of one of its types, whichever.
+        _ if a.is_null() => b.is_null() && a.data_type() == b.data_type(),
         _ => a == b,
     }
 }

@@ -46,7 +46,8 @@ impl Value {
 
     /// Whether the value is null for every row.
     pub(super) fn is_null_constant(&self) -> bool {
-        self.constant && self.array.is_null(0)
+        // Of a union, whose nulls lie in the values that it holds, this is the only way to tell.
+        self.constant && self.array.logical_nulls().is_some_and(|nulls| nulls.is_null(0))
     }
 
     /// One value a row.

@@ -111,7 +111,7 @@ impl DenseKeys {
 fn may_be_dense(key: &dyn Array) -> bool {
     match key.data_type() {
         DataType::Dictionary(_, value) => matches!(**value, DataType::Utf8 | DataType::LargeUtf8),
-        DataType::Float32 | DataType::Float64 | DataType::Null => false,
+        DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Null => false,
         plain => words::is_word_type(plain),
     }
 }

@@ -21,11 +21,11 @@ pub use columns::AggregateBuilder;
 pub use inputs::PartialState;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array};
-use arrow::compute::{cast, take};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use sabot_batch::key_hash::{KeyHashError, KeyHasher};
-use sabot_batch::key_index::{KeyBatch, KeyIndex, KeyIndexError};
+use sabot_batch::key_index::{KeyBatch, KeyIndex, KeyIndexError, canonical};
 use sabot_expr::{RowError, RowErrorKind};
 use sabot_ops::{Failure, GroupByMode, GroupBySpec, SpecError};
 use std::sync::Arc;
@@ -229,8 +229,8 @@ impl GroupByStep {
         self.state.resize(rows);
         self.state.merge(&ids, state_columns(&self.spec, batch)?)?;
         let mut columns = Vec::with_capacity(self.output.fields().len());
-        for (column, data_type) in self.spec.keys.iter().map(|i| batch.column(*i)).zip(self.index.types()) {
-            columns.push(canonical(column, data_type)?);
+        for column in self.spec.keys.iter().map(|i| batch.column(*i)) {
+            columns.push(canonical(column).map_err(arrow_failure)?);
         }
         columns.extend(self.state.finish(&ids)?);
         self.batch(columns, rows)
@@ -267,10 +267,8 @@ impl GroupByStep {
 
     fn take_first_rows(&self, keys: &[ArrayRef]) -> Result<Vec<ArrayRef>, Failure> {
         let rows = UInt32Array::from(self.first_rows.clone());
-        let one = |(key, data_type): (&ArrayRef, &DataType)| {
-            canonical(&take(key, &rows, None).map_err(arrow_failure)?, data_type)
-        };
-        keys.iter().zip(self.index.types()).map(one).collect()
+        let one = |key: &ArrayRef| canonical(&take(key, &rows, None)?);
+        keys.iter().map(one).collect::<Result<_, _>>().map_err(arrow_failure)
     }
 
     /// Groups by hash table. Its hash is a quick one: the specified key hash costs several times as much
@@ -326,19 +324,4 @@ fn hash_column<'a>(spec: &GroupBySpec, batch: &'a RecordBatch) -> Result<Option<
 fn state_columns<'a>(spec: &GroupBySpec, batch: &'a RecordBatch) -> Result<&'a [ArrayRef], Failure> {
     let start = spec.keys.len() + 1;
     batch.columns().get(start..).ok_or_else(|| internal("group-by: partial state without its columns"))
-}
-
-/// A key column in canonical form: no dictionary, 0.0, one NaN.
-fn canonical(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, Failure> {
-    use sabot_batch::key_index::words;
-    let plain = match column.data_type() {
-        DataType::Dictionary(_, _) => cast(column, data_type).map_err(arrow_failure)?,
-        _ => column.clone(),
-    };
-    if !matches!(data_type, DataType::Float32 | DataType::Float64) {
-        return Ok(plain);
-    }
-    let words = words::encode(plain.as_ref()).ok_or_else(|| internal("group-by: floats have no words"))?;
-    let decoded = words::decode(data_type, words.values.into_owned(), words.nulls.clone());
-    decoded.ok_or_else(|| internal("group-by: floats have no words"))
 }

@@ -20,6 +20,38 @@ fn types() -> Vec<DataType> {
     all
 }
 
+/// The types whose casts Arrow's kernels do not share.
+fn more_types() -> Vec<DataType> {
+    use DataType::*;
+    let mut all = vec![
+        Float16,
+        Decimal32(9, 2),
+        Decimal64(18, -2),
+        Decimal128(20, 4),
+        Decimal128(38, 38),
+        Decimal256(60, 10),
+        Utf8View,
+        Binary,
+        LargeBinary,
+        BinaryView,
+        FixedSizeBinary(1),
+        Date64,
+        Time32(Second),
+        Time32(Millisecond),
+        Time64(Microsecond),
+        Time64(Nanosecond),
+        Interval(IntervalUnit::YearMonth),
+        Interval(IntervalUnit::DayTime),
+        Interval(IntervalUnit::MonthDayNano),
+    ];
+    all.extend([Second, Millisecond, Microsecond, Nanosecond].map(Duration));
+    all
+}
+
+fn decimal(value: i128, precision: u8, scale: i8) -> Scalar {
+    Scalar::Decimal128 { value, precision, scale }
+}
+
 fn at(value: i64, unit: TimeUnit) -> Scalar {
     Scalar::Timestamp { value, unit, zone: None }
 }
@@ -73,6 +105,95 @@ fn values() -> Vec<Scalar> {
     }
     all.extend([-1, 0, 11_353].map(Scalar::Date32));
     all
+}
+
+/// Values of the other types, at and around their limits.
+fn more_values() -> Vec<Scalar> {
+    let mut all = values();
+    let texts =
+        ["1.005", "-0.5", "12:30:00", "23:59:59.999999999", "1 year", "1 day", "-5ms", "9s", "99999999.999"];
+    all.extend(texts.map(Scalar::from));
+    for data_type in more_types().iter().filter(|t| is_decimal(t)) {
+        let (precision, _) = decimal::precision_and_scale(data_type).unwrap();
+        let most = decimal::power_of_ten(u32::from(precision)).unwrap().wrapping_sub(i256::ONE);
+        let near = [i256::ZERO, i256::ONE, i256::from(-15), most, most.wrapping_neg()];
+        all.extend(near.iter().filter_map(|digits| Scalar::from_decimal(*digits, data_type)));
+    }
+    for value in [0, 1, -1, 86_399, i32::MIN, i32::MAX] {
+        all.push(Scalar::IntervalYearMonth(value));
+        all.push(Scalar::IntervalDayTime { days: value, milliseconds: value });
+        all.push(Scalar::IntervalDayTime { days: 0, milliseconds: value });
+        all.push(Scalar::IntervalMonthDayNano { months: 0, days: value, nanoseconds: 1 });
+        all.push(Scalar::IntervalMonthDayNano { months: value, days: 0, nanoseconds: 0 });
+        all.extend([Second, Millisecond].map(|unit| Scalar::Time { value: i64::from(value), unit }));
+    }
+    for value in [0, 1, -1, 86_400_001, i64::MIN, i64::MAX] {
+        all.push(Scalar::Date64(value));
+        all.extend(
+            [Second, Millisecond, Microsecond, Nanosecond].map(|unit| Scalar::Duration { value, unit }),
+        );
+        all.extend([Microsecond, Nanosecond].map(|unit| Scalar::Time { value, unit }));
+    }
+    for value in [0.0f32, 1.5, -2.25, f32::NAN, f32::INFINITY] {
+        all.push(Scalar::Float16(Float16::from_f32(value)));
+    }
+    for bytes in [&b""[..], b"a", b"\xff", b"long enough to be no fixed size"] {
+        let bytes: Arc<[u8]> = bytes.into();
+        all.extend([
+            Scalar::Binary(bytes.clone()),
+            Scalar::LargeBinary(bytes.clone()),
+            Scalar::BinaryView(bytes.clone()),
+        ]);
+        all.push(Scalar::FixedSizeBinary(bytes));
+    }
+    let texts: Vec<Arc<str>> = all.iter().filter_map(|v| v.as_str().map(Arc::from)).collect();
+    all.extend(texts.into_iter().map(Scalar::Utf8View));
+    all
+}
+
+/// Of every pair of types: a cast that is said to be total has no value that fails, and whatever comes of a cast has the
+/// type that was asked for.
+#[test]
+fn casts_of_every_type_keep_their_promises() {
+    let (all, values) = ([types(), more_types()].concat(), more_values());
+    let mut casts = 0;
+    for to in &all {
+        for value in &values {
+            let from = value.data_type();
+            let result = cast_scalar(value, to);
+            assert!(result.is_none() || can_cast(&from, to), "{value:?} to {to}");
+            if can_cast(&from, to) && cast_is_total(&from, to) {
+                assert!(result.is_some(), "{value:?} to {to}");
+            }
+            assert!(result.is_none_or(|result| result.data_type() == *to), "{value:?} to {to}");
+            casts += usize::from(can_cast(&from, to));
+        }
+        assert!(
+            all.iter().any(|from| from != to && can_cast(from, to)),
+            "{to} is never the result of a cast"
+        );
+    }
+    assert!(casts > 4_000, "{casts}");
+}
+
+/// What is printed reads back as the same value.
+#[test]
+fn text_holds_every_value() {
+    let whole = |value: &Scalar| match value {
+        // A date64 within a day prints as its day; a clock beyond the day is no text that is read.
+        Scalar::Date64(millis) => millis % MILLIS_PER_DAY == 0 && millis.abs() < 1 << 50,
+        Scalar::Time { value, unit } => (0..units_per_day(*unit)).contains(value),
+        _ => true,
+    };
+    for value in more_values().iter().filter(|value| whole(value) && value.as_str().is_none()) {
+        if !can_cast(&value.data_type(), &DataType::Utf8) || value.is_null() {
+            continue;
+        }
+        let Some(text) = cast_scalar(value, &DataType::Utf8) else { continue };
+        let back = cast_scalar(&text, &value.data_type());
+        let both_nan = value.as_float().is_some_and(f64::is_nan);
+        assert!(both_nan || back.as_ref() == Some(value), "{value:?} as {text:?} is {back:?}");
+    }
 }
 
 #[test]
@@ -173,7 +294,52 @@ fn values_at_the_edges() {
         (at(i64::MAX, Second), Timestamp(Millisecond, None), None),
         (Scalar::Date32(1), Timestamp(Second, None), Some(at(86_400, Second))),
         (Scalar::Int64(5), Timestamp(Nanosecond, None), Some(at(5, Nanosecond))),
-        (Scalar::Decimal128 { value: 1, precision: 5, scale: 2 }, Int64, None),
+        (decimal(199, 5, 2), Int64, Some(Scalar::Int64(1))),
+        (decimal(-199, 5, 2), Int8, Some(Scalar::Int8(-1))),
+        (decimal(99_999, 5, 2), Int8, None),
+        (decimal(5, 1, -3), UInt16, Some(Scalar::UInt16(5_000))),
+        (decimal(125, 5, 2), Decimal128(5, 1), Some(decimal(13, 5, 1))),
+        (decimal(-125, 5, 2), Decimal128(5, 1), Some(decimal(-13, 5, 1))),
+        (decimal(99_999, 5, 2), Decimal128(4, 1), None),
+        (decimal(99_999, 5, 2), Decimal32(3, 0), None),
+        (
+            decimal(99_949, 5, 2),
+            Decimal32(3, 0),
+            Some(Scalar::Decimal32 { value: 999, precision: 3, scale: 0 }),
+        ),
+        (decimal(150, 5, 2), Utf8, Some(Scalar::from("1.50"))),
+        (decimal(0, 5, 2), Boolean, Some(Scalar::Boolean(false))),
+        (decimal(1, 5, 2), Float64, Some(Scalar::Float64(0.01))),
+        (Scalar::Float64(2.675), Decimal128(5, 2), Some(decimal(268, 5, 2))),
+        (Scalar::Float32(0.1), Decimal128(20, 18), Some(decimal(100_000_000_000_000_000, 20, 18))),
+        (Scalar::Float64(f64::NAN), Decimal128(5, 2), None),
+        (Scalar::Float64(f64::INFINITY), Decimal128(5, 2), None),
+        (Scalar::Float64(1e300), Decimal128(5, 2), None),
+        (Scalar::from(" 1.005 "), Decimal128(5, 2), Some(decimal(101, 5, 2))),
+        (Scalar::Int64(1_000), Decimal128(5, 2), None),
+        (Scalar::Boolean(true), Decimal128(2, 2), None),
+        (Scalar::from("\u{e9}"), Binary, Some(Scalar::Binary([0xc3, 0xa9].into()))),
+        (Scalar::Binary([0xff].into()), Utf8, None),
+        (Scalar::Binary([1, 2].into()), FixedSizeBinary(2), Some(Scalar::FixedSizeBinary([1, 2].into()))),
+        (Scalar::Binary([1, 2].into()), FixedSizeBinary(3), None),
+        (
+            at(-1, Nanosecond),
+            Time64(Nanosecond),
+            Some(Scalar::Time { value: 86_399_999_999_999, unit: Nanosecond }),
+        ),
+        (at(-1, Nanosecond), Time32(Second), Some(Scalar::Time { value: 86_399, unit: Second })),
+        (at(-1, Second), Date64, Some(Scalar::Date64(-86_400_000))),
+        (Scalar::IntervalYearMonth(3), Interval(IntervalUnit::DayTime), None),
+        (
+            Scalar::IntervalDayTime { days: 3, milliseconds: -1 },
+            Interval(IntervalUnit::MonthDayNano),
+            Some(Scalar::IntervalMonthDayNano { months: 0, days: 3, nanoseconds: -1_000_000 }),
+        ),
+        (
+            Scalar::Duration { value: -1, unit: Millisecond },
+            Duration(Second),
+            Some(Scalar::Duration { value: -1, unit: Second }),
+        ),
     ] {
         assert_eq!(cast(value.clone(), to.clone()), result, "{value:?} to {to}");
     }

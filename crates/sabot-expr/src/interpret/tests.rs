@@ -9,6 +9,7 @@ use arrow::array::{
     Array, AsArray, BooleanArray, Date32Array, DictionaryArray, Float64Array, Int8Array, Int64Array,
     StringArray, TimestampMicrosecondArray, UInt64Array,
 };
+use arrow::datatypes::IntervalUnit;
 use arrow::datatypes::{Field, Int32Type, Int64Type, Schema};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -174,6 +175,107 @@ fn integers_divide_toward_zero_and_wrap_on_request() {
     assert_eq!(value(lit(u64::MAX).wrapping_mul(u64::MAX)), Scalar::UInt64(1));
     assert_eq!(value(lit(0u16).wrapping_sub(1u16)), Scalar::UInt16(u16::MAX));
     assert_eq!(value(lit(1) + null()), Scalar::Null(DataType::Int32));
+}
+
+#[test]
+fn decimals_are_exact_or_errors() {
+    let d = |text: &str, precision, scale| lit(text).cast(DataType::Decimal128(precision, scale));
+    for (expr, text, data_type) in [
+        (d("1.10", 10, 2) + d("2.205", 10, 3), "3.305", "decimal128(12, 3)"),
+        (d("1.10", 10, 2) * d("-2.5", 10, 1), "-2.750", "decimal128(20, 3)"),
+        (d("1", 10, 2) / d("3", 10, 2), "0.3333333333333", "decimal128(23, 13)"),
+        (d("-2", 10, 2) / d("3", 10, 2), "-0.6666666666667", "decimal128(23, 13)"),
+        (d("-7.5", 10, 1) % d("2", 10, 0), "-1.5", "decimal128(10, 1)"),
+        (d("1.5", 10, 1) + 1, "2.5", "decimal128(11, 1)"),
+        (-d("1.5", 10, 1), "-1.5", "decimal128(10, 1)"),
+    ] {
+        let value = value(expr.clone());
+        assert_eq!(
+            (value.to_string().as_str(), type_name(&value.data_type()).as_str()),
+            (text, data_type),
+            "{expr}"
+        );
+    }
+    assert_eq!(value(d("1.5", 10, 1) + 0.5), Scalar::Float64(2.0));
+    assert_eq!(value(d("1.50", 10, 2).eq(d("1.5", 5, 1))), Scalar::Boolean(true));
+    assert_eq!(value(d("1.50", 10, 2).gt("1.49")), Scalar::Boolean(true));
+    assert!(value(d("1.50", 10, 2) + null()).is_null());
+    let nines = "9".repeat(38);
+    assert_eq!(
+        message(d(&nines, 38, 0) + 1),
+        format!("{nines} + 1 does not fit decimal128(38, 0) in `{nines} + 1`")
+    );
+    assert_eq!(message(d("1.5", 10, 1) / d("0", 5, 1)), "division by zero: 1.5 / 0 in `1.5 / 0.0`");
+    assert_eq!(
+        message(lit("1e9").cast(DataType::Decimal128(5, 2))),
+        "cannot cast '1e9' from utf8 to decimal128(5, 2); try_cast gives null instead in `CAST('1e9' AS decimal128(5, 2))`"
+    );
+}
+
+#[test]
+fn spans_are_added_to_times() {
+    let span = |text: &str| lit(text).cast(DataType::Interval(IntervalUnit::MonthDayNano));
+    let time = |text: &str, unit| lit(text).cast(DataType::Timestamp(unit, None));
+    let wait = |value, unit| lit(Scalar::Duration { value, unit });
+    use arrow::datatypes::TimeUnit::{Microsecond, Millisecond, Second};
+    for (expr, text) in [
+        (time("2001-01-31", Second) + span("1 month"), "TIMESTAMP '2001-02-28T00:00:00'"),
+        (time("2001-03-31", Second) - span("1 month 1 day"), "TIMESTAMP '2001-02-27T00:00:00'"),
+        (span("12:00:00.5") + time("2001-01-01", Millisecond), "TIMESTAMP '2001-01-01T12:00:00.500'"),
+        (lit("2001-01-31").cast(DataType::Date32) + span("1 day"), "TIMESTAMP '2001-02-01T00:00:00'"),
+        (time("2001-01-01", Second) + wait(-1, Microsecond), "TIMESTAMP '2000-12-31T23:59:59.999999'"),
+        (time("2001-01-02", Second) - time("2001-01-01", Millisecond), "DURATION '86400000ms'"),
+        (wait(5, Second) + wait(1, Millisecond), "DURATION '5001ms'"),
+        (wait(5, Second) * -3, "DURATION '-15s'"),
+        (wait(-7, Second) / 2, "DURATION '-3s'"),
+        (-wait(7, Second), "DURATION '-7s'"),
+        (span("1 month") + span("1 day"), "INTERVAL '1 month 1 day'"),
+        (span("1 month") - span("1 day"), "INTERVAL '1 month -1 day'"),
+        (span("1 month -2 days") * 3, "INTERVAL '3 months -6 days'"),
+        (-span("1 month"), "INTERVAL '-1 month'"),
+    ] {
+        assert_eq!(value(expr.clone()).to_string(), text, "{expr}");
+    }
+    assert_eq!(value(span("1 day").eq(span("24:00:00"))), Scalar::Boolean(false));
+    assert!(value(time("2001-01-01", Second) + null()).is_null());
+    for (expr, text) in [
+        (
+            lit(Scalar::Timestamp { value: i64::MAX, unit: Second, zone: None }) + span("1 month"),
+            "does not fit timestamp(s)",
+        ),
+        (wait(i64::MAX, Second) + wait(1, Second), "does not fit duration(s)"),
+        (wait(1, Second) / 0, "division by zero: DURATION '1s' / 0"),
+        (-wait(i64::MIN, Second), "-(DURATION '-9223372036854775808s') does not fit duration(s)"),
+        (span("178956970 years") * 2, "does not fit interval(month_day_nano)"),
+    ] {
+        let message = message(expr.clone());
+        assert!(message.contains(text), "{expr}: {message}");
+    }
+}
+
+#[test]
+fn lists_and_structs_compare_by_what_they_hold() {
+    let item = |values: &[Option<i32>]| Scalar::List {
+        data_type: DataType::new_list(DataType::Int32, true),
+        items: values.iter().map(|v| v.map_or(Scalar::Null(DataType::Int32), Scalar::Int32)).collect(),
+    };
+    // In ascending order; null is greater than everything.
+    let lists = [
+        item(&[]),
+        item(&[Some(1)]),
+        item(&[Some(1), Some(0)]),
+        item(&[Some(1), None]),
+        item(&[Some(2)]),
+        item(&[None]),
+    ];
+    for (i, a) in lists.iter().enumerate() {
+        for (j, b) in lists.iter().enumerate() {
+            assert_eq!(compare(a, b), Some(i.cmp(&j)), "{a} {b}");
+            assert_eq!(value(lit(a.clone()).lt(b.clone())).as_bool(), Some(i < j));
+            assert_eq!(value(lit(a.clone()).eq(b.clone())).as_bool(), Some(i == j));
+        }
+    }
+    assert_eq!(compare(&Scalar::Binary([1].into()), &Scalar::Binary([1, 0].into())), Some(Ordering::Less));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Everything that can be wrong with an expression is found here, so that running it can only fail on
 //! rows. The type rules are those of [`types::rules`](crate::types::rules).
 
+mod arithmetic;
 mod operand;
 
 use arrow::datatypes::{DataType, Schema};
@@ -14,8 +15,8 @@ use crate::registry::FunctionRegistry;
 use crate::scalar::Scalar;
 use crate::typed::{BoundFunction, TypedExpr, TypedKind};
 use crate::types::{
-    check_type, decoded_type, is_integer, is_numeric, is_plain_string, is_unsigned_integer, is_utc, rules,
-    type_name,
+    check_type, decoded_type, is_encoded, is_integer, is_numeric, is_plain_string, is_unsigned_integer,
+    is_utc, rules, type_name,
 };
 use operand::Operand;
 
@@ -121,13 +122,10 @@ impl Resolver<'_> {
         } else {
             let operands = vec![self.operand(left)?, self.operand(right)?];
             if op.is_comparison() {
-                let (left, right, _) = pair(whole, operands)?;
+                let (left, right) = compared(whole, op, operands)?;
                 (left, right, DataType::Boolean)
             } else {
-                for operand in &operands {
-                    check_number(whole, operand, op.is_wrapping())?;
-                }
-                pair(whole, operands)?
+                arithmetic::resolve(whole, op, operands)?
             }
         };
         let nullable = left.nullable() || right.nullable();
@@ -152,6 +150,8 @@ impl Resolver<'_> {
         }
         let wanted = decoded_type(operand.expr.data_type()).clone();
         if is_plain_string(&wanted) {
+            // Patterns are matched over strings with offsets.
+            let wanted = if wanted == DataType::Utf8View { DataType::Utf8 } else { wanted };
             operand.coerce(whole, &wanted)
         } else {
             Err(wrong_type(whole, "a string", &wanted))
@@ -172,12 +172,11 @@ impl Resolver<'_> {
     }
 
     fn negate(&self, whole: &Expr, inner: &Expr) -> Result<Operand, ExprError> {
-        let operand = self.operand(inner)?;
-        check_number(whole, &operand, false)?;
-        if operand.is_untyped_null() {
+        let operand = arithmetic::negated_operand(whole, self.operand(inner)?)?;
+        let data_type = operand.expr.data_type().clone();
+        if data_type == DataType::Null {
             return Ok(operand);
         }
-        let data_type = operand.expr.data_type().clone();
         if is_unsigned_integer(&data_type) {
             return Err(wrong_type(whole, "a signed number", &data_type));
         }
@@ -278,7 +277,7 @@ impl Resolver<'_> {
             ));
         }
         let bound = |op: BinaryOp, bound: &Expr| -> Result<TypedExpr, ExprError> {
-            let (left, right, _) = pair(whole, vec![input.clone(), self.operand(bound)?])?;
+            let (left, right) = compared(whole, op, vec![input.clone(), self.operand(bound)?])?;
             let nullable = left.nullable() || right.nullable();
             let kind = TypedKind::Binary { op, left: Box::new(left), right: Box::new(right) };
             Ok(TypedExpr::new(kind, DataType::Boolean, nullable))
@@ -306,7 +305,11 @@ impl Resolver<'_> {
         }
         let operands = std::iter::once(inner).chain(list).map(|expr| self.operand(expr));
         let (mut list, data_type) = operand::unify(whole, operands.collect::<Result<Vec<_>, ExprError>>()?)?;
-        refuse_decimal(whole, &data_type)?;
+        check_comparable(whole, &data_type)?;
+        if data_type == DataType::Float16 {
+            let wider = |side: TypedExpr| Operand::from(side).coerce(whole, &DataType::Float32);
+            list = list.into_iter().map(wider).collect::<Result<_, _>>()?;
+        }
         let nullable = list.iter().any(TypedExpr::nullable);
         let input = Box::new(list.remove(0));
         Ok(TypedExpr::new(TypedKind::InList { input, list, negated }, DataType::Boolean, nullable))
@@ -370,7 +373,6 @@ impl Resolver<'_> {
             if operand.is_untyped_null() {
                 return Err(untyped_null(arg));
             }
-            refuse_decimal(arg, operand.expr.data_type())?;
             let wanted = decoded_type(operand.expr.data_type()).clone();
             typed.push(operand.coerce(arg, &wanted)?);
         }
@@ -378,7 +380,7 @@ impl Resolver<'_> {
         let invalid = |message| ExprError::InvalidFunction { name: name.to_owned(), version, message };
         let returns = function.return_type(&types).map_err(|error| invalid(error.message))?;
         check_type(&returns)?;
-        if matches!(returns, DataType::Dictionary(_, _) | DataType::Decimal128(_, _)) {
+        if is_encoded(&returns) {
             return Err(invalid(format!("functions cannot return {}", type_name(&returns))));
         }
         let kind = TypedKind::Call { function: BoundFunction::new(function), args: typed };
@@ -391,8 +393,11 @@ fn literal(value: &Scalar) -> Result<Operand, ExprError> {
     if data_type != DataType::Null {
         check_type(&data_type)?;
     }
-    if matches!(data_type, DataType::Dictionary(_, _)) {
-        return Err(ExprError::unsupported_type(&data_type));
+    if is_encoded(&data_type) {
+        return Err(ExprError::unsupported_type(
+            &data_type,
+            "a literal has the type of its value, not of how it is stored",
+        ));
     }
     Ok(Operand::literal(value.clone()))
 }
@@ -401,14 +406,32 @@ fn negated(value: &Scalar) -> Option<Scalar> {
     match value {
         Scalar::Float32(v) => Some(Scalar::Float32(-v)),
         Scalar::Float64(v) => Some(Scalar::Float64(-v)),
-        integer => Scalar::from_integer(-integer.as_integer()?, &integer.data_type()),
+        other => match other.as_decimal() {
+            Some((digits, _)) => Scalar::from_decimal(digits.wrapping_neg(), &other.data_type()),
+            None => Scalar::from_integer(-other.as_integer()?, &other.data_type()),
+        },
     }
+}
+
+/// Two operands of a comparison in their common type; a float16 is compared as a float32.
+fn compared(whole: &Expr, op: BinaryOp, operands: Vec<Operand>) -> Result<(TypedExpr, TypedExpr), ExprError> {
+    let (left, right, data_type) = pair(whole, operands)?;
+    check_comparable(whole, &data_type)?;
+    if !matches!(op, BinaryOp::Eq | BinaryOp::NotEq) && !rules::is_ordered(&data_type) {
+        let reason =
+            format!("values of type {} have no order; only = and <> compare them", type_name(&data_type));
+        return Err(unsupported(whole, &reason));
+    }
+    let wider = |side: TypedExpr| match data_type {
+        DataType::Float16 => Operand::from(side).coerce(whole, &DataType::Float32),
+        _ => Ok(side),
+    };
+    Ok((wider(left)?, wider(right)?))
 }
 
 /// Two operands of a comparison or of arithmetic in their common type.
 fn pair(whole: &Expr, operands: Vec<Operand>) -> Result<(TypedExpr, TypedExpr, DataType), ExprError> {
     let (mut both, data_type) = operand::unify(whole, operands)?;
-    refuse_decimal(whole, &data_type)?;
     match (both.pop(), both.pop()) {
         (Some(right), Some(left)) => Ok((left, right, data_type)),
         _ => Err(incomplete(whole, "an operator needs two operands")),
@@ -416,28 +439,19 @@ fn pair(whole: &Expr, operands: Vec<Operand>) -> Result<(TypedExpr, TypedExpr, D
 }
 
 fn check_number(whole: &Expr, operand: &Operand, integers_only: bool) -> Result<(), ExprError> {
-    let data_type = operand.expr.data_type();
-    match data_type {
+    match decoded_type(operand.expr.data_type()) {
         DataType::Null => Ok(()),
-        DataType::Date32 | DataType::Timestamp(_, _) => {
-            Err(unsupported(whole, &format!("there is no arithmetic on {} yet", type_name(data_type))))
-        }
-        DataType::Decimal128(_, _) => refuse_decimal(whole, data_type),
         integer if is_integer(integer) => Ok(()),
-        number if is_numeric(number) && !integers_only => Ok(()),
+        number if rules::is_any_number(number) && !integers_only => Ok(()),
         other => Err(wrong_type(whole, if integers_only { "integers" } else { "numbers" }, other)),
     }
 }
 
-fn refuse_decimal(whole: &Expr, data_type: &DataType) -> Result<(), ExprError> {
-    if !matches!(data_type, DataType::Decimal128(_, _)) {
+fn check_comparable(whole: &Expr, data_type: &DataType) -> Result<(), ExprError> {
+    if rules::is_comparable(data_type) {
         return Ok(());
     }
-    let name = type_name(data_type);
-    Err(unsupported(
-        whole,
-        &format!("{name} can be passed on, tested for null and chosen by CASE or coalesce only"),
-    ))
+    Err(unsupported(whole, &format!("values of type {} are not compared", type_name(data_type))))
 }
 
 fn wrong_type(whole: &Expr, expected: &str, actual: &DataType) -> ExprError {

@@ -40,9 +40,9 @@ impl Operand {
         if self.free { self.expr.as_literal() } else { None }
     }
 
-    /// Whether this is a NULL without type.
+    /// Whether this is a NULL without type. A column of type null has one.
     pub(super) fn is_untyped_null(&self) -> bool {
-        *self.expr.data_type() == DataType::Null
+        *self.expr.data_type() == DataType::Null && self.expr.as_literal().is_some()
     }
 
     /// The operand as type `to`, with a cast where it needs one. Literals are cast at once.
@@ -117,9 +117,6 @@ fn hint(left: &DataType, right: &DataType) -> String {
         (DataType::Timestamp(_, _), DataType::Timestamp(_, _)) => {
             "a timestamp without zone is UTC; cast one side to the other's zone if that is what it means"
                 .to_owned()
-        }
-        (DataType::Decimal128(_, _), _) | (_, DataType::Decimal128(_, _)) => {
-            "decimal128 combines with exactly its own type only".to_owned()
         }
         _ => "cast one side to the other's type".to_owned(),
     }

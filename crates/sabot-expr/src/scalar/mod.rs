@@ -5,29 +5,32 @@
 //! is the interpreter's.
 
 mod array;
+mod display;
+mod identity;
+mod read;
+mod stored;
 
-use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
-use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DecimalType, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type, IntervalUnit, TimeUnit, i256};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::error::ExprError;
-use crate::temporal;
+use crate::temporal::Interval;
 use crate::types::{check_type, type_serde, unit_serde};
+use stored::{bytes_text, float_text, float16_text, i128_text, i256_text};
 
-/// A value of one of the supported types, or a null of such a type.
+/// A float of 16 bits, as Arrow has it.
+pub type Float16 = <Float16Type as ArrowPrimitiveType>::Native;
+
+/// A value of one of the types, or a null of such a type.
 ///
-/// A dictionary of strings has no scalar of its own: its values are strings. `Null(DataType::Null)` is
-/// the literal NULL whose type is not known yet; resolving gives it the type that its place needs.
+/// A dictionary or a run has no scalar of its own: its values are what they stand for.
+/// `Null(DataType::Null)` is the literal NULL whose type is not known yet; resolving gives it the type that
+/// its place needs.
 ///
-/// In a stored plan floats and decimals are text, because JSON has neither NaN nor 128-bit integers; a
-/// NaN keeps its bits.
+/// In a stored plan floats, decimals and bytes are text, because JSON has neither NaN nor 128-bit integers
+/// nor bytes; a NaN keeps its bits.
 ///
 /// ```
 /// # use arrow::datatypes::DataType;
@@ -63,26 +66,76 @@ pub enum Scalar {
     UInt32(u32),
     /// An unsigned integer of 64 bits.
     UInt64(u64),
+    /// A float of 16 bits.
+    Float16(#[serde(with = "float16_text")] Float16),
     /// A float of 32 bits.
     Float32(#[serde(with = "float_text")] f32),
     /// A float of 64 bits.
     Float64(#[serde(with = "float_text")] f64),
-    /// A decimal: `value` divided by ten to the `scale`.
+    /// A decimal in 32 bits: `value` divided by ten to the `scale`.
+    Decimal32 {
+        /// The digits.
+        value: i32,
+        /// Digits in all, 1 to 9.
+        precision: u8,
+        /// Digits after the point; negative for multiples of a power of ten.
+        scale: i8,
+    },
+    /// A decimal in 64 bits.
+    Decimal64 {
+        /// The digits.
+        value: i64,
+        /// Digits in all, 1 to 18.
+        precision: u8,
+        /// Digits after the point.
+        scale: i8,
+    },
+    /// A decimal in 128 bits.
     Decimal128 {
         /// The digits.
         #[serde(with = "i128_text")]
         value: i128,
         /// Digits in all, 1 to 38.
         precision: u8,
-        /// Digits after the point; negative for multiples of a power of ten.
+        /// Digits after the point.
+        scale: i8,
+    },
+    /// A decimal in 256 bits.
+    Decimal256 {
+        /// The digits.
+        #[serde(with = "i256_text")]
+        value: i256,
+        /// Digits in all, 1 to 76.
+        precision: u8,
+        /// Digits after the point.
         scale: i8,
     },
     /// A string.
     Utf8(Arc<str>),
     /// A string in a column with 64-bit offsets.
     LargeUtf8(Arc<str>),
+    /// A string in a column of views.
+    Utf8View(Arc<str>),
+    /// Bytes.
+    Binary(#[serde(with = "bytes_text")] Arc<[u8]>),
+    /// Bytes in a column with 64-bit offsets.
+    LargeBinary(#[serde(with = "bytes_text")] Arc<[u8]>),
+    /// Bytes in a column of views.
+    BinaryView(#[serde(with = "bytes_text")] Arc<[u8]>),
+    /// Bytes of a column whose values all have this length.
+    FixedSizeBinary(#[serde(with = "bytes_text")] Arc<[u8]>),
     /// Days since 1970-01-01.
     Date32(i32),
+    /// Milliseconds since 1970-01-01T00:00:00, which should be whole days.
+    Date64(i64),
+    /// A time of day: `value` units since midnight. Seconds and milliseconds are time32, finer units time64.
+    Time {
+        /// Units since midnight.
+        value: i64,
+        /// The unit.
+        #[serde(with = "unit_serde")]
+        unit: TimeUnit,
+    },
     /// A point in time: `value` units since 1970-01-01T00:00:00 UTC, whatever the zone.
     Timestamp {
         /// Units since the epoch.
@@ -92,6 +145,58 @@ pub enum Scalar {
         unit: TimeUnit,
         /// The zone that the column names; it does not change the point in time.
         zone: Option<Arc<str>>,
+    },
+    /// A span of time of fixed length: `value` units.
+    Duration {
+        /// The units.
+        value: i64,
+        /// The unit.
+        #[serde(with = "unit_serde")]
+        unit: TimeUnit,
+    },
+    /// A span of whole months.
+    IntervalYearMonth(i32),
+    /// A span of days and milliseconds, which are not added up.
+    IntervalDayTime {
+        /// Calendar days.
+        days: i32,
+        /// Milliseconds.
+        milliseconds: i32,
+    },
+    /// A span of months, days and nanoseconds, which are not added up.
+    IntervalMonthDayNano {
+        /// Months.
+        months: i32,
+        /// Calendar days.
+        days: i32,
+        /// Nanoseconds.
+        nanoseconds: i64,
+    },
+    /// The items of a list of any kind, or the entries of a map, each a struct of key and value.
+    List {
+        /// The type of the list.
+        #[serde(with = "type_serde")]
+        data_type: DataType,
+        /// The items, in order; encoded ones looked up.
+        items: Vec<Scalar>,
+    },
+    /// The fields of a struct.
+    Struct {
+        /// The type of the struct.
+        #[serde(with = "type_serde")]
+        data_type: DataType,
+        /// One value for each field.
+        values: Vec<Scalar>,
+    },
+    /// A value of one of the types of a union. Null in a union is a value that is null.
+    Union {
+        /// The type of the union.
+        #[serde(with = "type_serde")]
+        data_type: DataType,
+        /// Which of the types.
+        type_id: i8,
+        /// The value.
+        value: Box<Scalar>,
     },
 }
 
@@ -109,19 +214,47 @@ impl Scalar {
             Scalar::UInt16(_) => DataType::UInt16,
             Scalar::UInt32(_) => DataType::UInt32,
             Scalar::UInt64(_) => DataType::UInt64,
+            Scalar::Float16(_) => DataType::Float16,
             Scalar::Float32(_) => DataType::Float32,
             Scalar::Float64(_) => DataType::Float64,
+            Scalar::Decimal32 { precision, scale, .. } => DataType::Decimal32(*precision, *scale),
+            Scalar::Decimal64 { precision, scale, .. } => DataType::Decimal64(*precision, *scale),
             Scalar::Decimal128 { precision, scale, .. } => DataType::Decimal128(*precision, *scale),
+            Scalar::Decimal256 { precision, scale, .. } => DataType::Decimal256(*precision, *scale),
             Scalar::Utf8(_) => DataType::Utf8,
             Scalar::LargeUtf8(_) => DataType::LargeUtf8,
+            Scalar::Utf8View(_) => DataType::Utf8View,
+            Scalar::Binary(_) => DataType::Binary,
+            Scalar::LargeBinary(_) => DataType::LargeBinary,
+            Scalar::BinaryView(_) => DataType::BinaryView,
+            // Arrow counts the bytes of a value in 31 bits.
+            Scalar::FixedSizeBinary(bytes) => {
+                DataType::FixedSizeBinary(i32::try_from(bytes.len()).unwrap_or(i32::MAX))
+            }
             Scalar::Date32(_) => DataType::Date32,
+            Scalar::Date64(_) => DataType::Date64,
+            Scalar::Time { unit, .. } => match unit {
+                TimeUnit::Second | TimeUnit::Millisecond => DataType::Time32(*unit),
+                TimeUnit::Microsecond | TimeUnit::Nanosecond => DataType::Time64(*unit),
+            },
             Scalar::Timestamp { unit, zone, .. } => DataType::Timestamp(*unit, zone.clone()),
+            Scalar::Duration { unit, .. } => DataType::Duration(*unit),
+            Scalar::IntervalYearMonth(_) => DataType::Interval(IntervalUnit::YearMonth),
+            Scalar::IntervalDayTime { .. } => DataType::Interval(IntervalUnit::DayTime),
+            Scalar::IntervalMonthDayNano { .. } => DataType::Interval(IntervalUnit::MonthDayNano),
+            Scalar::List { data_type, .. }
+            | Scalar::Struct { data_type, .. }
+            | Scalar::Union { data_type, .. } => data_type.clone(),
         }
     }
 
-    /// Whether the value is null.
+    /// Whether the value is null. A union is null where the value that it holds is.
     pub fn is_null(&self) -> bool {
-        matches!(self, Scalar::Null(_))
+        match self {
+            Scalar::Null(_) => true,
+            Scalar::Union { value, .. } => value.is_null(),
+            _ => false,
+        }
     }
 
     /// The truth value; `None` for null and for every other type.
@@ -135,9 +268,91 @@ impl Scalar {
     /// The string; `None` for null and for every other type.
     pub fn as_str(&self) -> Option<&str> {
         match self {
-            Scalar::Utf8(text) | Scalar::LargeUtf8(text) => Some(text),
+            Scalar::Utf8(text) | Scalar::LargeUtf8(text) | Scalar::Utf8View(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// The bytes of a binary value of any kind; `None` for null and for every other type.
+    ///
+    /// ```
+    /// # use sabot_expr::Scalar;
+    /// let bytes = Scalar::Binary([0, 255].into());
+    /// assert_eq!((bytes.as_bytes(), bytes.to_string()), (Some(&[0, 255][..]), "X'00ff'".to_owned()));
+    /// ```
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Scalar::Binary(bytes)
+            | Scalar::LargeBinary(bytes)
+            | Scalar::BinaryView(bytes)
+            | Scalar::FixedSizeBinary(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The digits and the scale of a decimal of any width; `None` for null and for every other type.
+    ///
+    /// ```
+    /// # use arrow::datatypes::i256;
+    /// # use sabot_expr::Scalar;
+    /// let price = Scalar::Decimal128 { value: 1_999, precision: 10, scale: 2 };
+    /// assert_eq!((price.as_decimal(), price.to_string()), (Some((i256::from(1_999), 2)), "19.99".to_owned()));
+    /// ```
+    pub fn as_decimal(&self) -> Option<(i256, i8)> {
+        Some(match self {
+            Scalar::Decimal32 { value, scale, .. } => (i256::from(*value), *scale),
+            Scalar::Decimal64 { value, scale, .. } => (i256::from(*value), *scale),
+            Scalar::Decimal128 { value, scale, .. } => (i256::from_i128(*value), *scale),
+            Scalar::Decimal256 { value, scale, .. } => (*value, *scale),
+            _ => return None,
+        })
+    }
+
+    /// An interval of any kind by its parts; `None` for null and for every other type.
+    ///
+    /// ```
+    /// # use sabot_expr::Scalar;
+    /// let quarter = Scalar::IntervalYearMonth(3);
+    /// assert_eq!(quarter.as_interval().map(|parts| (parts.months, parts.days)), Some((3, 0)));
+    /// ```
+    pub fn as_interval(&self) -> Option<Interval> {
+        let (months, days, nanoseconds) = match self {
+            Scalar::IntervalYearMonth(months) => (*months, 0, 0),
+            Scalar::IntervalDayTime { days, milliseconds } => {
+                (0, *days, i64::from(*milliseconds) * 1_000_000)
+            }
+            Scalar::IntervalMonthDayNano { months, days, nanoseconds } => (*months, *days, *nanoseconds),
+            _ => return None,
+        };
+        Some(Interval { months, days, nanoseconds })
+    }
+
+    /// A decimal of a decimal type from its digits; `None` when they are more than its precision, or the type is no
+    /// decimal.
+    ///
+    /// ```
+    /// # use arrow::datatypes::{DataType, i256};
+    /// # use sabot_expr::Scalar;
+    /// let price = Scalar::from_decimal(i256::from(1_999), &DataType::Decimal128(10, 2)).unwrap();
+    /// assert_eq!(price.to_string(), "19.99");
+    /// assert_eq!(Scalar::from_decimal(i256::from(1_999), &DataType::Decimal128(3, 2)), None);
+    /// ```
+    pub fn from_decimal(digits: i256, data_type: &DataType) -> Option<Scalar> {
+        let (precision, scale) = crate::decimal::precision_and_scale(data_type)?;
+        if !crate::decimal::fits(digits, precision) {
+            return None;
+        }
+        let narrow = digits.to_i128();
+        Some(match data_type {
+            DataType::Decimal32(..) => {
+                Scalar::Decimal32 { value: narrow?.try_into().ok()?, precision, scale }
+            }
+            DataType::Decimal64(..) => {
+                Scalar::Decimal64 { value: narrow?.try_into().ok()?, precision, scale }
+            }
+            DataType::Decimal128(..) => Scalar::Decimal128 { value: narrow?, precision, scale },
+            _ => Scalar::Decimal256 { value: digits, precision, scale },
+        })
     }
 
     /// The integer, widened; `None` for null and for every other type.
@@ -158,6 +373,7 @@ impl Scalar {
     /// The float, widened; `None` for null and for every other type.
     pub fn as_float(&self) -> Option<f64> {
         match self {
+            Scalar::Float16(v) => Some(v.to_f64()),
             Scalar::Float32(v) => Some(f64::from(*v)),
             Scalar::Float64(v) => Some(*v),
             _ => None,
@@ -186,65 +402,6 @@ impl Scalar {
         })
     }
 
-    /// The value at `row`; dictionaries are looked up.
-    ///
-    /// ```
-    /// # use arrow::array::Int64Array;
-    /// # use sabot_expr::Scalar;
-    /// let delays = Int64Array::from(vec![Some(15), None]);
-    /// assert_eq!(Scalar::from_array(&delays, 0)?, 15_i64.into());
-    /// assert!(Scalar::from_array(&delays, 1)?.is_null());
-    /// # Ok::<(), sabot_expr::ExprError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`ExprError::UnsupportedType`] for an array of another type. `row` must be below the length.
-    pub fn from_array(array: &dyn Array, row: usize) -> Result<Scalar, ExprError> {
-        if let Some(dictionary) = array.as_any_dictionary_opt() {
-            check_type(array.data_type())?;
-            let key = Scalar::from_array(dictionary.keys(), row)?.as_integer();
-            return match key.and_then(|key| usize::try_from(key).ok()) {
-                Some(key) => Scalar::from_array(dictionary.values().as_ref(), key),
-                None => Ok(Scalar::Null(dictionary.values().data_type().clone())),
-            };
-        }
-        if array.is_null(row) {
-            check_type(array.data_type())?;
-            return Ok(Scalar::Null(array.data_type().clone()));
-        }
-        Ok(match array.data_type() {
-            DataType::Boolean => Scalar::Boolean(array.as_boolean().value(row)),
-            DataType::Int8 => Scalar::Int8(array.as_primitive::<Int8Type>().value(row)),
-            DataType::Int16 => Scalar::Int16(array.as_primitive::<Int16Type>().value(row)),
-            DataType::Int32 => Scalar::Int32(array.as_primitive::<Int32Type>().value(row)),
-            DataType::Int64 => Scalar::Int64(array.as_primitive::<Int64Type>().value(row)),
-            DataType::UInt8 => Scalar::UInt8(array.as_primitive::<UInt8Type>().value(row)),
-            DataType::UInt16 => Scalar::UInt16(array.as_primitive::<UInt16Type>().value(row)),
-            DataType::UInt32 => Scalar::UInt32(array.as_primitive::<UInt32Type>().value(row)),
-            DataType::UInt64 => Scalar::UInt64(array.as_primitive::<UInt64Type>().value(row)),
-            DataType::Float32 => Scalar::Float32(array.as_primitive::<Float32Type>().value(row)),
-            DataType::Float64 => Scalar::Float64(array.as_primitive::<Float64Type>().value(row)),
-            DataType::Decimal128(precision, scale) => Scalar::Decimal128 {
-                value: array.as_primitive::<Decimal128Type>().value(row),
-                precision: *precision,
-                scale: *scale,
-            },
-            DataType::Utf8 => Scalar::Utf8(array.as_string::<i32>().value(row).into()),
-            DataType::LargeUtf8 => Scalar::LargeUtf8(array.as_string::<i64>().value(row).into()),
-            DataType::Date32 => Scalar::Date32(array.as_primitive::<Date32Type>().value(row)),
-            DataType::Timestamp(unit, zone) => {
-                let value = match unit {
-                    TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value(row),
-                    TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().value(row),
-                    TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().value(row),
-                    TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().value(row),
-                };
-                Scalar::Timestamp { value, unit: *unit, zone: zone.clone() }
-            }
-            other => return Err(ExprError::unsupported_type(other)),
-        })
-    }
-
     /// An array of `rows` times this value.
     ///
     /// ```
@@ -255,17 +412,17 @@ impl Scalar {
     /// ```
     ///
     /// # Errors
-    /// [`ExprError::UnsupportedType`] for an untyped null, or a decimal whose precision or scale Arrow
-    /// does not know.
+    /// [`ExprError::UnsupportedType`] for an untyped null or a type that is not well-formed.
     pub fn to_array(&self, rows: usize) -> Result<ArrayRef, ExprError> {
-        if let Scalar::Null(data_type) = self {
-            check_type(data_type)?;
-            return Ok(new_null_array(data_type, rows));
+        let data_type = self.data_type();
+        if data_type == DataType::Null {
+            return Err(ExprError::unsupported_type(&data_type, "a null needs a type"));
         }
-        array::build(&self.data_type(), std::iter::repeat_n(self, rows))
+        check_type(&data_type)?;
+        array::build(&data_type, &vec![self; rows])
     }
 
-    /// The values as one array of a type; a dictionary type is not possible, as no scalar has one.
+    /// The values as one array of a type. Those of a dictionary or of runs are what these stand for.
     ///
     /// ```
     /// # use arrow::array::{Array, AsArray};
@@ -278,79 +435,11 @@ impl Scalar {
     /// ```
     ///
     /// # Errors
-    /// [`ExprError::InvalidLiteral`] when a value is of another type.
+    /// [`ExprError::InvalidLiteral`] when a value is of another type, or there are more different values than
+    /// a dictionary's keys can count.
     pub fn collect(data_type: &DataType, values: &[Scalar]) -> Result<ArrayRef, ExprError> {
-        array::build(data_type, values.iter())
-    }
-}
-
-/// Identity: same type and same value, floats by their bits.
-impl PartialEq for Scalar {
-    fn eq(&self, other: &Self) -> bool {
-        use Scalar::*;
-        match (self, other) {
-            (Null(a), Null(b)) => a == b,
-            (Boolean(a), Boolean(b)) => a == b,
-            (Float32(a), Float32(b)) => a.to_bits() == b.to_bits(),
-            (Float64(a), Float64(b)) => a.to_bits() == b.to_bits(),
-            (
-                Decimal128 { value: a, precision: p, scale: s },
-                Decimal128 { value: b, precision: q, scale: t },
-            ) => (a, p, s) == (b, q, t),
-            (Utf8(a), Utf8(b)) | (LargeUtf8(a), LargeUtf8(b)) => a == b,
-            (Date32(a), Date32(b)) => a == b,
-            (Timestamp { value: a, unit: u, zone: z }, Timestamp { value: b, unit: v, zone: y }) => {
-                (a, u, z) == (b, v, y)
-            }
-            _ => {
-                std::mem::discriminant(self) == std::mem::discriminant(other)
-                    && self.as_integer().is_some()
-                    && self.as_integer() == other.as_integer()
-            }
-        }
-    }
-}
-
-impl Eq for Scalar {}
-
-impl Hash for Scalar {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        std::mem::discriminant(self).hash(state);
-        match self {
-            Scalar::Null(data_type) => data_type.hash(state),
-            Scalar::Boolean(value) => value.hash(state),
-            Scalar::Float32(value) => value.to_bits().hash(state),
-            Scalar::Float64(value) => value.to_bits().hash(state),
-            Scalar::Decimal128 { value, precision, scale } => (value, precision, scale).hash(state),
-            Scalar::Utf8(text) | Scalar::LargeUtf8(text) => text.hash(state),
-            Scalar::Date32(days) => days.hash(state),
-            Scalar::Timestamp { value, unit, zone } => (value, unit, zone).hash(state),
-            integer => integer.as_integer().hash(state),
-        }
-    }
-}
-
-/// Prints the value as SQL writes it: `'it''s'`, `DATE '2001-01-01'`, `NULL`.
-impl fmt::Display for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Scalar::Null(_) => f.write_str("NULL"),
-            Scalar::Boolean(value) => f.write_str(if *value { "TRUE" } else { "FALSE" }),
-            Scalar::Float32(value) => write!(f, "{value:?}"),
-            Scalar::Float64(value) => write!(f, "{value:?}"),
-            Scalar::Decimal128 { value, precision, scale } => {
-                f.write_str(&Decimal128Type::format_decimal(*value, *precision, *scale))
-            }
-            Scalar::Utf8(text) | Scalar::LargeUtf8(text) => write!(f, "'{}'", text.replace('\'', "''")),
-            Scalar::Date32(days) => write!(f, "DATE '{}'", temporal::format_date(*days)),
-            Scalar::Timestamp { value, unit, zone } => {
-                write!(f, "TIMESTAMP '{}'", temporal::format_timestamp(*value, *unit, zone.as_deref()))
-            }
-            integer => match integer.as_integer() {
-                Some(value) => write!(f, "{value}"),
-                None => Err(fmt::Error),
-            },
-        }
+        check_type(data_type)?;
+        array::build(data_type, &values.iter().collect::<Vec<_>>())
     }
 }
 
@@ -376,64 +465,6 @@ impl From<&str> for Scalar {
 impl From<String> for Scalar {
     fn from(text: String) -> Self {
         Scalar::Utf8(text.into())
-    }
-}
-
-/// Floats as text: Rust's shortest form that reads back to the same value; a NaN carries its bits.
-mod float_text {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    /// The two float types.
-    pub(super) trait Float: Sized + Copy + std::fmt::Debug + std::str::FromStr {
-        fn nan_bits(self) -> Option<u64>;
-        fn from_nan_bits(bits: u64) -> Option<Self>;
-    }
-
-    impl Float for f32 {
-        fn nan_bits(self) -> Option<u64> {
-            self.is_nan().then(|| u64::from(self.to_bits()))
-        }
-        fn from_nan_bits(bits: u64) -> Option<Self> {
-            u32::try_from(bits).ok().map(f32::from_bits).filter(|v| v.is_nan())
-        }
-    }
-
-    impl Float for f64 {
-        fn nan_bits(self) -> Option<u64> {
-            self.is_nan().then(|| self.to_bits())
-        }
-        fn from_nan_bits(bits: u64) -> Option<Self> {
-            Some(f64::from_bits(bits)).filter(|v| v.is_nan())
-        }
-    }
-
-    pub(super) fn serialize<F: Float, S: Serializer>(value: &F, serializer: S) -> Result<S::Ok, S::Error> {
-        match value.nan_bits() {
-            Some(bits) => serializer.collect_str(&format_args!("nan:{bits:x}")),
-            None => serializer.collect_str(&format_args!("{value:?}")),
-        }
-    }
-
-    pub(super) fn deserialize<'de, F: Float, D: Deserializer<'de>>(deserializer: D) -> Result<F, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let value = match text.strip_prefix("nan:") {
-            Some(bits) => u64::from_str_radix(bits, 16).ok().and_then(F::from_nan_bits),
-            None => text.parse().ok(),
-        };
-        value.ok_or_else(|| de::Error::custom(format!("\"{text}\" is not a float")))
-    }
-}
-
-mod i128_text {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(value: &i128, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i128, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| de::Error::custom(format!("\"{text}\" is not a 128-bit integer")))
     }
 }
 

@@ -5,9 +5,14 @@
 //! the next one. Functions return `None` where a result does not fit, and never wrap. They take and
 //! give integers, so that the interpreter and the vectorised kernels share them.
 
+mod span;
 mod text;
 
-pub use text::{format_date, format_timestamp, parse_date, parse_timestamp};
+pub use span::{
+    Interval, MILLIS_PER_DAY, add_interval, format_date64, format_duration, format_interval, format_time,
+    parse_duration, parse_interval,
+};
+pub use text::{format_date, format_timestamp, parse_date, parse_time, parse_timestamp};
 
 use arrow::datatypes::TimeUnit;
 

@@ -30,16 +30,20 @@ pub fn format_timestamp(value: i64, unit: TimeUnit, zone: Option<&str>) -> Strin
     let per_second = units_per_second(unit);
     let second = value.div_euclid(per_second).rem_euclid(SECONDS_PER_DAY);
     let nanos = value.rem_euclid(per_second) * (NANOS / per_second);
+    let date = format_days(value.div_euclid(units_per_day(unit)));
+    let suffix = if zone.is_some() { "Z" } else { "" };
+    format!("{date}T{}{suffix}", format_clock(second, nanos))
+}
+
+/// A clock as `HH:MM:SS`, with no, 3, 6 or 9 digits below the second. Hours go beyond 23 if the seconds do.
+pub(super) fn format_clock(second: i64, nanos: i64) -> String {
     let fraction = match nanos {
         0 => String::new(),
         n if n % 1_000_000 == 0 => format!(".{:03}", n / 1_000_000),
         n if n % 1_000 == 0 => format!(".{:06}", n / 1_000),
         n => format!(".{n:09}"),
     };
-    let date = format_days(value.div_euclid(units_per_day(unit)));
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    let suffix = if zone.is_some() { "Z" } else { "" };
-    format!("{date}T{hour:02}:{minute:02}:{second:02}{fraction}{suffix}")
+    format!("{:02}:{:02}:{:02}{fraction}", second / 3_600, second / 60 % 60, second % 60)
 }
 
 /// Days since the epoch of a text `YYYY-MM-DD`; years outside 0–9999 need a sign. `None` for any other
@@ -78,6 +82,23 @@ pub fn parse_timestamp(text: &str, unit: TimeUnit) -> Option<i64> {
     let seconds = i128::from(days) * i128::from(SECONDS_PER_DAY) + i128::from(seconds);
     let value = seconds * i128::from(per_second) + i128::from(nanos / (NANOS / per_second));
     i64::try_from(value).ok()
+}
+
+/// Units since midnight of a text `HH:MM[:SS[.fraction]]`. Digits that the unit does not have are cut off.
+/// `None` for any other text and for a time that does not exist.
+///
+/// ```
+/// use arrow::datatypes::TimeUnit::Millisecond;
+/// use sabot_expr::temporal::parse_time;
+/// assert_eq!(parse_time("00:00:01.5", Millisecond), Some(1_500));
+/// assert_eq!(parse_time("24:00", Millisecond), None);
+/// ```
+pub fn parse_time(text: &str, unit: TimeUnit) -> Option<i64> {
+    let mut rest = Cursor(text.as_bytes());
+    let (seconds, nanos) = rest.clock()?;
+    rest.end()?;
+    let per_second = units_per_second(unit);
+    Some(seconds * per_second + nanos / (NANOS / per_second))
 }
 
 /// The part of a text that is not read yet.
@@ -131,6 +152,13 @@ impl Cursor<'_> {
     /// Seconds after midnight UTC (offset taken off) and nanoseconds after the second.
     fn time(&mut self) -> Option<(i64, i64)> {
         self.take(b"Tt ")?;
+        let (second, nanos) = self.clock()?;
+        let offset = self.offset()?;
+        Some((second - offset, nanos))
+    }
+
+    /// Seconds after midnight and nanoseconds after the second, of a time of day without offset.
+    fn clock(&mut self) -> Option<(i64, i64)> {
         let hour = self.two(24)?;
         self.take(b":")?;
         let minute = self.two(60)?;
@@ -142,8 +170,7 @@ impl Cursor<'_> {
                 nanos = (count..9).fold(fraction, |number, _| number * 10);
             }
         }
-        let offset = self.offset()?;
-        Some((hour * 3_600 + minute * 60 + second - offset, nanos))
+        Some((hour * 3_600 + minute * 60 + second, nanos))
     }
 
     fn offset(&mut self) -> Option<i64> {

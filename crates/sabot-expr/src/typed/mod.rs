@@ -21,7 +21,7 @@ use crate::expr::{BinaryOp, CastMode, DatePart, Expr, MathFunc, StringMatchKind,
 use crate::registry::{FunctionError, FunctionRegistry, ScalarFunction};
 use crate::scalar::Scalar;
 use crate::temporal;
-use crate::types::{check_type, is_integer, rules, type_name};
+use crate::types::{check_type, is_decimal, is_integer, rules, type_name};
 
 /// An expression with all types known.
 ///
@@ -48,9 +48,10 @@ pub struct TypedExpr {
 
 /// What a [`TypedExpr`] does. The set is closed: a backend matches on all of it.
 ///
-/// Dictionaries occur only as the type of a `Column` and as the input of the `Cast` that decodes it; a
-/// backend that computes on dictionaries directly looks through that cast. Decimals occur only in
-/// `Column`, `Literal`, `IsNull`, `IsNotNull`, `Case` and `Coalesce`.
+/// Dictionaries and runs occur only as the type of a `Column` and as the input of the `Cast` that decodes it;
+/// a backend that computes on dictionaries directly looks through that cast. Values of types that are not
+/// [comparable](crate::types::rules::is_comparable) occur only in `Column`, `Literal`, `IsNull`, `IsNotNull`,
+/// `Case`, `Coalesce` and `Call`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TypedKind {
     /// The column at `index`.
@@ -62,8 +63,11 @@ pub enum TypedKind {
     },
     /// A value. Of the node's type.
     Literal(Scalar),
-    /// An operator. Arithmetic: both operands are of the node's type. Comparison: both operands are of
-    /// one type. AND, OR: all boolean.
+    /// An operator. Arithmetic of numbers: both operands are of the node's type; of decimals, both are decimals of
+    /// the node's width, each with its own precision and scale. Arithmetic of time, where `duration` and
+    /// `timestamp` have one unit: timestamp and duration, or timestamp in UTC and interval(month_day_nano), give the
+    /// timestamp; two timestamps give a duration; two durations, two intervals, and one of them and an int64 give
+    /// the same. Comparison: both operands are of one type. AND, OR: all boolean.
     Binary {
         /// The operator.
         op: BinaryOp,
@@ -368,6 +372,18 @@ impl TypedExpr {
                 }
                 _ => false,
             },
+            TypedKind::Binary { op, left, right } if op.is_arithmetic() => match &self.data_type {
+                DataType::Float32 | DataType::Float64 => false,
+                decimal if is_decimal(decimal) => {
+                    !crate::decimal::never_overflows(*op, &left.data_type, &right.data_type)
+                }
+                _ => true,
+            },
+            TypedKind::Negate(_)
+                if matches!(self.data_type, DataType::Duration(_) | DataType::Interval(_)) =>
+            {
+                true
+            }
             TypedKind::Negate(_) | TypedKind::Math { func: MathFunc::Abs, .. } => {
                 crate::types::is_signed_integer(&self.data_type)
             }

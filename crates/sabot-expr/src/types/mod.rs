@@ -1,53 +1,129 @@
 //! The types that expressions know, their names, and their form in a serialised plan.
 //!
-//! Arrow has far more types than Sabot computes with. Everything that enters an expression passes
-//! [`check_type`], so an unsupported type is refused by name when a plan is built and no kernel ever
-//! meets one. A type is written as text (`int64`, `timestamp(us, UTC)`): the same words appear in
-//! messages and in stored plans, and do not change when Arrow's own serialisation does.
+//! Every Arrow type passes through: as a column, as the argument and result of a user function, in CASE
+//! and COALESCE, and in a null test. What can be computed with it is said by the predicates here and by the tables
+//! of [`rules`]. [`check_type`] refuses what is no type at all (a decimal of 99 digits, a dictionary keyed by
+//! strings), so that no kernel ever meets one. A type is written as text (`int64`,
+//! `timestamp(us, UTC)`, `list(int64)`): the same words appear in messages and in stored plans, and do not
+//! change when Arrow's own serialisation does.
 
+mod name;
 pub mod rules;
 
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
+use arrow::datatypes::{
+    DECIMAL32_MAX_PRECISION, DECIMAL64_MAX_PRECISION, DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION,
+    DataType, FieldRef, TimeUnit,
+};
 
 use crate::error::ExprError;
+pub(crate) use name::parse_unit;
+pub use name::{parse_type, type_name, unit_name};
 
-/// The types that expressions support, as messages list them.
-pub const SUPPORTED_TYPES: &str = "bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64, \
-     decimal128(p, s), utf8, large_utf8, date32, timestamp(s|ms|us|ns), timestamp(unit, zone), \
-     dictionary(integer, utf8|large_utf8)";
+/// The types there are, as messages list them.
+pub const SUPPORTED_TYPES: &str = "null, bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float16, float32, \
+     float64, decimal32(p, s), decimal64(p, s), decimal128(p, s), decimal256(p, s), utf8, large_utf8, utf8_view, \
+     binary, large_binary, binary_view, fixed_size_binary(n), date32, date64, time32(s|ms), time64(us|ns), \
+     timestamp(s|ms|us|ns), timestamp(unit, zone), duration(unit), interval(year_month|day_time|month_day_nano), \
+     list(t), large_list(t), list_view(t), large_list_view(t), fixed_size_list(t, n), struct(name: t, ...), \
+     map(entries), union(mode, ...), dictionary(integer, t), run_end_encoded(...)";
 
-/// Accepts the types that expressions support and refuses every other by name.
+/// Levels of nesting that a type may have. Checks, names and kernels recurse into nested types.
+pub const TYPE_DEPTH_MAX: usize = 64;
+
+/// Accepts every well-formed Arrow type and refuses anything else by name.
 ///
 /// # Errors
-/// [`ExprError::UnsupportedType`] with the type and the list of supported types.
+/// [`ExprError::UnsupportedType`] with the type and what is wrong with it.
 ///
 /// ```
 /// use arrow::datatypes::DataType;
-/// assert!(sabot_expr::check_type(&DataType::Int64).is_ok());
-/// let refused = sabot_expr::check_type(&DataType::Binary).unwrap_err();
-/// assert!(refused.to_string().starts_with("type Binary is not supported"));
+/// assert!(sabot_expr::check_type(&DataType::Binary).is_ok());
+/// let refused = sabot_expr::check_type(&DataType::Decimal128(77, 0)).unwrap_err();
+/// assert_eq!(
+///     refused.to_string(),
+///     "type decimal128(77, 0) is not supported: its precision is not 1 to 38, or its scale is above it"
+/// );
 /// ```
 pub fn check_type(data_type: &DataType) -> Result<(), ExprError> {
-    if is_supported(data_type) { Ok(()) } else { Err(ExprError::unsupported_type(data_type)) }
+    flaw(data_type, 0).map_or(Ok(()), |reason| Err(ExprError::unsupported_type(data_type, reason)))
 }
 
-/// Whether expressions support the type; [`check_type`] with the reason left out.
+/// Whether a type is well-formed; [`check_type`] with the reason left out.
 pub fn is_supported(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Boolean
-        | DataType::Float32
-        | DataType::Float64
-        | DataType::Utf8
-        | DataType::LargeUtf8
-        | DataType::Date32
-        | DataType::Timestamp(_, _) => true,
-        DataType::Decimal128(precision, scale) => {
-            (1..=DECIMAL128_MAX_PRECISION).contains(precision)
-                && scale.unsigned_abs() <= DECIMAL128_MAX_PRECISION
-        }
-        DataType::Dictionary(key, value) => is_integer(key) && is_plain_string(value),
-        other => is_integer(other),
+    flaw(data_type, 0).is_none()
+}
+
+/// What keeps a type from being one.
+fn flaw(data_type: &DataType, depth: usize) -> Option<&'static str> {
+    use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+    if depth > TYPE_DEPTH_MAX {
+        return Some("it is nested more than 64 levels deep");
     }
+    let inner = |field: &FieldRef| flaw(field.data_type(), depth + 1);
+    match data_type {
+        DataType::Decimal32(p, s) => decimal_flaw(
+            *p,
+            *s,
+            DECIMAL32_MAX_PRECISION,
+            "its precision is not 1 to 9, or its scale is above it",
+        ),
+        DataType::Decimal64(p, s) => decimal_flaw(
+            *p,
+            *s,
+            DECIMAL64_MAX_PRECISION,
+            "its precision is not 1 to 18, or its scale is above it",
+        ),
+        DataType::Decimal128(p, s) => decimal_flaw(
+            *p,
+            *s,
+            DECIMAL128_MAX_PRECISION,
+            "its precision is not 1 to 38, or its scale is above it",
+        ),
+        DataType::Decimal256(p, s) => decimal_flaw(
+            *p,
+            *s,
+            DECIMAL256_MAX_PRECISION,
+            "its precision is not 1 to 76, or its scale is above it",
+        ),
+        DataType::Time32(Microsecond | Nanosecond) => Some("time32 counts seconds or milliseconds"),
+        DataType::Time64(Second | Millisecond) => Some("time64 counts microseconds or nanoseconds"),
+        DataType::FixedSizeBinary(size) if *size < 0 => Some("its size is negative"),
+        DataType::FixedSizeList(_, size) if *size < 0 => Some("its size is negative"),
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _) => inner(field),
+        DataType::Struct(fields) => fields.iter().find_map(inner),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => inner(entries),
+            _ => Some("the entries of a map are a struct of key and value"),
+        },
+        DataType::Union(fields, _) if fields.is_empty() => Some("a union needs at least one field"),
+        DataType::Union(fields, _) => fields.iter().find_map(|(_, field)| inner(field)),
+        DataType::Dictionary(key, _) if !is_integer(key) => Some("the keys of a dictionary are integers"),
+        DataType::Dictionary(_, value) if is_encoded(value) => {
+            Some("the values of a dictionary are not encoded themselves")
+        }
+        DataType::Dictionary(_, value) => flaw(value, depth + 1),
+        DataType::RunEndEncoded(ends, _)
+            if !matches!(ends.data_type(), DataType::Int16 | DataType::Int32 | DataType::Int64) =>
+        {
+            Some("run ends are int16, int32 or int64")
+        }
+        DataType::RunEndEncoded(_, values) if is_encoded(values.data_type()) => {
+            Some("the values of runs are not encoded themselves")
+        }
+        DataType::RunEndEncoded(_, values) => inner(values),
+        _ => None,
+    }
+}
+
+fn decimal_flaw(precision: u8, scale: i8, most: u8, reason: &'static str) -> Option<&'static str> {
+    let fits = (1..=most).contains(&precision)
+        && scale.unsigned_abs() <= most
+        && i16::from(scale) <= i16::from(precision);
+    (!fits).then_some(reason)
 }
 
 /// Whether the type is one of the eight integer types.
@@ -65,25 +141,56 @@ pub fn is_unsigned_integer(data_type: &DataType) -> bool {
     matches!(data_type, DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64)
 }
 
-/// Whether the type is float32 or float64.
+/// Whether the type is float32 or float64, the floats that are computed with. A float16 is widened first.
 pub fn is_float(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Float32 | DataType::Float64)
 }
 
-/// Whether arithmetic is defined on the type: an integer or a float. Decimals are payload only.
+/// Whether the type is an integer, float32 or float64.
 pub fn is_numeric(data_type: &DataType) -> bool {
     is_integer(data_type) || is_float(data_type)
 }
 
-/// Whether the type is a string without dictionary: utf8 or large_utf8.
+/// Whether the type is a string as it is, and no dictionary of strings: utf8, large_utf8 or utf8_view.
 pub fn is_plain_string(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8)
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-/// The type that a value has once a dictionary is looked up: a dictionary's value type, any other type itself.
+/// Whether the type is a string of bytes: binary, large_binary, binary_view or of fixed size.
+pub fn is_binary(data_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    matches!(data_type, Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
+}
+
+/// Whether the type is a decimal of any width.
+pub fn is_decimal(data_type: &DataType) -> bool {
+    use DataType::{Decimal32, Decimal64, Decimal128, Decimal256};
+    matches!(data_type, Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..))
+}
+
+/// The type of the items of a list of any kind; `None` for other types. A map is no list here.
+pub fn list_item(data_type: &DataType) -> Option<&FieldRef> {
+    match data_type {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _) => Some(item),
+        _ => None,
+    }
+}
+
+/// Whether the type says how values are stored and not what they are: a dictionary or run ends.
+pub fn is_encoded(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..))
+}
+
+/// The type that a value has once its encoding is undone: that of the values of a dictionary or of runs, any other
+/// type itself.
 pub fn decoded_type(data_type: &DataType) -> &DataType {
     match data_type {
         DataType::Dictionary(_, value) => value,
+        DataType::RunEndEncoded(_, values) => values.data_type(),
         other => other,
     }
 }
@@ -97,106 +204,6 @@ pub fn is_utc(zone: Option<&str>) -> bool {
     })
 }
 
-/// The type's name in messages and stored plans: `int64`, `timestamp(us, UTC)`, `dictionary(int32, utf8)`.
-///
-/// A type that expressions do not support keeps the name that Arrow gives it.
-///
-/// ```
-/// # use arrow::datatypes::{DataType, TimeUnit};
-/// # use sabot_expr::type_name;
-/// assert_eq!(type_name(&DataType::Int64), "int64");
-/// assert_eq!(type_name(&DataType::Timestamp(TimeUnit::Microsecond, None)), "timestamp(us)");
-/// ```
-pub fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Null => "null".to_owned(),
-        DataType::Boolean => "bool".to_owned(),
-        DataType::Int8 => "int8".to_owned(),
-        DataType::Int16 => "int16".to_owned(),
-        DataType::Int32 => "int32".to_owned(),
-        DataType::Int64 => "int64".to_owned(),
-        DataType::UInt8 => "uint8".to_owned(),
-        DataType::UInt16 => "uint16".to_owned(),
-        DataType::UInt32 => "uint32".to_owned(),
-        DataType::UInt64 => "uint64".to_owned(),
-        DataType::Float32 => "float32".to_owned(),
-        DataType::Float64 => "float64".to_owned(),
-        DataType::Utf8 => "utf8".to_owned(),
-        DataType::LargeUtf8 => "large_utf8".to_owned(),
-        DataType::Date32 => "date32".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("decimal128({precision}, {scale})"),
-        DataType::Timestamp(unit, None) => format!("timestamp({})", unit_name(*unit)),
-        DataType::Timestamp(unit, Some(zone)) => format!("timestamp({}, {zone})", unit_name(*unit)),
-        DataType::Dictionary(key, value) => format!("dictionary({}, {})", type_name(key), type_name(value)),
-        other => other.to_string(),
-    }
-}
-
-/// The type that a name of [`type_name`] stands for; `None` for any other text.
-///
-/// ```
-/// use arrow::datatypes::{DataType, TimeUnit};
-/// use sabot_expr::types::{parse_type, type_name};
-/// let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-/// assert_eq!(parse_type(&type_name(&zoned)), Some(zoned));
-/// assert_eq!(parse_type("int65"), None);
-/// ```
-pub fn parse_type(name: &str) -> Option<DataType> {
-    Some(match name {
-        "null" => DataType::Null,
-        "bool" => DataType::Boolean,
-        "int8" => DataType::Int8,
-        "int16" => DataType::Int16,
-        "int32" => DataType::Int32,
-        "int64" => DataType::Int64,
-        "uint8" => DataType::UInt8,
-        "uint16" => DataType::UInt16,
-        "uint32" => DataType::UInt32,
-        "uint64" => DataType::UInt64,
-        "float32" => DataType::Float32,
-        "float64" => DataType::Float64,
-        "utf8" => DataType::Utf8,
-        "large_utf8" => DataType::LargeUtf8,
-        "date32" => DataType::Date32,
-        composite => return parse_composite(composite),
-    })
-}
-
-fn parse_composite(name: &str) -> Option<DataType> {
-    let (head, arguments) = name.strip_suffix(')')?.split_once('(')?;
-    match (head, arguments.split_once(", ")) {
-        ("timestamp", None) => Some(DataType::Timestamp(parse_unit(arguments)?, None)),
-        ("timestamp", Some((unit, zone))) => Some(DataType::Timestamp(parse_unit(unit)?, Some(zone.into()))),
-        ("decimal128", Some((precision, scale))) => {
-            Some(DataType::Decimal128(precision.parse().ok()?, scale.parse().ok()?))
-        }
-        ("dictionary", Some((key, value))) => {
-            Some(DataType::Dictionary(Box::new(parse_type(key)?), Box::new(parse_type(value)?)))
-        }
-        _ => None,
-    }
-}
-
-/// The short name of a time unit: `s`, `ms`, `us`, `ns`.
-pub fn unit_name(unit: TimeUnit) -> &'static str {
-    match unit {
-        TimeUnit::Second => "s",
-        TimeUnit::Millisecond => "ms",
-        TimeUnit::Microsecond => "us",
-        TimeUnit::Nanosecond => "ns",
-    }
-}
-
-fn parse_unit(name: &str) -> Option<TimeUnit> {
-    match name {
-        "s" => Some(TimeUnit::Second),
-        "ms" => Some(TimeUnit::Millisecond),
-        "us" => Some(TimeUnit::Microsecond),
-        "ns" => Some(TimeUnit::Nanosecond),
-        _ => None,
-    }
-}
-
 /// A type as its name, for `#[serde(with = "sabot_expr::types::type_serde")]`.
 pub mod type_serde {
     use arrow::datatypes::DataType;
@@ -205,7 +212,7 @@ pub mod type_serde {
     /// Writes the type's name.
     ///
     /// # Errors
-    /// When the type has no name that can be read back: it is not one that expressions support.
+    /// When the type is not well-formed, so that its name could not be read back.
     pub fn serialize<S: Serializer>(data_type: &DataType, serializer: S) -> Result<S::Ok, S::Error> {
         let name = super::type_name(data_type);
         if super::parse_type(&name).as_ref() != Some(data_type) {

@@ -27,7 +27,11 @@ pub(super) trait ColumnBuilder: Send {
     fn finish(&mut self) -> Result<ArrayRef, ArrowError>;
 }
 
-/// The builder for a field; `None` for a type that expressions do not support.
+/// The types of columns that are read from text, as messages list them.
+pub(super) const TYPES: &str = "bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64, \
+     decimal128(p, s), utf8, large_utf8, date32, timestamp(s|ms|us|ns), timestamp(unit, zone), dictionary(integer, t)";
+
+/// The builder for a field; `None` for a type that is not read from text.
 pub(super) fn builder(field: &Field) -> Option<Box<dyn ColumnBuilder>> {
     let nullable = field.is_nullable();
     Some(match field.data_type() {

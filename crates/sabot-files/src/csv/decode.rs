@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::CsvOptions;
-use super::columns::{ColumnBuilder, builder};
+use super::columns::{ColumnBuilder, TYPES, builder};
 use crate::ahead::Decode;
 
 /// Bytes read from the file at a time.
@@ -97,7 +97,7 @@ impl CsvDecoder {
                         name: path.display().to_string(),
                         column: field.name().clone(),
                         type_name: type_name(field.data_type()),
-                        supported: sabot_expr::types::SUPPORTED_TYPES.to_owned(),
+                        supported: TYPES.to_owned(),
                     }
                 })
             })

@@ -4,6 +4,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use sabot_common::Epoch;
 use sabot_connect::{Committable, ConnectError, Sink, SinkOrder, SinkWriter};
+use sabot_expr::types::{decoded_type, type_name};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ const WRITE_BYTES: usize = 1 << 20;
 /// A header, commas, quotes only where a cell needs them, lines that end in `\n`. A null is an empty
 /// cell, and so is an empty string. Floats are the shortest text that reads back as the same value; times
 /// are ISO 8601, `2001-01-01T00:00:00`, with a fraction of 3, 6 or 9 digits only where there is one, and
-/// with `Z` or an offset only where the type has a zone.
+/// with `Z` or an offset only where the type has a zone. Bytes are hexadecimal digits. Lists, structs, maps and
+/// unions have no cell to stand in and are refused by name when the sink is opened.
 ///
 /// One file appears whole when the job has ended well; files in a folder appear with their epoch. The
 /// file that had the name before is there until then.
@@ -80,6 +82,14 @@ impl Format for CsvFormat {
     }
 
     fn encoder(&self, path: &Path, file: File, schema: &SchemaRef) -> Result<Box<dyn Encoder>, ConnectError> {
+        if let Some(field) = schema.fields().iter().find(|f| decoded_type(f.data_type()).is_nested()) {
+            return Err(ConnectError::UnsupportedType {
+                name: path.display().to_string(),
+                column: field.name().clone(),
+                type_name: type_name(field.data_type()),
+                supported: "every type but lists, structs, maps and unions".to_owned(),
+            });
+        }
         let mut text = Vec::with_capacity(WRITE_BYTES + WRITE_BYTES / 4);
         append_header(schema, &mut text);
         Ok(Box::new(CsvEncoder { path: path.to_owned(), file, text }))

@@ -7,13 +7,14 @@ use sabot_connect::{
     Boundedness, ConnectError, PartitionId, PartitionReader, PauseGate, Position, ReadCounters, ReadRequest,
     Source, SourceItem, Spawner, unknown_partition,
 };
-use sabot_expr::types::{SUPPORTED_TYPES, check_type, type_name};
+use sabot_expr::types::type_name;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::columns::{TYPES, builder};
 use super::decode::{CsvDecoder, CsvPlan, check_header, read_error, text_reader};
 use super::infer::Guess;
 use crate::ahead::{Ahead, Budget, Front};
@@ -118,12 +119,14 @@ impl CsvSource {
 fn check_types(name: &str, schema: &Schema) -> Result<(), ConnectError> {
     let mut names = BTreeSet::new();
     for field in schema.fields() {
-        check_type(field.data_type()).map_err(|_| ConnectError::UnsupportedType {
-            name: name.to_owned(),
-            column: field.name().clone(),
-            type_name: type_name(field.data_type()),
-            supported: SUPPORTED_TYPES.to_owned(),
-        })?;
+        if builder(field).is_none() {
+            return Err(ConnectError::UnsupportedType {
+                name: name.to_owned(),
+                column: field.name().clone(),
+                type_name: type_name(field.data_type()),
+                supported: TYPES.to_owned(),
+            });
+        }
         if !names.insert(field.name()) {
             let difference = format!("two columns are named \"{}\"", field.name());
             return Err(ConnectError::SchemaMismatch { name: name.to_owned(), difference });

@@ -239,7 +239,7 @@ fn headers_must_agree_with_the_schema_and_with_each_other() {
     let blob = schema(&[("b", DataType::Binary, true)]);
     let options = CsvOptions { schema: Some(blob), ..Default::default() };
     let refused = CsvSource::with_options(&file("b\n").path, options).unwrap_err().to_string();
-    assert!(refused.contains("column \"b\" has type Binary; supported"), "{refused}");
+    assert!(refused.contains("column \"b\" has type binary; supported"), "{refused}");
 }
 
 #[test]
@@ -338,4 +338,17 @@ fn random_text_is_the_same_from_every_position() {
         }
     }
     assert!(read_whole > 100 && refused > 20, "{read_whole} read, {refused} refused");
+}
+
+#[test]
+fn columns_that_no_cell_can_hold_are_refused_when_the_sink_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = CsvSink::new(folder.path().join("x.csv")).unwrap();
+    let list = schema(&[("a", DataType::Int8, true), ("l", DataType::new_list(DataType::Int8, true), true)]);
+    let refused = sink.open(list, 0).err().map(|error| error.to_string()).unwrap();
+    assert!(
+        refused.contains("column \"l\" has type list(int8); supported: every type but lists"),
+        "{refused}"
+    );
+    assert!(sink.open(schema(&[("b", DataType::Binary, true)]), 1).is_ok());
 }

@@ -1,6 +1,6 @@
 //! The Parquet sink.
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, IntervalUnit, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -11,6 +11,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use sabot_common::Epoch;
 use sabot_connect::{Committable, ConnectError, Sink, SinkOrder, SinkWriter};
+use sabot_expr::types::{decoded_type, is_encoded, list_item, type_name};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +28,9 @@ const ROW_GROUP_ROWS: usize = 131_072;
 /// Columns are compressed with zstd at level 1, with dictionaries and statistics. One file appears whole
 /// when the job has ended well; files in a folder appear with their epoch. The file that had the name
 /// before is there until then.
+///
+/// Columns of every type are written, but for unions, structs without fields and intervals of months, days and
+/// nanoseconds, which Parquet does not have: they are refused by name when the sink is opened.
 #[derive(Debug)]
 pub struct ParquetSink(FileSink);
 
@@ -83,6 +87,17 @@ fn properties() -> WriterProperties {
         .build()
 }
 
+/// Whether Parquet has a form for values of a type.
+fn is_carried(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Union(..) | DataType::Interval(IntervalUnit::MonthDayNano) => false,
+        DataType::Struct(fields) => !fields.is_empty() && fields.iter().all(|f| is_carried(f.data_type())),
+        DataType::Map(entries, _) => is_carried(entries.data_type()),
+        encoded if is_encoded(encoded) => is_carried(decoded_type(encoded)),
+        other => list_item(other).is_none_or(|item| is_carried(item.data_type())),
+    }
+}
+
 impl Format for ParquetFormat {
     fn kind(&self) -> &'static str {
         "parquet"
@@ -93,6 +108,16 @@ impl Format for ParquetFormat {
     }
 
     fn encoder(&self, path: &Path, file: File, schema: &SchemaRef) -> Result<Box<dyn Encoder>, ConnectError> {
+        if let Some(field) = schema.fields().iter().find(|f| !is_carried(f.data_type())) {
+            return Err(ConnectError::UnsupportedType {
+                name: path.display().to_string(),
+                column: field.name().clone(),
+                type_name: type_name(field.data_type()),
+                supported: "every type that neither is nor holds a union, a struct without fields or an \
+                            interval(month_day_nano)"
+                    .to_owned(),
+            });
+        }
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties()))
             .map_err(|error| parquet_error(path, "header", error))?;
         Ok(Box::new(ParquetEncoder { path: path.to_owned(), writer }))

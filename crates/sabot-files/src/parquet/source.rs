@@ -130,13 +130,14 @@ pub(super) fn with_schema(
         .map_err(|error| parquet_error(path, "schema", error))
 }
 
-/// The schema in types that Sabot supports: string views are read as strings, anything else that is not
-/// supported is refused by name.
+/// The schema in types that Sabot reads: views are read as what they view, a type that is not well-formed is
+/// refused by name.
 fn supported_schema(path: &Path, schema: &Schema) -> Result<SchemaRef, ConnectError> {
     let mut fields: Vec<Field> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         let data_type = match field.data_type() {
             DataType::Utf8View => DataType::Utf8,
+            DataType::BinaryView => DataType::Binary,
             other => other.clone(),
         };
         check_type(&data_type).map_err(|_| ConnectError::UnsupportedType {

@@ -4,7 +4,9 @@
 use arrow::array::{Array, ArrayData, ArrayRef, Int64Array, RecordBatch, UInt64Array, make_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{
+    DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit, UnionFields, UnionMode, i256,
+};
 use arrow::error::ArrowError;
 use rand::Rng;
 use rand::seq::IndexedRandom;
@@ -13,7 +15,8 @@ use sabot_batch::{
     DeviceBatch, DeviceError, Morsel, RowKind, RowKinds, RowOrigin, Selection, TimeBounds, hidden,
 };
 use sabot_common::{DeviceId, EventTime};
-use sabot_expr::{ExprError, Scalar};
+use sabot_expr::types::{decoded_type, is_decimal};
+use sabot_expr::{ExprError, Float16, Scalar, decimal, temporal};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -57,7 +60,7 @@ impl Alive {
     pub(super) const ALL: [Alive; 3] = [Alive::All, Alive::Some, Alive::None];
 }
 
-/// The types of expressions, one of each kind.
+/// The types that most of expressions work on, one of each kind.
 pub(super) fn all_types() -> Vec<DataType> {
     let mut types = vec![DataType::Boolean];
     types.extend(numbers());
@@ -65,6 +68,76 @@ pub(super) fn all_types() -> Vec<DataType> {
     types.extend(times());
     types.push(DataType::Decimal128(20, 3));
     types
+}
+
+/// Every type of Arrow: what passes through every operator.
+pub(super) fn payload_types() -> Vec<DataType> {
+    let mut types = all_types();
+    types.extend(other_types());
+    types.extend(nested_types());
+    types
+}
+
+/// The types that can be keys.
+pub(super) fn key_types() -> Vec<DataType> {
+    payload_types().into_iter().filter(sabot_batch::key_hash::supports_key).collect()
+}
+
+fn other_types() -> Vec<DataType> {
+    use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+    vec![
+        DataType::Null,
+        DataType::Float16,
+        DataType::Decimal32(7, 2),
+        DataType::Decimal64(16, -1),
+        DataType::Decimal256(60, 5),
+        DataType::Utf8View,
+        DataType::Binary,
+        DataType::LargeBinary,
+        DataType::BinaryView,
+        DataType::FixedSizeBinary(3),
+        DataType::Date64,
+        DataType::Time32(Second),
+        DataType::Time32(Millisecond),
+        DataType::Time64(Microsecond),
+        DataType::Time64(Nanosecond),
+        DataType::Timestamp(Microsecond, Some("Europe/Zurich".into())),
+        DataType::Duration(Second),
+        DataType::Duration(Nanosecond),
+        DataType::Interval(IntervalUnit::YearMonth),
+        DataType::Interval(IntervalUnit::DayTime),
+        DataType::Interval(IntervalUnit::MonthDayNano),
+        DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Int64)),
+    ]
+}
+
+fn nested_types() -> Vec<DataType> {
+    let item = |data_type: DataType| Arc::new(Field::new_list_field(data_type, true));
+    let point = || {
+        let fields = vec![Field::new("x", DataType::Float64, true), Field::new("name", DataType::Utf8, true)];
+        DataType::Struct(fields.into())
+    };
+    let entry = vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int32, true)];
+    let entries = Field::new("entries", DataType::Struct(entry.into()), false);
+    let union = |mode| {
+        let fields = vec![Field::new("n", DataType::Int64, true), Field::new("t", DataType::Utf8, true)];
+        DataType::Union(UnionFields::from_fields(fields), mode)
+    };
+    let (ends, values) =
+        (Field::new("run_ends", DataType::Int32, false), Field::new("values", DataType::Utf8, true));
+    vec![
+        DataType::List(item(DataType::Int32)),
+        DataType::List(item(DataType::List(item(DataType::Utf8)))),
+        DataType::LargeList(item(DataType::Float64)),
+        DataType::ListView(item(DataType::Int64)),
+        DataType::LargeListView(item(point())),
+        DataType::FixedSizeList(item(DataType::Int16), 2),
+        point(),
+        DataType::Map(Arc::new(entries), false),
+        union(UnionMode::Sparse),
+        union(UnionMode::Dense),
+        DataType::RunEndEncoded(Arc::new(ends), Arc::new(values)),
+    ]
 }
 
 pub(super) fn integers() -> Vec<DataType> {
@@ -141,13 +214,19 @@ pub(super) fn column(
             dictionary(rng, key, value, total, if nulls == Nulls::Poisoned { Values::Mixed } else { values })?
         }
         plain => {
-            let scalars: Vec<Scalar> =
-                valid.iter().map(|valid| scalar(rng, plain, if *valid { values } else { beneath })).collect();
+            let drawn = |valid: &bool| match plain {
+                // These have no bitmap of their own to lay over values.
+                DataType::Union(..) | DataType::RunEndEncoded(..) if !valid => {
+                    Scalar::Null(decoded_type(plain).clone())
+                }
+                _ => scalar(rng, decoded_type(plain), if *valid { values } else { beneath }),
+            };
+            let scalars: Vec<Scalar> = valid.iter().map(drawn).collect();
             Scalar::collect(plain, &scalars)?
         }
     };
-    let whole = match nulls {
-        Nulls::None => whole,
+    let whole = match (nulls, data_type) {
+        (Nulls::None, _) | (_, DataType::Null | DataType::Union(..) | DataType::RunEndEncoded(..)) => whole,
         _ => make_array(whole.to_data().into_builder().nulls(Some(NullBuffer::from(valid))).build()?),
     };
     Ok(whole.slice(offset, rows))
@@ -187,15 +266,9 @@ pub(super) fn scalar(rng: &mut ChaCha8Rng, data_type: &DataType, values: Values)
         DataType::Boolean => Scalar::Boolean(rng.random()),
         DataType::Float32 => Scalar::Float32(float(rng, values) as f32),
         DataType::Float64 => Scalar::Float64(float(rng, values)),
-        DataType::Decimal128(precision, scale) => {
-            let limit = 10i128.pow(u32::from(*precision)) - 1;
-            let value = match values {
-                Values::Few => i128::from(rng.random_range(-1..=2)) * 1000,
-                Values::Wild => *[limit, -limit, 0, 1].choose(rng).unwrap_or(&0),
-                _ => i128::from(rng.random_range(-99_999..=99_999)),
-            };
-            Scalar::Decimal128 { value, precision: *precision, scale: *scale }
-        }
+        DataType::Null => Scalar::Null(DataType::Null),
+        DataType::Float16 => Scalar::Float16(Float16::from_f64(float(rng, values))),
+        decimal if is_decimal(decimal) => decimal_scalar(rng, decimal, values),
         DataType::Utf8 => Scalar::Utf8(text(rng, values).into()),
         DataType::LargeUtf8 => Scalar::LargeUtf8(text(rng, values).into()),
         DataType::Date32 => Scalar::Date32(match values {
@@ -206,7 +279,84 @@ pub(super) fn scalar(rng: &mut ChaCha8Rng, data_type: &DataType, values: Values)
         DataType::Timestamp(unit, zone) => {
             Scalar::Timestamp { value: instant(rng, *unit, values), unit: *unit, zone: zone.clone() }
         }
+        DataType::Utf8View => Scalar::Utf8View(text(rng, values).into()),
+        DataType::Binary => Scalar::Binary(text(rng, values).into_bytes().into()),
+        DataType::LargeBinary => Scalar::LargeBinary(text(rng, values).into_bytes().into()),
+        DataType::BinaryView => Scalar::BinaryView(text(rng, values).into_bytes().into()),
+        DataType::FixedSizeBinary(size) => {
+            let byte = |_| if values == Values::Few { rng.random_range(0..2) } else { rng.random() };
+            Scalar::FixedSizeBinary((0..*size).map(byte).collect())
+        }
+        DataType::Date64 => Scalar::Date64(instant(rng, TimeUnit::Second, values).wrapping_mul(86_400_000)),
+        DataType::Time32(unit) | DataType::Time64(unit) => {
+            let day = temporal::units_per_day(*unit);
+            Scalar::Time { value: instant(rng, *unit, values).rem_euclid(day), unit: *unit }
+        }
+        DataType::Duration(unit) => Scalar::Duration { value: instant(rng, *unit, values), unit: *unit },
+        DataType::Interval(IntervalUnit::YearMonth) => Scalar::IntervalYearMonth(small(rng, values)),
+        DataType::Interval(IntervalUnit::DayTime) => {
+            Scalar::IntervalDayTime { days: small(rng, values), milliseconds: small(rng, values) }
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => Scalar::IntervalMonthDayNano {
+            months: small(rng, values),
+            days: small(rng, values),
+            nanoseconds: instant(rng, TimeUnit::Nanosecond, values),
+        },
+        nested if nested.is_nested() => nested_scalar(rng, nested, values),
         integer => integer_scalar(rng, integer, values),
+    }
+}
+
+fn small(rng: &mut ChaCha8Rng, values: Values) -> i32 {
+    match values {
+        Values::Few => rng.random_range(-1..=2),
+        Values::Wild => *[i32::MIN, i32::MAX, 0, rng.random()].choose(rng).unwrap_or(&0),
+        _ => rng.random_range(-40..=40),
+    }
+}
+
+fn decimal_scalar(rng: &mut ChaCha8Rng, data_type: &DataType, values: Values) -> Scalar {
+    let (precision, _) = decimal::precision_and_scale(data_type).unwrap_or((1, 0));
+    let limit = decimal::power_of_ten(u32::from(precision)).unwrap_or(i256::ONE).wrapping_sub(i256::ONE);
+    let digits = match values {
+        Values::Few => i256::from(rng.random_range(-1..=2) * 1000),
+        Values::Wild => *[limit, limit.wrapping_neg(), i256::ZERO, i256::ONE].choose(rng).unwrap_or(&limit),
+        _ => i256::from(rng.random_range(-99_999..=99_999)),
+    };
+    Scalar::from_decimal(digits, data_type).unwrap_or(Scalar::Null(data_type.clone()))
+}
+
+/// A list of up to three items, a struct, a map or a union; one in eight of what it holds is null.
+fn nested_scalar(rng: &mut ChaCha8Rng, data_type: &DataType, values: Values) -> Scalar {
+    let held = |rng: &mut ChaCha8Rng, field: &Field| {
+        let plain = decoded_type(field.data_type());
+        let null = field.is_nullable() && rng.random_ratio(1, 8);
+        if null { Scalar::Null(plain.clone()) } else { scalar(rng, plain, values) }
+    };
+    match data_type {
+        DataType::Struct(fields) => Scalar::Struct {
+            data_type: data_type.clone(),
+            values: fields.iter().map(|field| held(rng, field)).collect(),
+        },
+        DataType::Union(fields, _) => {
+            let fields: Vec<_> = fields.iter().collect();
+            let (type_id, field) = fields[rng.random_range(0..fields.len())];
+            let value = Box::new(scalar(rng, decoded_type(field.data_type()), values));
+            Scalar::Union { data_type: data_type.clone(), type_id, value }
+        }
+        DataType::FixedSizeList(item, size) => Scalar::List {
+            data_type: data_type.clone(),
+            items: (0..*size).map(|_| held(rng, item)).collect(),
+        },
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::Map(item, _) => Scalar::List {
+            data_type: data_type.clone(),
+            items: (0..rng.random_range(0..4)).map(|_| held(rng, item)).collect(),
+        },
+        other => Scalar::Null(other.clone()),
     }
 }
 

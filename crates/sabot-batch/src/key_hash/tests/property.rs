@@ -17,7 +17,9 @@ use rand::distr::{Distribution, StandardUniform};
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::super::{KeyValue, reference_hash};
+use sabot_testkit::array::{Spread, random_array};
+
+use super::super::{KeyValue, reference_hash, supports_key};
 use super::hash;
 
 /// Block edges, word edges of null bitmaps, and nothing.
@@ -151,6 +153,21 @@ fn every_type_at_every_length_equals_the_reference() {
             let before = rng.random_range(0..70);
             let whole = column(&mut rng, before + len + 5, kind);
             check(&mut rng, &[whole.slice(before, len)], len);
+        }
+    }
+}
+
+/// The types of the test kit, nested ones among them, in whatever way it stores them.
+#[test]
+fn every_type_of_the_test_kit_equals_the_reference() {
+    let mut rng = ChaCha8Rng::seed_from_u64(0x5ab3);
+    for data_type in sabot_testkit::array::types().iter().filter(|t| supports_key(t)) {
+        for len in [0, 1, 31, 32, 33, 65, 1023, 1025] {
+            for spread in [Spread::Narrow, Spread::Wide] {
+                let null_share = [0.0, 0.1, 1.0][rng.random_range(0..3usize)];
+                let array = random_array(&mut rng, data_type, len, null_share, spread);
+                check(&mut rng, &[array], len);
+            }
         }
     }
 }

@@ -70,7 +70,7 @@ const PATTERNS: [Pattern; 13] = [
     ("thousands", |i| vec![encode::signed(i * 1000 + 7)]),
     ("low word constant", |i| vec![encode::signed(i << 32)]),
     ("only the highest bits", |i| vec![encode::signed(i << 46)]),
-    ("hours in microseconds", |i| vec![encode::timestamp_micros(i * 3_600_000_000)]),
+    ("hours in microseconds", |i| vec![encode::micros(encode::tag::TIMESTAMP, i * 3_600_000_000)]),
     ("whole floats", |i| vec![encode::float(i as f64)]),
     ("digits", |i| vec![text(&i.to_string())]),
     ("padded names", |i| vec![text(&format!("key{i:08}"))]),

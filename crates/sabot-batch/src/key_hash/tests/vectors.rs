@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array,
-    Int64Array, StringArray, UInt64Array, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Date32Array, Date64Array, Decimal32Array,
+    Decimal64Array, Decimal128Array, Decimal256Array, DictionaryArray, Float32Array, Float64Array, Int8Array,
+    Int64Array, IntervalDayTimeArray, IntervalMonthDayNanoArray, IntervalYearMonthArray, ListArray,
+    PrimitiveArray, StringArray, StructArray, TimestampNanosecondArray, UInt64Array, new_null_array,
 };
-use arrow::array::{Int8Array, TimestampNanosecondArray};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, cast_with_options, concat};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, Float16Type, IntervalDayTime, IntervalMonthDayNano, TimeUnit, i256};
 use serde_json::Value;
 
-use super::super::encode;
+use super::super::encode::{self, tag};
 use super::super::lanes::{self, Encoded};
 use super::super::{KeyValue, reference_hash};
 use super::hash;
+
+type Float16 = <Float16Type as ArrowPrimitiveType>::Native;
 
 struct Vector {
     seed: u64,
@@ -71,13 +75,35 @@ fn key_value(value: &Value) -> KeyValue {
     }
     if let Some(x) = text(value, "decimal") {
         let scale = i8::try_from(value["scale"].as_i64().unwrap()).unwrap();
-        return KeyValue::Decimal { coefficient: x.parse().unwrap(), scale };
+        return KeyValue::Decimal { coefficient: i256::from_string(x).unwrap(), scale };
     }
     if let Some(x) = text(value, "text") {
         return KeyValue::Text(x.to_owned());
     }
     if let Some(x) = text(value, "date") {
         return KeyValue::Date(x.parse().unwrap());
+    }
+    if value.get("float16").is_some() {
+        let bits = u16::try_from(hex(value, "float16")).unwrap();
+        return KeyValue::Float(Float16::from_bits(bits).to_f64());
+    }
+    if let Some(x) = text(value, "bytes") {
+        let byte = |at: usize| u8::from_str_radix(&x[at..at + 2], 16).unwrap();
+        return KeyValue::Bytes((0..x.len()).step_by(2).map(byte).collect());
+    }
+    if let Some(x) = text(value, "date64") {
+        return KeyValue::DateMillis(x.parse().unwrap());
+    }
+    if let Some(parts) = value.get("interval") {
+        let part = |at: usize| i32::try_from(parts[at].as_i64().unwrap()).unwrap();
+        let nanoseconds = parts[2].as_str().unwrap().parse().unwrap();
+        return KeyValue::Interval { months: part(0), days: part(1), nanoseconds };
+    }
+    if let Some(items) = value.get("list") {
+        return KeyValue::List(items.as_array().unwrap().iter().map(key_value).collect());
+    }
+    if let Some(fields) = value.get("struct") {
+        return KeyValue::Struct(fields.as_array().unwrap().iter().map(key_value).collect());
     }
     let unit = match text(value, "unit").unwrap() {
         "s" => TimeUnit::Second,
@@ -86,7 +112,12 @@ fn key_value(value: &Value) -> KeyValue {
         "ns" => TimeUnit::Nanosecond,
         other => panic!("unit {other}"),
     };
-    KeyValue::Timestamp { count: text(value, "timestamp").unwrap().parse().unwrap(), unit }
+    let count = |name| text(value, name).map(|count| count.parse().unwrap());
+    match (count("time"), count("duration"), count("timestamp")) {
+        (Some(count), ..) => KeyValue::Time { count, unit },
+        (_, Some(count), _) => KeyValue::Duration { count, unit },
+        (.., count) => KeyValue::Timestamp { count: count.unwrap(), unit },
+    }
 }
 
 const DICTIONARY_KEYS: [DataType; 8] = [
@@ -126,6 +157,7 @@ fn representations(value: &Value) -> Vec<ArrayRef> {
         KeyValue::Null => {
             let mut types = vec![DataType::Null, DataType::Boolean, DataType::Utf8, DataType::Utf8View];
             types.extend([DataType::Float64, DataType::Date32, DataType::Decimal128(20, 2)]);
+            types.extend([DataType::BinaryView, DataType::new_list(DataType::Int8, true)]);
             types.extend(DICTIONARY_KEYS.into_iter().chain(timestamp_types()));
             types.iter().map(|t| new_null_array(t, 1)).collect()
         }
@@ -139,6 +171,10 @@ fn representations(value: &Value) -> Vec<ArrayRef> {
             if x.is_nan() || f64::from(narrow) == x {
                 arrays.push(Arc::new(Float32Array::from(vec![narrow])));
             }
+            let half = Float16::from_f64(x);
+            if x.is_nan() || half.to_f64() == x {
+                arrays.push(Arc::new(PrimitiveArray::<Float16Type>::from(vec![half])));
+            }
             arrays
         }
         KeyValue::Decimal { coefficient, scale } => decimals(coefficient, scale),
@@ -146,7 +182,40 @@ fn representations(value: &Value) -> Vec<ArrayRef> {
             let array = Arc::new(StringArray::from(vec![x]));
             in_types(array, [DataType::LargeUtf8, DataType::Utf8View])
         }
-        KeyValue::Date(x) => vec![Arc::new(Date32Array::from(vec![x]))],
+        KeyValue::Date(x) => {
+            let millis = Date64Array::from(vec![i64::from(x) * 86_400_000]);
+            vec![Arc::new(Date32Array::from(vec![x])), Arc::new(millis)]
+        }
+        KeyValue::DateMillis(x) => vec![Arc::new(Date64Array::from(vec![x]))],
+        KeyValue::Bytes(x) => {
+            let array = Arc::new(BinaryArray::from(vec![x.as_slice()]));
+            let fixed = DataType::FixedSizeBinary(i32::try_from(x.len()).unwrap());
+            in_types(array, [DataType::LargeBinary, DataType::BinaryView, fixed])
+        }
+        KeyValue::Time { count, unit } => ticks(
+            count,
+            |unit| match unit {
+                TimeUnit::Second | TimeUnit::Millisecond => DataType::Time32(unit),
+                finer => DataType::Time64(finer),
+            },
+            unit,
+        ),
+        KeyValue::Duration { count, unit } => ticks(count, DataType::Duration, unit),
+        KeyValue::Interval { months, days, nanoseconds } => {
+            let span = IntervalMonthDayNano::new(months, days, nanoseconds);
+            let mut all: Vec<ArrayRef> = vec![Arc::new(IntervalMonthDayNanoArray::from(vec![span]))];
+            if (days, nanoseconds) == (0, 0) {
+                all.push(Arc::new(IntervalYearMonthArray::from(vec![months])));
+            }
+            if let (0, 0, Ok(millis)) =
+                (months, nanoseconds % 1_000_000, i32::try_from(nanoseconds / 1_000_000))
+            {
+                all.push(Arc::new(IntervalDayTimeArray::from(vec![IntervalDayTime::new(days, millis)])));
+            }
+            all
+        }
+        KeyValue::List(_) => lists(value["list"].as_array().unwrap()),
+        KeyValue::Struct(_) => vec![record(value["struct"].as_array().unwrap())],
         KeyValue::Timestamp { count, unit } => {
             let count: ArrayRef = Arc::new(Int64Array::from(vec![count]));
             let strict = CastOptions { safe: false, ..CastOptions::default() };
@@ -170,14 +239,106 @@ fn representations(value: &Value) -> Vec<ArrayRef> {
     all
 }
 
-fn decimals(coefficient: i128, scale: i8) -> Vec<ArrayRef> {
+/// A count in every unit that holds it.
+fn ticks(count: i64, of: impl Fn(TimeUnit) -> DataType, unit: TimeUnit) -> Vec<ArrayRef> {
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let (units, nanos) = (
+        [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond],
+        [1_000_000_000i128, 1_000_000, 1_000, 1],
+    );
+    let all = i128::from(count) * nanos[units.iter().position(|u| *u == unit).unwrap()];
+    let in_unit = |(unit, nanos): (TimeUnit, i128)| {
+        let count = i64::try_from(all / nanos).ok().filter(|_| all % nanos == 0)?;
+        let wide: ArrayRef = Arc::new(Int64Array::from(vec![count]));
+        let stored = match of(unit) {
+            DataType::Time32(_) => cast_with_options(&wide, &DataType::Int32, &strict).ok()?,
+            _ => wide,
+        };
+        cast_with_options(&stored, &of(unit), &strict).ok()
+    };
+    units.into_iter().zip(nanos).filter_map(in_unit).collect()
+}
+
+/// The items as lists of every kind, if there is one type that has them all.
+fn lists(items: &[Value]) -> Vec<ArrayRef> {
+    let items = column(items);
+    let item = Arc::new(Field::new_list_field(items.data_type().clone(), true));
+    let list = ListArray::new(item.clone(), OffsetBuffer::from_lengths([items.len()]), items, None);
+    let fixed = DataType::FixedSizeList(item.clone(), i32::try_from(list.values().len()).unwrap());
+    let kinds = [
+        DataType::LargeList(item.clone()),
+        DataType::ListView(item.clone()),
+        DataType::LargeListView(item),
+        fixed,
+    ];
+    in_types(Arc::new(list), kinds)
+}
+
+fn record(fields: &[Value]) -> ArrayRef {
+    let columns: Vec<ArrayRef> = fields.iter().map(|v| column(std::slice::from_ref(v))).collect();
+    let named =
+        columns.iter().enumerate().map(|(i, c)| Field::new(format!("f{i}"), c.data_type().clone(), true));
+    Arc::new(StructArray::try_new_with_length(named.collect(), columns, None, 1).unwrap())
+}
+
+/// Some values, of which those that are not null have one type, as a column.
+fn column(values: &[Value]) -> ArrayRef {
+    let is_null = |v: &Value| v.get("null").is_some();
+    let typed =
+        values.iter().find(|v| !is_null(v) && v.get("list").is_none_or(|l| *l != serde_json::json!([])));
+    let data_type = typed.map_or(DataType::Int64, |v| representations(v)[0].data_type().clone());
+    let one = |v: &Value| -> ArrayRef {
+        match key_value(v) {
+            KeyValue::Null => new_null_array(&data_type, 1),
+            KeyValue::List(items) if items.is_empty() => {
+                let empty = ListArray::new(
+                    match &data_type {
+                        DataType::List(item) => item.clone(),
+                        other => panic!("an empty list among {other}"),
+                    },
+                    OffsetBuffer::from_lengths([0]),
+                    new_null_array(&DataType::Int64, 0),
+                    None,
+                );
+                Arc::new(empty)
+            }
+            _ => representations(v)[0].clone(),
+        }
+    };
+    let all: Vec<ArrayRef> = values.iter().map(one).collect();
+    match all.is_empty() {
+        true => new_null_array(&data_type, 0),
+        false => concat(&all.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>()).unwrap(),
+    }
+}
+
+fn decimals(coefficient: i256, scale: i8) -> Vec<ArrayRef> {
     let mut all: Vec<ArrayRef> = Vec::new();
     for more in 0..=3u8 {
-        let Some(shifted) = coefficient.checked_mul(10i128.pow(u32::from(more))) else { continue };
+        let Some(shifted) = coefficient.checked_mul(i256::from(10).wrapping_pow(u32::from(more))) else {
+            continue;
+        };
         let scale = scale + i8::try_from(more).unwrap();
-        let array = Decimal128Array::from(vec![shifted]);
-        if let Ok(array) = array.with_precision_and_scale(38, scale)
+        if let Ok(array) = Decimal256Array::from(vec![shifted]).with_precision_and_scale(76, scale)
+            && array.validate_decimal_precision(76).is_ok()
+        {
+            all.push(Arc::new(array));
+        }
+        let Some(narrow) = shifted.to_i128() else { continue };
+        if let Ok(array) = Decimal128Array::from(vec![narrow]).with_precision_and_scale(38, scale)
             && array.validate_decimal_precision(38).is_ok()
+        {
+            all.push(Arc::new(array));
+        }
+        if let Ok(value) = i64::try_from(narrow)
+            && let Ok(array) = Decimal64Array::from(vec![value]).with_precision_and_scale(18, scale)
+            && array.validate_decimal_precision(18).is_ok()
+        {
+            all.push(Arc::new(array));
+        }
+        if let Ok(value) = i32::try_from(narrow)
+            && let Ok(array) = Decimal32Array::from(vec![value]).with_precision_and_scale(9, scale)
+            && array.validate_decimal_precision(9).is_ok()
         {
             all.push(Arc::new(array));
         }
@@ -245,21 +406,33 @@ fn different_keys_of_the_file_have_different_hashes() {
 
 fn encoded(seed: u64, value: &KeyValue) -> Encoded {
     let start = lanes::start(seed);
+    let count = |family: u32, count: i64, unit: TimeUnit| match unit {
+        TimeUnit::Second => encode::coarse(family, count, 1_000_000),
+        TimeUnit::Millisecond => encode::coarse(family, count, 1_000),
+        TimeUnit::Microsecond => encode::micros(family, count),
+        TimeUnit::Nanosecond => encode::nanos(family, count),
+    };
     match value {
         KeyValue::Null => encode::NULL,
         KeyValue::Bool(x) => encode::boolean(*x),
         KeyValue::Signed(x) => encode::signed(*x),
         KeyValue::Unsigned(x) => encode::unsigned(*x),
         KeyValue::Float(x) => encode::float(*x),
-        KeyValue::Decimal { coefficient, scale } => encode::decimal(start, *coefficient, *scale),
+        KeyValue::Decimal { coefficient, scale } => encode::decimal_256(start, *coefficient, *scale),
         KeyValue::Text(x) => encode::text(start, x.as_bytes()),
+        KeyValue::Bytes(x) => encode::binary(start, x),
         KeyValue::Date(x) => encode::date(*x),
-        KeyValue::Timestamp { count, unit } => match unit {
-            TimeUnit::Second => encode::timestamp_coarse(*count, 1_000_000),
-            TimeUnit::Millisecond => encode::timestamp_coarse(*count, 1_000),
-            TimeUnit::Microsecond => encode::timestamp_micros(*count),
-            TimeUnit::Nanosecond => encode::timestamp_nanos(*count),
-        },
+        KeyValue::DateMillis(x) => encode::date_millis(*x),
+        KeyValue::Time { count: x, unit } => count(tag::TIME, *x, *unit),
+        KeyValue::Timestamp { count: x, unit } => count(tag::TIMESTAMP, *x, *unit),
+        KeyValue::Duration { count: x, unit } => count(tag::DURATION, *x, *unit),
+        KeyValue::Interval { months, days, nanoseconds } => {
+            encode::interval(start, *months, *days, *nanoseconds)
+        }
+        KeyValue::List(items) => encode::values(tag::LIST, start, items.iter().map(|x| encoded(seed, x))),
+        KeyValue::Struct(fields) => {
+            encode::values(tag::STRUCT, start, fields.iter().map(|x| encoded(seed, x)))
+        }
     }
 }
 
@@ -282,7 +455,7 @@ fn the_vectors_catch_plausible_mistakes() {
     let raw = |right: Encoded, bits: u64| Encoded { pair: lanes::words(bits), ..right };
 
     type Mistake<'a> = (&'a str, &'a dyn Fn(&KeyValue, Encoded) -> Encoded);
-    let mistakes: [Mistake<'_>; 8] = [
+    let mistakes: [Mistake<'_>; 12] = [
         ("-0.0 kept apart", &|v, right| match v {
             KeyValue::Float(x) if *x == 0.0 => raw(right, x.to_bits()),
             _ => right,
@@ -292,7 +465,7 @@ fn the_vectors_catch_plausible_mistakes() {
             _ => right,
         }),
         ("trailing zeros kept", &|v, right| match v {
-            KeyValue::Decimal { coefficient, scale } if *coefficient == 150 => {
+            KeyValue::Decimal { coefficient, scale } if *coefficient == i256::from(150) => {
                 Encoded { header: 6 | u32::try_from(*scale).unwrap() << 8, pair: lanes::words(150) }
             }
             _ => right,
@@ -303,12 +476,30 @@ fn the_vectors_catch_plausible_mistakes() {
         }),
         ("nanoseconds rounded towards zero", &|v, right| match v {
             KeyValue::Timestamp { count, unit: TimeUnit::Nanosecond } if *count < 0 => {
-                encode::timestamp_micros(count / 1000)
+                encode::micros(tag::TIMESTAMP, count / 1000)
             }
             _ => right,
         }),
         ("length of text left out", &|v, right| match v {
             KeyValue::Text(_) => Encoded { header: 8, ..right },
+            _ => right,
+        }),
+        ("bytes taken for text", &|v, right| match v {
+            KeyValue::Bytes(_) => Encoded { header: right.header - tag::BYTES + tag::TEXT, ..right },
+            _ => right,
+        }),
+        ("days of an interval as hours", &|v, right| match v {
+            KeyValue::Interval { months, days, nanoseconds } if *days == 1 => {
+                encode::interval(lanes::start(5), *months, 0, nanoseconds + 86_400_000_000_000)
+            }
+            _ => right,
+        }),
+        ("items of a list left out", &|v, right| match v {
+            KeyValue::List(items) if items.len() > 1 => Encoded { pair: (0, 0), ..right },
+            _ => right,
+        }),
+        ("a struct as a list", &|v, right| match v {
+            KeyValue::Struct(_) => Encoded { header: right.header - tag::STRUCT + tag::LIST, ..right },
             _ => right,
         }),
         ("null as zero", &|v, right| match v {

@@ -2,9 +2,11 @@
 
 use arrow::array::ArrayRef;
 use arrow::array::{AsArray, Int64Array};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, IntervalUnit, SchemaRef, TimeUnit};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use sabot_batch::hidden;
-use sabot_expr::types::{is_integer, is_signed_integer, rules};
+use sabot_expr::types::{is_encoded, is_integer, is_signed_integer, rules};
 use sabot_expr::{
     BinaryOp, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, MathFunc, Scalar,
     TruncUnit, TypedExpr, TypedKind, call, coalesce, col, lit, resolve, type_name, when,
@@ -14,13 +16,20 @@ use std::sync::Arc;
 use super::Cases;
 use crate::conformance::Equality;
 use crate::conformance::bench::{Bench, Checked};
-use crate::conformance::data::{Values, all_types, floats, numbers, schema_of, strings, times, with_hidden};
+use crate::conformance::data::{
+    Values, all_types, floats, numbers, payload_types, scalar, schema_of, strings, times, with_hidden,
+};
 use crate::{FilterProjectSpec, Fragment, OperatorSpec, Projection};
 
 pub(super) fn add(cases: &mut Cases) {
-    for data_type in all_types() {
+    for data_type in payload_types() {
         columns_and_branches(cases, &data_type);
+    }
+    for data_type in all_types() {
         casts(cases, &data_type);
+    }
+    for data_type in payload_types() {
+        other_casts(cases, &data_type);
     }
     for data_type in numbers() {
         arithmetic(cases, &data_type);
@@ -32,6 +41,8 @@ pub(super) fn add(cases: &mut Cases) {
     for data_type in times() {
         dates(cases, &data_type);
     }
+    decimals(cases);
+    spans(cases);
     logic(cases);
     functions(cases);
     shapes(cases);
@@ -149,6 +160,10 @@ fn columns_and_branches(cases: &mut Cases, data_type: &DataType) {
             Query::select([b.clone()]).filter(a.clone().is_not_null()),
         ],
     );
+    // A NULL has no type of its own, and neither has what is chosen among such.
+    if *data_type == DataType::Null {
+        return;
+    }
     let case = when(f.clone()).then(a.clone()).when(g).then(b.clone());
     cell(
         "case",
@@ -161,28 +176,27 @@ fn columns_and_branches(cases: &mut Cases, data_type: &DataType) {
         "coalesce",
         vec![Query::select([coalesce([a.clone(), b.clone()]), coalesce([null_of(data_type), a.clone()])])],
     );
-    if !matches!(data_type, DataType::Dictionary(_, _)) {
+    if !is_encoded(data_type) {
         let value = sample(data_type);
         cell("literal", vec![Query::select([value.clone(), null_of(data_type)]).filter(f.clone())]);
     }
-    if !matches!(data_type, DataType::Decimal128(_, _)) {
+    if rules::is_comparable(data_type) {
         let value = sample(data_type);
+        let ordered = rules::is_ordered(data_type);
         let compared: Vec<Expr> = BinaryOp::ALL
             .into_iter()
-            .filter(|op| op.is_comparison())
+            .filter(|op| op.is_comparison() && (ordered || matches!(op, BinaryOp::Eq | BinaryOp::NotEq)))
             .flat_map(|op| [binary(op, a.clone(), b.clone()), binary(op, a.clone(), value.clone())])
             .collect();
-        cell(
-            "compare",
-            vec![
-                Query::select(compared),
-                Query::select([a.clone()]).filter(a.clone().lt_eq(b.clone())),
-                Query::select([
-                    a.clone().between(b.clone(), value.clone()),
-                    a.clone().not_between(value.clone(), b.clone()),
-                ]),
-            ],
-        );
+        let mut queries = vec![Query::select(compared)];
+        if ordered {
+            queries.push(Query::select([a.clone()]).filter(a.clone().lt_eq(b.clone())));
+            queries.push(Query::select([
+                a.clone().between(b.clone(), value.clone()),
+                a.clone().not_between(value.clone(), b.clone()),
+            ]));
+        }
+        cell("compare", queries);
         let list = || vec![value.clone(), b.clone(), null_of(data_type)];
         cell(
             "in",
@@ -195,7 +209,32 @@ fn columns_and_branches(cases: &mut Cases, data_type: &DataType) {
     }
 }
 
-/// A value that occurs among the values of the type, as a literal.
+/// The casts that [`casts`] leaves out, those of a type in one cell.
+fn other_casts(cases: &mut Cases, from: &DataType) {
+    let (some, from) = (all_types(), from.clone());
+    let is_new = |to: &DataType| !some.contains(to) || !some.contains(&from);
+    let targets: Vec<DataType> = payload_types()
+        .into_iter()
+        .filter(|to| !is_encoded(to) && *to != from && rules::can_cast(&from, to) && is_new(to))
+        .collect();
+    if from == DataType::Null || targets.is_empty() {
+        return;
+    }
+    cases.cell(format!("filter-project/casts/{}", type_name(&from)), move |bench| {
+        let schema = schema(&from);
+        let morsels = bench.morsels(&schema, false, &|_| Values::Mixed)?;
+        let mut queries = vec![Query::select(targets.iter().map(|to| col("a").try_cast(to.clone())))];
+        queries.extend(targets.iter().map(|to| Query::select([col("a").cast(to.clone())])));
+        for query in queries {
+            let (step, columns) = query.step(&schema)?;
+            let fragment = Fragment::new(schema.clone(), vec![step])?;
+            bench.check(&fragment, &morsels, &columns)?;
+        }
+        Ok(())
+    });
+}
+
+/// A value of the type as a literal, one that occurs among the values that are drawn where they are few.
 fn sample(data_type: &DataType) -> Expr {
     let plain = sabot_expr::types::decoded_type(data_type);
     Expr::Literal(match plain {
@@ -206,10 +245,10 @@ fn sample(data_type: &DataType) -> Expr {
         DataType::LargeUtf8 => Scalar::LargeUtf8("ab".into()),
         DataType::Date32 => Scalar::Date32(1),
         DataType::Timestamp(unit, zone) => Scalar::Timestamp { value: 1, unit: *unit, zone: zone.clone() },
-        DataType::Decimal128(precision, scale) => {
-            Scalar::Decimal128 { value: 1500, precision: *precision, scale: *scale }
+        integer if is_integer(integer) => {
+            Scalar::from_integer(3, integer).unwrap_or(Scalar::Null(integer.clone()))
         }
-        integer => Scalar::from_integer(3, integer).unwrap_or(Scalar::Null(integer.clone())),
+        other => scalar(&mut ChaCha8Rng::seed_from_u64(5), other, Values::Few),
     })
 }
 
@@ -240,6 +279,89 @@ fn arithmetic(cases: &mut Cases, data_type: &DataType) {
             run(bench, &data_type, &queries)
         });
     }
+}
+
+/// Arithmetic of decimals of one and of different types, and with integers and floats.
+fn decimals(cases: &mut Cases) {
+    use DataType::{Decimal32, Decimal128, Decimal256, Float64, Int32};
+    for (left, right) in [
+        (Decimal128(20, 3), Decimal128(20, 3)),
+        (Decimal128(38, 10), Decimal128(38, 2)),
+        (Decimal128(12, -3), Decimal32(7, 2)),
+        (Decimal256(60, 5), Decimal128(20, 3)),
+        (Decimal128(10, 2), Int32),
+        (Float64, Decimal128(10, 2)),
+    ] {
+        for op in [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Mod] {
+            let (left, right) = (left.clone(), right.clone());
+            let cell =
+                format!("filter-project/{}/{} and {}", op_name(op), type_name(&left), type_name(&right));
+            cases.cell(cell, move |bench| {
+                let (a, b) = (col("a"), col("b"));
+                let both = binary(op, a.clone(), b.clone());
+                let guarded = when(b.clone().not_eq(0)).then(both.clone()).end();
+                two_types(
+                    bench,
+                    [&left, &right],
+                    &[
+                        Query::select([both.clone(), a.clone()]),
+                        Query::select([guarded, -a.clone()]),
+                        Query::select([binary(op, a.clone(), lit(3)), binary(op, lit(7), b.clone())]),
+                        Query::select([a.clone().gt(b.clone()), a.in_list([b])]).filter(both.is_not_null()),
+                    ],
+                )
+            });
+        }
+    }
+}
+
+/// What is added to and taken from times.
+fn spans(cases: &mut Cases) {
+    use DataType::{Date32, Date64, Duration, Int64, Interval, Timestamp};
+    use TimeUnit::{Millisecond, Nanosecond, Second};
+    let (second, milli) = (Timestamp(Second, None), Timestamp(Millisecond, Some("UTC".into())));
+    let interval = Interval(IntervalUnit::MonthDayNano);
+    for (op, left, right) in [
+        (BinaryOp::Add, second.clone(), interval.clone()),
+        (BinaryOp::Sub, milli.clone(), Interval(IntervalUnit::DayTime)),
+        (BinaryOp::Add, Timestamp(Nanosecond, None), Interval(IntervalUnit::YearMonth)),
+        (BinaryOp::Add, Date32, interval.clone()),
+        (BinaryOp::Sub, milli.clone(), Duration(Nanosecond)),
+        (BinaryOp::Add, Duration(Millisecond), second.clone()),
+        (BinaryOp::Sub, second, milli),
+        (BinaryOp::Sub, Date32, Date64),
+        (BinaryOp::Add, Duration(Second), Duration(Millisecond)),
+        (BinaryOp::Mul, Duration(Second), Int64),
+        (BinaryOp::Div, Duration(Second), Int64),
+        (BinaryOp::Sub, interval.clone(), Interval(IntervalUnit::DayTime)),
+        (BinaryOp::Mul, Int64, interval),
+    ] {
+        let cell = format!("filter-project/{}/{} and {}", op_name(op), type_name(&left), type_name(&right));
+        cases.cell(cell, move |bench| {
+            let both = binary(op, col("a"), col("b"));
+            let some = when(col("f")).then(both.clone()).end();
+            two_types(
+                bench,
+                [&left, &right],
+                &[Query::select([both.clone()]), Query::select([some, both.is_null()])],
+            )
+        });
+    }
+}
+
+/// As [`run`], with columns `a` and `b` of different types.
+fn two_types(bench: &mut Bench<'_>, [left, right]: [&DataType; 2], queries: &[Query]) -> Checked {
+    let columns = [("a", left.clone()), ("b", right.clone()), ("f", DataType::Boolean)];
+    let schema = with_hidden(schema_of(&columns), &[hidden::ROW]);
+    for values in [Values::Tame, Values::Mixed, Values::Few] {
+        let morsels = bench.morsels(&schema, false, &|_| values)?;
+        for query in queries {
+            let (step, columns) = query.step(&schema)?;
+            let fragment = Fragment::new(schema.clone(), vec![step])?;
+            bench.check(&fragment, &morsels, &columns)?;
+        }
+    }
+    Ok(())
 }
 
 fn op_name(op: BinaryOp) -> &'static str {

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use super::Cases;
 use crate::conformance::Equality;
-use crate::conformance::data::{Values, all_types, schema_of, with_hidden};
+use crate::conformance::data::{Values, key_types, payload_types, schema_of, with_hidden};
 use crate::{Fragment, PartitionSpec};
 
 pub(super) fn add(cases: &mut Cases) {
     for parallelism in [1, 3, 4] {
-        for data_type in all_types() {
+        for data_type in key_types() {
             let detail = format!("{parallelism} tasks");
             cases.case(format!("partition/key/{}", type_name(&data_type)), detail, move |bench| {
                 let schema = schema_of(&[("payload", DataType::Utf8), ("key", data_type.clone())]);
@@ -29,7 +29,7 @@ pub(super) fn add(cases: &mut Cases) {
             });
         }
         cases.case("partition/keys", format!("{parallelism} tasks"), move |bench| {
-            let types = all_types().into_iter().enumerate();
+            let types = key_types().into_iter().enumerate();
             let fields: Vec<Field> = types.map(|(i, t)| Field::new(format!("c{i}"), t, true)).collect();
             let schema = Arc::new(Schema::new(fields));
             let keys = (0..schema.fields().len()).rev().collect();
@@ -39,6 +39,21 @@ pub(super) fn add(cases: &mut Cases) {
             let morsels = bench.morsels(&schema, false, &|_| Values::Few)?;
             bench.check(&fragment, &morsels, &vec![Equality::Bits; schema.fields().len()])
         });
+        for data_type in payload_types() {
+            cases.case(
+                format!("partition/payload/{}", type_name(&data_type)),
+                format!("{parallelism} tasks"),
+                move |bench| {
+                    let schema = schema_of(&[("key", DataType::Int32), ("payload", data_type.clone())]);
+                    let schema = with_hidden(schema, &[hidden::ROW]);
+                    let spec = spec(vec![0], parallelism, 128)?;
+                    let fragment = Fragment::new(schema.clone(), vec![spec.into()])?;
+                    let values = |i| if i == 0 { Values::Few } else { Values::Mixed };
+                    let morsels = bench.morsels(&schema, false, &values)?;
+                    bench.check(&fragment, &morsels, &[Equality::Bits; 3])
+                },
+            );
+        }
         cases.case("partition/no-keys", format!("{parallelism} tasks"), move |bench| {
             let schema = Arc::new(schema_of(&[("a", DataType::Int32)]));
             let fragment = Fragment::new(schema.clone(), vec![spec(vec![], parallelism, 128)?.into()])?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Cases;
 use crate::conformance::Equality;
-use crate::conformance::data::{Values, all_types};
+use crate::conformance::data::{Values, payload_types};
 use crate::{Fragment, UnionSpec};
 
 pub(super) fn add(cases: &mut Cases) {
@@ -13,7 +13,7 @@ pub(super) fn add(cases: &mut Cases) {
         let detail = if nullable { "nullable input" } else { "input never null" };
         cases.case("union/schema", detail, move |bench| {
             let fields = |nullable: bool| -> Vec<Field> {
-                let types = all_types().into_iter().enumerate();
+                let types = payload_types().into_iter().enumerate();
                 types.map(|(i, t)| Field::new(format!("c{i}"), t, nullable)).collect()
             };
             let input = Arc::new(Schema::new(fields(nullable)));
