@@ -4,7 +4,7 @@ use crate::{
     AggregateFunction, AggregateSpec, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec,
     PartitionSpec, Projection, SpecError, UnionSpec, WindowAssignSpec,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, UnionFields, UnionMode};
 use sabot_batch::hidden;
 use sabot_common::{KeyGroups, Span};
 use sabot_expr::{FunctionRegistry, TypedExpr, col, resolve};
@@ -87,10 +87,13 @@ fn window_assign_says_what_does_not_fit() {
 
 #[test]
 fn group_by_says_what_does_not_fit() {
-    let by_binary = GroupBySpec { keys: vec![6], ..count_by_origin() };
-    let text = "group-by: key \"__sabot.key\" is Binary; it must be a boolean, an integer, a float, a string, a date, \
-                a timestamp or a decimal";
-    assert_eq!(refusal(by_binary), text);
+    let either = UnionFields::from_fields(vec![Field::new("n", DataType::Int64, true)]);
+    let either = Field::new("either", DataType::Union(either, UnionMode::Dense), true);
+    let by_union = GroupBySpec { keys: vec![0], ..count_by_origin() };
+    let refused = refusal_of(&Arc::new(Schema::new(vec![either])), vec![by_union.into()]);
+    let text = "group-by: key \"either\" is union(dense, 0 n: int64); it must be any type that neither is nor holds a map \
+                or a union";
+    assert_eq!(refused, text);
     let hashed = GroupBySpec { hashed: vec![1], ..count_by_origin() };
     assert_eq!(refusal(hashed), "group-by: column 1 of a schema with 1 columns");
     let of = |function, input: Option<usize>, input_type: Option<DataType>| GroupBySpec {
@@ -184,7 +187,7 @@ fn a_stored_fragment_is_checked_when_it_is_read() {
     assert!(error.contains("parallelism 0; it must be 1 or more"), "{error}");
     let unknown = serde_json::to_string(&fragment).unwrap().replace("\"int32\"", "\"int33\"");
     let error = serde_json::from_str::<Fragment>(&unknown).unwrap_err().to_string();
-    assert!(error.contains("unknown type \"int33\"; types: bool, int8"), "{error}");
+    assert!(error.contains("unknown type \"int33\"; types: null, bool, int8"), "{error}");
     let column = SpecError::ColumnIndex { operator: "x", index: 2, columns: 1 };
     assert_eq!(column.to_string(), "x: column 2 of a schema with 1 columns");
 }

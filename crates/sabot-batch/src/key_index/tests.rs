@@ -7,7 +7,7 @@ use arrow::array::{
     UInt64Array,
 };
 use arrow::compute::{concat, take};
-use arrow::datatypes::{UnionFields, UnionMode};
+use arrow::datatypes::{TimeUnit, UnionFields, UnionMode};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot_testkit::array::{Spread, random_array};
@@ -59,7 +59,7 @@ fn palette(data_type: &DataType) -> ArrayRef {
         Utf8 => Arc::new(StringArray::from(texts())),
         LargeUtf8 => Arc::new(LargeStringArray::from(texts())),
         Date32 => Arc::new(Date32Array::from(vec![Some(i32::MIN), None, Some(19_000)])),
-        Timestamp(_, _) => Arc::new(
+        Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == "UTC" => Arc::new(
             TimestampMicrosecondArray::from(vec![Some(-1), None, Some(i64::MAX)]).with_timezone("UTC"),
         ),
         Decimal128(_, _) => Arc::new(
@@ -96,6 +96,7 @@ fn all_types() -> Vec<DataType> {
     let mut all: Vec<DataType> =
         sabot_testkit::array::types().into_iter().filter(KeyIndex::supports).collect();
     all.push(DataType::Decimal128(38, 2));
+    all.push(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())));
     all
 }
 

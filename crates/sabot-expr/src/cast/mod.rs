@@ -123,10 +123,12 @@ fn from_time(value: &Scalar, to: &DataType) -> Option<Scalar> {
             }
             _ => text(to, || format_timestamp(*value, *unit, zone.as_deref())),
         },
-        Scalar::Time { value, unit } => match to {
-            DataType::Int32 => i32::try_from(*value).ok().map(Scalar::Int32),
-            DataType::Int64 => Some(Scalar::Int64(*value)),
-            DataType::Time32(wanted) | DataType::Time64(wanted) => {
+        Scalar::Time { value, unit } => match (to, unit) {
+            (DataType::Int32, TimeUnit::Second | TimeUnit::Millisecond) => {
+                i32::try_from(*value).ok().map(Scalar::Int32)
+            }
+            (DataType::Int64, TimeUnit::Microsecond | TimeUnit::Nanosecond) => Some(Scalar::Int64(*value)),
+            (DataType::Time32(wanted) | DataType::Time64(wanted), _) => {
                 time(convert_unit(*value, *unit, *wanted)?, *wanted)
             }
             _ => text(to, || format_time(*value, *unit)),

@@ -248,7 +248,7 @@ fn agrees_with_arrow_except_where_the_table_says() {
     for to in types() {
         for value in values() {
             let from = value.data_type();
-            if !can_cast(&from, &to) || from == to || arrow_differs(&value, &to) {
+            if !types().contains(&from) || !can_cast(&from, &to) || from == to || arrow_differs(&value, &to) {
                 continue;
             }
             let array = cast_with_options(&value.to_array(1).unwrap(), &to, &options).unwrap();

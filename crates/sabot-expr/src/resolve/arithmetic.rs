@@ -51,12 +51,16 @@ pub(super) fn negated_operand(whole: &Expr, operand: Operand) -> Result<Operand,
         DataType::Float16 => DataType::Float32,
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
         DataType::Interval(_) => month_day_nano(),
-        DataType::Duration(_) => return Ok(operand),
-        _ => {
+        DataType::Duration(unit) => DataType::Duration(*unit),
+        plain => {
             check_number(whole, &operand, false)?;
-            return Ok(operand);
+            plain.clone()
         }
     };
+    // A literal stays free to adapt.
+    if *operand.expr.data_type() == wanted {
+        return Ok(operand);
+    }
     Ok(operand.coerce(whole, &wanted)?.into())
 }
 
