@@ -19,7 +19,7 @@ use sabot_expr::temporal::{
 use sabot_ops::Failure;
 use std::sync::Arc;
 
-use super::temporal::timestamps;
+use super::ticks::timestamps;
 use super::text::Texts;
 use super::value::Value;
 use super::{Active, Scope, arrow_bug};
