@@ -41,7 +41,8 @@ mod typed;
 pub mod types;
 
 pub use builder::{
-    Case, IntoExpr, When, call, coalesce, col, concat, concat_ws, function, greatest, hash, least, lit, null, pi, when,
+    Case, IntoExpr, When, call, coalesce, col, concat, concat_ws, function, greatest, hash, least, lit, null,
+    pi, when,
 };
 pub use error::{ExprError, RowError, RowErrorKind};
 pub use expr::{BinaryOp, CastMode, DatePart, Expr, TruncUnit};

@@ -68,7 +68,8 @@ impl LikePattern {
         if !self.insensitive {
             return self.matches_exactly(text);
         }
-        let lower = if text.is_ascii() { text.to_ascii_lowercase() } else { text.chars().map(lower).collect() };
+        let lower =
+            if text.is_ascii() { text.to_ascii_lowercase() } else { text.chars().map(lower).collect() };
         self.matches_exactly(&lower)
     }
 
@@ -206,7 +207,9 @@ mod tests {
 
     #[test]
     fn ilike_compares_in_lower_case() {
-        for (pattern, text) in [("z_RICH", "Zürich"), ("%ÜR%", "zürich"), ("k", "\u{212a}"), ("i", "İ"), ("x!X", "XX")] {
+        for (pattern, text) in
+            [("z_RICH", "Zürich"), ("%ÜR%", "zürich"), ("k", "\u{212a}"), ("i", "İ"), ("x!X", "XX")]
+        {
             assert!(LikePattern::new(pattern, '!', true).matches(text), "{text} ILIKE {pattern}");
         }
         // ß has no single upper case, and SS is two characters.

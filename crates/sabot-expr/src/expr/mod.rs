@@ -455,7 +455,9 @@ impl Expr {
             Expr::Case { whens, otherwise } => {
                 whens.iter().flat_map(|(when, then)| [when, then]).chain(otherwise.as_deref()).collect()
             }
-            Expr::Coalesce(args) | Expr::Function { args, .. } | Expr::Call { args, .. } => args.iter().collect(),
+            Expr::Coalesce(args) | Expr::Function { args, .. } | Expr::Call { args, .. } => {
+                args.iter().collect()
+            }
             Expr::Between { expr, low, high, .. } => vec![expr, low, high],
             Expr::InList { expr, list, .. } => std::iter::once(&**expr).chain(list).collect(),
             Expr::Like { expr, pattern, .. } => vec![expr, pattern],

@@ -98,6 +98,11 @@ fn calls_agree_with_duckdb() {
         return;
     };
     let (found, counts) = differing(&std::fs::read_to_string(path).unwrap());
-    println!("{} calls of {} functions: {} differ", counts.values().sum::<usize>(), counts.len(), found.len());
+    println!(
+        "{} calls of {} functions: {} differ",
+        counts.values().sum::<usize>(),
+        counts.len(),
+        found.len()
+    );
     assert!(found.is_empty(), "{}", found[..found.len().min(40)].join("\n"));
 }

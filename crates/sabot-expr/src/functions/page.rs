@@ -20,15 +20,25 @@ pub(super) fn families() -> Vec<&'static str> {
 
 /// The table of a family.
 pub(super) fn table(family: &str) -> String {
-    let mut page = String::from("\n| function | gives | takes → type of the result | null when | error when | example |\n");
+    let mut page = String::from(
+        "\n| function | gives | takes → type of the result | null when | error when | example |\n",
+    );
     page.push_str("|---|---|---|---|---|---|\n");
     for function in Function::all().filter(|function| function.family() == family) {
         page.push_str(&row(function));
     }
     if family == "Dates and timestamps" {
         let words = |names: Vec<&str>| format!("`{}`", names.join("`, `"));
-        let _ = writeln!(page, "\nDate parts: {}.", words(DatePart::ALL.iter().map(|part| part.name()).collect()));
-        let _ = writeln!(page, "\nTime units: {}.", words(TruncUnit::ALL.iter().map(|unit| unit.name()).collect()));
+        let _ = writeln!(
+            page,
+            "\nDate parts: {}.",
+            words(DatePart::ALL.iter().map(|part| part.name()).collect())
+        );
+        let _ = writeln!(
+            page,
+            "\nTime units: {}.",
+            words(TruncUnit::ALL.iter().map(|unit| unit.name()).collect())
+        );
     }
     page.push('\n');
     page

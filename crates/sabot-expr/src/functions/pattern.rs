@@ -13,7 +13,8 @@ fn pattern_is_open(args: &[TypedExpr]) -> bool {
     args.get(1).is_none_or(|pattern| pattern.as_literal().is_none())
 }
 
-const BAD_PATTERN: Errors = Errors { when: "the pattern is malformed and no literal", possible: pattern_is_open };
+const BAD_PATTERN: Errors =
+    Errors { when: "the pattern is malformed and no literal", possible: pattern_is_open };
 
 const MATCH: Entry = Entry {
     name: "",
@@ -175,7 +176,9 @@ impl RegexPattern {
             for piece in &replacement.pieces {
                 match piece {
                     Piece::Text(text) => out.push_str(text),
-                    Piece::Group(group) => out.push_str(captures.get(*group).map_or("", |found| found.as_str())),
+                    Piece::Group(group) => {
+                        out.push_str(captures.get(*group).map_or("", |found| found.as_str()))
+                    }
                 }
             }
             rest = found.end();

@@ -31,7 +31,10 @@ fn rows_are_complete() {
     for function in Function::all() {
         let entry = function.entry();
         assert!(entry.about.ends_with('.'), "{function} says what it gives");
-        assert!(!entry.errors.when.is_empty() || !(entry.errors.possible)(&[]), "{function} fails and does not say when");
+        assert!(
+            !entry.errors.when.is_empty() || !(entry.errors.possible)(&[]),
+            "{function} fails and does not say when"
+        );
         let needs: Vec<Need> = entry.parameters.iter().map(|parameter| parameter.need).collect();
         let order = |need: &Need| match need {
             Need::Once => 0,
@@ -56,7 +59,8 @@ fn rows_are_complete() {
 fn same(a: &Scalar, b: &Scalar, ulp: u32) -> bool {
     match (a, b) {
         (Scalar::Float64(x), Scalar::Float64(y)) if x != y => {
-            x.is_sign_positive() == y.is_sign_positive() && x.to_bits().abs_diff(y.to_bits()) <= u64::from(ulp)
+            x.is_sign_positive() == y.is_sign_positive()
+                && x.to_bits().abs_diff(y.to_bits()) <= u64::from(ulp)
         }
         _ => a == b,
     }
@@ -69,7 +73,8 @@ fn every_example_gives_its_result() {
     for of in Function::all() {
         let (args, result) = (of.entry().example)();
         let call = function(of.name(), args);
-        let typed = resolve(&call, &schema, &FunctionRegistry::new()).unwrap_or_else(|e| panic!("{call}: {e}"));
+        let typed =
+            resolve(&call, &schema, &FunctionRegistry::new()).unwrap_or_else(|e| panic!("{call}: {e}"));
         let value = interpret(&typed, &batch, 0).unwrap();
         assert!(same(&value, &result, of.entry().ulp), "{call} is {value}, the table says {result}");
         assert_eq!(value.data_type(), *typed.data_type(), "{call}");

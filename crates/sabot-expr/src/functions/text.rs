@@ -202,10 +202,7 @@ family! {
 
 /// The characters that `trim` takes away unless it is told which: Unicode's category Zs.
 pub fn is_space(c: char) -> bool {
-    matches!(
-        c,
-        ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
-    )
+    matches!(c, ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
 }
 
 /// A character in lower case. İ is the only one whose lower case is two characters, of which this is

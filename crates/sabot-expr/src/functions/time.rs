@@ -21,7 +21,8 @@ fn unit_names() -> Vec<&'static str> {
 
 /// Flooring fails where the start of the unit lies before the first date or timestamp.
 fn floor_can_fail(args: &[TypedExpr]) -> bool {
-    let unit = args.first().and_then(TypedExpr::as_literal).and_then(Scalar::as_str).and_then(TruncUnit::from_name);
+    let unit =
+        args.first().and_then(TypedExpr::as_literal).and_then(Scalar::as_str).and_then(TruncUnit::from_name);
     match (unit, args.get(1).map(TypedExpr::data_type)) {
         (Some(unit), Some(DataType::Timestamp(tick, _))) => temporal::fixed_size(unit, *tick) != Some(1),
         (Some(unit), Some(DataType::Date32)) => unit < TruncUnit::Day,

@@ -78,7 +78,8 @@ impl Meet {
             None => *operand.expr.data_type() == DataType::Float32,
         };
         let any_float32 = floats.iter().any(|operand| *operand.expr.data_type() == DataType::Float32);
-        let float = if any_float32 && floats.iter().all(narrow) { DataType::Float32 } else { DataType::Float64 };
+        let float =
+            if any_float32 && floats.iter().all(narrow) { DataType::Float32 } else { DataType::Float64 };
         Ok(Meet { common, float })
     }
 }
@@ -180,15 +181,17 @@ fn check_literals(function: Function, args: &[TypedExpr]) -> Result<(), ExprErro
         PatternFunction::RegexpReplace => literal(3),
     };
     let options = options.and_then(Scalar::as_str).unwrap_or_default();
-    let compiled =
-        RegexPattern::new(pattern, options).map_err(|reason| invalid(pattern, "regular expression", reason))?;
+    let compiled = RegexPattern::new(pattern, options)
+        .map_err(|reason| invalid(pattern, "regular expression", reason))?;
     match (function, literal(2)) {
         (PatternFunction::RegexpExtract, Some(group)) => match group.as_integer() {
-            Some(wanted) if !(0..=compiled.groups() as i128).contains(&wanted) => Err(ExprError::InvalidLiteral {
-                literal: group.to_string(),
-                expected: "group".to_owned(),
-                reason: format!("the pattern '{pattern}' has {}", compiled.groups()),
-            }),
+            Some(wanted) if !(0..=compiled.groups() as i128).contains(&wanted) => {
+                Err(ExprError::InvalidLiteral {
+                    literal: group.to_string(),
+                    expected: "group".to_owned(),
+                    reason: format!("the pattern '{pattern}' has {}", compiled.groups()),
+                })
+            }
             _ => Ok(()),
         },
         (PatternFunction::RegexpReplace, Some(replacement)) => {
@@ -219,7 +222,9 @@ fn returns(returns: Returns, args: &[TypedExpr]) -> DataType {
         Returns::Int64 => DataType::Int64,
         Returns::UInt64 => DataType::UInt64,
         Returns::Float64 => DataType::Float64,
-        Returns::Text if args.iter().any(|arg| *arg.data_type() == DataType::LargeUtf8) => DataType::LargeUtf8,
+        Returns::Text if args.iter().any(|arg| *arg.data_type() == DataType::LargeUtf8) => {
+            DataType::LargeUtf8
+        }
         Returns::Text => DataType::Utf8,
         Returns::SameAs(at) => args.get(at).map_or(DataType::Null, |arg| arg.data_type().clone()),
     }

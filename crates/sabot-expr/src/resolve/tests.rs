@@ -348,7 +348,10 @@ fn what_is_not_there_yet_is_refused_by_name() {
 fn calls_that_cannot_be_are_refused() {
     let zone = "zones have the form 'Europe/Zurich' or '+01:00'";
     for (expr, message) in [
-        (function("substring", [col("s")]), "`substring(s)` has 1 arguments; the function is substring(text, start[, length])"),
+        (
+            function("substring", [col("s")]),
+            "`substring(s)` has 1 arguments; the function is substring(text, start[, length])",
+        ),
         (function("pi", [col("s")]), "`pi(s)` has 1 arguments; the function is pi()"),
         (col("i8").lower(), "`lower(i8)` needs a string, got int8"),
         (col("s").left("x"), "`left(s, 'x')` needs an integer, got utf8"),
@@ -368,10 +371,7 @@ fn calls_that_cannot_be_are_refused() {
             col("ts_s").date_part_in(DatePart::Hour, "Europe/Zurch"),
             &format!("literal 'Europe/Zurch' is not a valid time zone: {zone}"),
         ),
-        (
-            col("s").regexp_matches("a("),
-            "literal 'a(' is not a valid regular expression: unclosed group",
-        ),
+        (col("s").regexp_matches("a("), "literal 'a(' is not a valid regular expression: unclosed group"),
         (
             function("regexp_matches", [col("s"), lit("a"), lit("ix")]),
             "literal 'ix' is not a valid list of options: there is no option x; options: c, i, s, l",

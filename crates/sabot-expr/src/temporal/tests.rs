@@ -116,9 +116,13 @@ fn first_of_year(days: i64) -> bool {
 #[test]
 fn centuries_and_millennia_start_with_year_one_and_floors_with_round_years() {
     let day = |text: &str| i64::from(parse_date(text).unwrap());
-    for (date, century, millennium) in
-        [("2000-12-31", 20, 2), ("2001-01-01", 21, 3), ("0001-01-01", 1, 1), ("0000-12-31", -1, -1), ("-0100-01-01", -2, -1)]
-    {
+    for (date, century, millennium) in [
+        ("2000-12-31", 20, 2),
+        ("2001-01-01", 21, 3),
+        ("0001-01-01", 1, 1),
+        ("0000-12-31", -1, -1),
+        ("-0100-01-01", -2, -1),
+    ] {
         assert_eq!(part_of_days(DatePart::Century, day(date)), century, "{date}");
         assert_eq!(part_of_days(DatePart::Millennium, day(date)), millennium, "{date}");
     }
@@ -133,7 +137,10 @@ fn floors_are_the_largest_start_that_is_not_later() {
     for _ in 0..2_000 {
         let days = rng.random_range(-1_000_000..1_000_000i64);
         for (unit, starts) in [
-            (TruncUnit::Decade, (|d| first_of_year(d) && civil_from_days(d).year % 10 == 0) as fn(i64) -> bool),
+            (
+                TruncUnit::Decade,
+                (|d| first_of_year(d) && civil_from_days(d).year % 10 == 0) as fn(i64) -> bool,
+            ),
             (TruncUnit::Year, first_of_year),
             (TruncUnit::Quarter, |d| {
                 part_of_days(DatePart::Day, d) == 1 && (part_of_days(DatePart::Month, d) - 1) % 3 == 0

@@ -46,7 +46,8 @@ impl Zone {
     /// Seconds that the zone's clocks are ahead of UTC at a second since the epoch.
     pub fn offset(&self, second: i64) -> i64 {
         let Some(zone) = self.0 else { return 0 };
-        naive(second).map_or(0, |time| i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc()))
+        naive(second)
+            .map_or(0, |time| i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc()))
     }
 
     /// A part of a timestamp, as the zone's clocks show it.
@@ -172,7 +173,8 @@ mod tests {
     #[test]
     fn days_start_with_their_first_second() {
         let mut rng = ChaCha8Rng::seed_from_u64(12);
-        for name in ["America/Sao_Paulo", "America/Havana", "Australia/Lord_Howe", "Europe/Zurich", "+05:45"] {
+        for name in ["America/Sao_Paulo", "America/Havana", "Australia/Lord_Howe", "Europe/Zurich", "+05:45"]
+        {
             let zone = zone(name);
             let date = |second: i64| (second + zone.offset(second)).div_euclid(SECONDS_PER_DAY);
             for _ in 0..300 {

@@ -72,7 +72,9 @@ impl<R: Rng> Draw<'_, R> {
                 self.of(&text, depth)
             }
             // Only what prints the same everywhere; of a large string the result would be one too.
-            Takes::Printable if is_plain_string(target) && self.rng.random_bool(0.6) => self.of(target, depth),
+            Takes::Printable if is_plain_string(target) && self.rng.random_bool(0.6) => {
+                self.of(target, depth)
+            }
             Takes::Printable => {
                 let from = self.pick_type(|t| !is_plain_string(t) && can_cast(t, &DataType::Utf8));
                 if *target == DataType::LargeUtf8 { self.of(target, depth) } else { self.of(&from, depth) }

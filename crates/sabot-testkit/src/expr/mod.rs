@@ -341,7 +341,8 @@ mod tests {
                 open.extend(node.children());
             }
         }
-        let missing: Vec<_> = Function::all().map(Function::name).filter(|name| !kinds.contains(name)).collect();
+        let missing: Vec<_> =
+            Function::all().map(Function::name).filter(|name| !kinds.contains(name)).collect();
         assert!(missing.is_empty(), "{missing:?}");
         // 12 kinds that are one node, 16 operators, and the functions.
         assert_eq!(kinds.len(), 12 + 16 + Function::all().count(), "{kinds:?}");

@@ -21,7 +21,8 @@ impl Call<'_> {
                 let (value, other) = (self.arg(0)?.clone().into_array(self.rows)?, self.arg(1)?);
                 let equal = self.scope.compare(Comparison::Eq, &Value::column(value.clone()), other)?;
                 let equal = equal.into_array(self.rows)?;
-                let equal = equal.as_boolean_opt().ok_or_else(|| wrong_type("truth value", equal.data_type()))?;
+                let equal =
+                    equal.as_boolean_opt().ok_or_else(|| wrong_type("truth value", equal.data_type()))?;
                 nullif(&value, equal).map_err(arrow_bug)
             }
             GeneralFunction::Greatest => self.extreme(Comparison::Gt),
@@ -54,7 +55,11 @@ impl Call<'_> {
     }
 
     /// The values, null where `null` says so.
-    pub(super) fn null_where(&self, values: ArrayRef, null: impl Fn(usize) -> bool) -> Result<ArrayRef, Failure> {
+    pub(super) fn null_where(
+        &self,
+        values: ArrayRef,
+        null: impl Fn(usize) -> bool,
+    ) -> Result<ArrayRef, Failure> {
         let valid: NullBuffer = (0..self.rows).map(|row| !null(row)).collect();
         if valid.null_count() == 0 {
             return Ok(values);

@@ -78,7 +78,9 @@ impl Call<'_> {
             MathFunction::IsFinite => self.test(f32::is_finite, f64::is_finite),
             MathFunction::IsInfinite => self.test(f32::is_infinite, f64::is_infinite),
             _ => match self.returns {
-                DataType::Float32 => float32(self, function).map(|values| self.primitive::<Float32Type>(values)),
+                DataType::Float32 => {
+                    float32(self, function).map(|values| self.primitive::<Float32Type>(values))
+                }
                 _ => float64(self, function).map(|values| self.primitive::<Float64Type>(values)),
             },
         };
@@ -91,7 +93,10 @@ impl Call<'_> {
     }
 
     /// Results that some rows do not have, row by row.
-    pub(super) fn checked<T: ArrowPrimitiveType>(&self, value: impl Fn(usize) -> Option<T::Native>) -> ArrayRef {
+    pub(super) fn checked<T: ArrowPrimitiveType>(
+        &self,
+        value: impl Fn(usize) -> Option<T::Native>,
+    ) -> ArrayRef {
         let value = |row: usize| {
             if !self.is_valid(row) {
                 return T::Native::default();
@@ -115,8 +120,12 @@ impl Call<'_> {
     fn sign(&self) -> Option<ArrayRef> {
         let number = self.args.first()?;
         let signs = match number.array().data_type() {
-            DataType::Float32 => map(number.operand::<Float32Type>()?, |v| i8::from(v > 0.0) - i8::from(v < 0.0)),
-            DataType::Float64 => map(number.operand::<Float64Type>()?, |v| i8::from(v > 0.0) - i8::from(v < 0.0)),
+            DataType::Float32 => {
+                map(number.operand::<Float32Type>()?, |v| i8::from(v > 0.0) - i8::from(v < 0.0))
+            }
+            DataType::Float64 => {
+                map(number.operand::<Float64Type>()?, |v| i8::from(v > 0.0) - i8::from(v < 0.0))
+            }
             integer => for_integers!(integer, T => {
                 map(number.operand::<T>()?, |v| i128::from(v).signum() as i8)
             })?,

@@ -14,12 +14,14 @@ mod time;
 
 pub(crate) use pattern::Patterns;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, GenericStringArray, Int64Array, OffsetSizeTrait, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, GenericStringArray, Int64Array, OffsetSizeTrait, new_null_array,
+};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Int64Type};
 use sabot_common::DeviceId;
-use sabot_expr::functions::{Function, Nulls, TEXT_BYTES_MAX};
 use sabot_expr::TypedExpr;
+use sabot_expr::functions::{Function, Nulls, TEXT_BYTES_MAX};
 use sabot_ops::{Failure, Retry};
 use std::sync::Arc;
 
@@ -167,7 +169,10 @@ impl Call<'_> {
     }
 
     /// [`Call::texts`] for functions that make more of what they are given: too long a string is no result.
-    fn bounded_texts(&self, mut append: impl FnMut(usize, &mut String) -> Option<()>) -> Result<ArrayRef, Failure> {
+    fn bounded_texts(
+        &self,
+        mut append: impl FnMut(usize, &mut String) -> Option<()>,
+    ) -> Result<ArrayRef, Failure> {
         self.texts(|row, out| {
             let start = out.len();
             append(row, out)?;

@@ -24,8 +24,11 @@ impl Patterns {
         let mut open: Vec<&TypedExpr> = exprs.into_iter().collect();
         while let Some(expr) = open.pop() {
             open.extend(expr.children());
-            let TypedKind::Function { function: Function::Pattern(function), args } = expr.kind() else { continue };
-            let literal = |at: usize| args.get(at).and_then(TypedExpr::as_literal).and_then(|value| value.as_str());
+            let TypedKind::Function { function: Function::Pattern(function), args } = expr.kind() else {
+                continue;
+            };
+            let literal =
+                |at: usize| args.get(at).and_then(TypedExpr::as_literal).and_then(|value| value.as_str());
             let Some(pattern) = literal(1) else { continue };
             let options = options_at(*function).and_then(literal).unwrap_or_default();
             // One that is malformed was refused by the resolver, or fails the rows that reach it.

@@ -15,8 +15,12 @@ impl Call<'_> {
         };
         let text = self.text(0)?;
         match function {
-            Lower => self.texts(|row, out| map_case(text.value(row), out, str::make_ascii_lowercase, text_lower)),
-            Upper => self.texts(|row, out| map_case(text.value(row), out, str::make_ascii_uppercase, text_upper)),
+            Lower => {
+                self.texts(|row, out| map_case(text.value(row), out, str::make_ascii_lowercase, text_lower))
+            }
+            Upper => {
+                self.texts(|row, out| map_case(text.value(row), out, str::make_ascii_uppercase, text_upper))
+            }
             Trim => self.trimmed(text, |text, goes| text.trim_matches(goes)),
             Ltrim => self.trimmed(text, |text, goes| text.trim_start_matches(goes)),
             Rtrim => self.trimmed(text, |text, goes| text.trim_end_matches(goes)),
@@ -153,7 +157,8 @@ impl Call<'_> {
     /// Arguments that are passed over where they are null, from a position on.
     fn parts(&self, from: usize) -> Result<Vec<Part<'_>>, Failure> {
         let args = self.args.iter().skip(from);
-        args.map(|arg| Ok(Part { texts: Texts::of(arg)?, array: arg.array(), constant: arg.is_constant() })).collect()
+        args.map(|arg| Ok(Part { texts: Texts::of(arg)?, array: arg.array(), constant: arg.is_constant() }))
+            .collect()
     }
 
     fn concat_ws(&self, separator: Texts<'_>) -> Result<ArrayRef, Failure> {
@@ -218,12 +223,7 @@ impl<'a> Part<'a> {
     }
 }
 
-fn map_case(
-    text: &str,
-    out: &mut String,
-    ascii: fn(&mut str),
-    other: fn(char) -> char,
-) -> Option<()> {
+fn map_case(text: &str, out: &mut String, ascii: fn(&mut str), other: fn(char) -> char) -> Option<()> {
     if text.is_ascii() {
         let start = out.len();
         out.push_str(text);

@@ -8,7 +8,9 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, TimeUnit};
 use sabot_expr::functions::TimeFunction;
-use sabot_expr::temporal::{Zone, fixed_size, floor_date, floor_timestamp, part_of_days, part_of_timestamp, units_per_day};
+use sabot_expr::temporal::{
+    Zone, fixed_size, floor_date, floor_timestamp, part_of_days, part_of_timestamp, units_per_day,
+};
 use sabot_expr::{DatePart, TruncUnit};
 use sabot_ops::Failure;
 use std::sync::Arc;
@@ -102,10 +104,22 @@ fn part_stretch(part: DatePart, unit: TimeUnit) -> i64 {
     let trunc = match part {
         DatePart::Hour => TruncUnit::Hour,
         DatePart::Minute => TruncUnit::Minute,
-        DatePart::Second => TruncUnit::Second,
+        DatePart::Second | DatePart::Epoch => TruncUnit::Second,
         DatePart::Millisecond => TruncUnit::Millisecond,
         DatePart::Microsecond => TruncUnit::Microsecond,
-        _ => TruncUnit::Day,
+        DatePart::Nanosecond => return 1,
+        DatePart::Year
+        | DatePart::Quarter
+        | DatePart::Month
+        | DatePart::Week
+        | DatePart::Day
+        | DatePart::DayOfWeek
+        | DatePart::DayOfYear
+        | DatePart::IsoYear
+        | DatePart::Decade
+        | DatePart::Century
+        | DatePart::Millennium
+        | DatePart::UtcOffset => TruncUnit::Day,
     };
     fixed_size(trunc, unit).unwrap_or(1)
 }

@@ -90,11 +90,13 @@ impl Call<'_> {
 
     /// An integer result, which has to fit its type.
     fn fitting(&self, value: Option<i128>) -> Result<Scalar, RowErrorKind> {
-        value.and_then(|value| Scalar::from_integer(value, self.returns)).ok_or_else(|| RowErrorKind::Overflow {
-            op: self.function.name(),
-            left: self.args.iter().map(Scalar::to_string).collect::<Vec<_>>().join(", "),
-            right: None,
-            data_type: self.returns.clone(),
+        value.and_then(|value| Scalar::from_integer(value, self.returns)).ok_or_else(|| {
+            RowErrorKind::Overflow {
+                op: self.function.name(),
+                left: self.args.iter().map(Scalar::to_string).collect::<Vec<_>>().join(", "),
+                right: None,
+                data_type: self.returns.clone(),
+            }
         })
     }
 

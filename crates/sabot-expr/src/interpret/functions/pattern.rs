@@ -25,15 +25,18 @@ impl Call<'_> {
                 let group = if self.args.len() > 2 { self.integer(2)? } else { 0 };
                 match i64::try_from(group).ok().and_then(|group| pattern.extract(text, group)) {
                     Some(found) => self.string(found.to_owned()),
-                    None => Err(self.failed(format!("the pattern has no group {group}, it has {}", pattern.groups()))),
+                    None => {
+                        Err(self
+                            .failed(format!("the pattern has no group {group}, it has {}", pattern.groups())))
+                    }
                 }
             }
             PatternFunction::RegexpReplace => {
                 let options = self.optional_text(3)?.unwrap_or_default();
                 let pattern = pattern(Some(options))?;
                 let replacement = Replacement::new(self.text(2)?, pattern.groups());
-                let replacement =
-                    replacement.map_err(|reason| self.failed(format!("the replacement is malformed: {reason}")))?;
+                let replacement = replacement
+                    .map_err(|reason| self.failed(format!("the replacement is malformed: {reason}")))?;
                 let mut out = String::new();
                 let all = options.contains('g');
                 match pattern.replace(text, &replacement, all, TEXT_BYTES_MAX, &mut out) {

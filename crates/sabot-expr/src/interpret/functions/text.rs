@@ -15,7 +15,9 @@ impl Call<'_> {
             Concat => return self.bounded_string(self.args.iter().filter_map(Scalar::as_str).collect()),
             ConcatWs => {
                 let rest = self.args.get(1..).unwrap_or_default();
-                return self.bounded_string(rest.iter().filter_map(Scalar::as_str).collect::<Vec<_>>().join(self.text(0)?));
+                return self.bounded_string(
+                    rest.iter().filter_map(Scalar::as_str).collect::<Vec<_>>().join(self.text(0)?),
+                );
             }
             _ => {}
         }
@@ -30,7 +32,8 @@ impl Call<'_> {
                 let goes = |c: &char| set.map_or(is_space(*c), |set| set.contains(*c));
                 let first = if function == Rtrim { 0 } else { chars.iter().take_while(|c| goes(c)).count() };
                 let kept = &chars[first..];
-                let last = if function == Ltrim { 0 } else { kept.iter().rev().take_while(|c| goes(c)).count() };
+                let last =
+                    if function == Ltrim { 0 } else { kept.iter().rev().take_while(|c| goes(c)).count() };
                 self.string(kept[..kept.len() - last].iter().collect())
             }
             Length => Ok(Scalar::Int64(chars.len() as i64)),
