@@ -4,10 +4,10 @@
     duckdb/bin/python docs/functions-against-duckdb.py 500 > calls.ndjson
     SABOT_DUCKDB_CALLS=$PWD/calls.ndjson cargo test -p sabot-expr duckdb -- --nocapture
 
-One line a call: name, arguments and result, or "error". The number is that of calls per function, and the
+One line a call: name, arguments and result, or "error!". The number is that of calls per function, and the
 arguments are the same in every run. What docs/functions.md says is different on purpose is left out: letters
-with unusual case in `upper`, grapheme clusters in `reverse`, what `\\w` means beyond ASCII, `ceil` and `floor` of integers, `millisecond` and
-`microsecond`, groups that a pattern does not have, `hash`. Written for DuckDB 2.0.
+with unusual case in `upper`, grapheme clusters in `reverse`, what `\\w` means beyond ASCII, `ceil` and `floor`
+of integers, `millisecond` and `microsecond`, groups that a pattern does not have, `hash`. Written for DuckDB 2.0.
 """
 
 import datetime
