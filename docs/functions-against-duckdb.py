@@ -139,8 +139,9 @@ for part in PARTS:
 for unit in UNITS:
     CALLS.append(("date_trunc", f"date_trunc('{unit}', ?::timestamp)", [moment], [unit], []))
     CALLS.append(("date_trunc", f"date_trunc('{unit}', ?::date)::date", [date], [unit], []))
-    # DuckDB truncates a timestamptz in the session's zone.
-    for zone in ZONES:
+    # DuckDB truncates a timestamptz in the session's zone. To decades and more it does so with an offset that did
+    # not hold then.
+    for zone in ZONES if unit not in ["millennium", "century", "decade"] else []:
         sql = f"date_trunc('{unit}', ?::timestamptz)"
         CALLS.append(("date_trunc", sql, [moment], [unit], [zone]))
 CALLS += [("regexp_extract", "regexp_extract(?, ?, 2)", [word, one_of(["(a)|(b)", "([0-9]+)-([0-9]+)"])], [], [2])]
