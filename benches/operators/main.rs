@@ -8,12 +8,14 @@
 mod exchange;
 mod filter_project;
 mod flights;
+mod functions;
 mod group_by;
 mod hash;
 
 criterion::criterion_group!(
     operators,
     filter_project::benchmarks,
+    functions::benchmarks,
     group_by::benchmarks,
     hash::benchmarks,
     exchange::benchmarks,

@@ -59,7 +59,8 @@ pub use sabot_connect::{
 pub use sabot_exec::{JobError, JobHandle, JobMetrics, Stop};
 pub use sabot_expr::{
     CastMode, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, IntoExpr, Scalar,
-    ScalarFunction, TruncUnit, call, coalesce, col, lit, null, when,
+    ScalarFunction, TruncUnit, call, coalesce, col, concat, concat_ws, function, greatest, hash, least, lit,
+    null, pi, when,
 };
 pub use sabot_plan::{AggregateExpr, IntoKey, Plan, PlanError, avg, count, count_of, max, min, sum};
 pub use stream::Stream;
@@ -72,9 +73,9 @@ pub use window::{Grouped, Window, Windowed, tumbling};
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, avg, coalesce, col, count, count_of, csv,
-        days, hours, in_order, input_channel, lit, max, micros, millis, min, minutes, out_of_orderness,
-        parquet, seconds, sum, to_channel, to_memory, tumbling, when,
+        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, avg, coalesce, col, concat, count,
+        count_of, csv, days, greatest, hours, in_order, input_channel, least, lit, max, micros, millis, min,
+        minutes, out_of_orderness, parquet, seconds, sum, to_channel, to_memory, tumbling, when,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

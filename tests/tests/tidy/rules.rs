@@ -42,7 +42,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("sabot-common", &[], &[]),
     row("sabot-batch", &["sabot-common"], &[]),
     row("sabot-time", &["sabot-common"], &[]),
-    row("sabot-expr", &["sabot-batch"], &["chrono"]),
+    row("sabot-expr", &["sabot-batch"], &["chrono", "regex"]),
     row("sabot-ops", &["sabot-expr", "sabot-time"], &[]),
     row("sabot-plan", &["sabot-ops"], &[]),
     row("sabot-cpu", &["sabot-ops"], &[]),

@@ -19,8 +19,8 @@ use sabot_expr::temporal::{
 use sabot_ops::Failure;
 use std::sync::Arc;
 
-use super::temporal::timestamps;
 use super::text::Texts;
+use super::ticks::timestamps;
 use super::value::Value;
 use super::{Active, Scope, arrow_bug};
 

@@ -7,7 +7,7 @@
 use arrow::datatypes::DataType;
 
 use crate::error::RowErrorKind;
-use crate::expr::{BinaryOp, MathFunc};
+use crate::expr::BinaryOp;
 use crate::scalar::Scalar;
 
 /// The result of an arithmetic operator; null when an operand is null.
@@ -96,43 +96,14 @@ pub(super) fn negate(value: &Scalar, data_type: &DataType) -> Result<Scalar, Row
     match value {
         Scalar::Float32(v) => Ok(Scalar::Float32(-v)),
         Scalar::Float64(v) => Ok(Scalar::Float64(-v)),
-        other => unary_integer("-", other, data_type, |v| -v),
+        other => {
+            let Some(value) = other.as_integer() else { return Ok(Scalar::Null(data_type.clone())) };
+            Scalar::from_integer(-value, data_type).ok_or_else(|| RowErrorKind::Overflow {
+                op: "-",
+                left: value.to_string(),
+                right: None,
+                data_type: data_type.clone(),
+            })
+        }
     }
-}
-
-/// A function of one number.
-pub(super) fn math(func: MathFunc, value: &Scalar, data_type: &DataType) -> Result<Scalar, RowErrorKind> {
-    match value {
-        Scalar::Float32(v) => Ok(Scalar::Float32(match func {
-            MathFunc::Abs => v.abs(),
-            MathFunc::Round => v.round(),
-            MathFunc::Sqrt => v.sqrt(),
-            MathFunc::Ln => v.ln(),
-            MathFunc::Exp => v.exp(),
-        })),
-        Scalar::Float64(v) => Ok(Scalar::Float64(match func {
-            MathFunc::Abs => v.abs(),
-            MathFunc::Round => v.round(),
-            MathFunc::Sqrt => v.sqrt(),
-            MathFunc::Ln => v.ln(),
-            MathFunc::Exp => v.exp(),
-        })),
-        other => unary_integer(func.name(), other, data_type, i128::abs),
-    }
-}
-
-/// A function of an integer whose result has to fit the type; only `-` and `abs` get here.
-fn unary_integer(
-    op: &'static str,
-    value: &Scalar,
-    data_type: &DataType,
-    function: impl Fn(i128) -> i128,
-) -> Result<Scalar, RowErrorKind> {
-    let Some(value) = value.as_integer() else { return Ok(Scalar::Null(data_type.clone())) };
-    Scalar::from_integer(function(value), data_type).ok_or_else(|| RowErrorKind::Overflow {
-        op,
-        left: value.to_string(),
-        right: None,
-        data_type: data_type.clone(),
-    })
 }

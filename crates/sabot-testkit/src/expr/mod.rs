@@ -4,15 +4,16 @@
 //! What is drawn is the untyped form; resolving it writes out implicit casts and adapts literals, so
 //! the result is what a user could have written.
 
+mod function;
+
 use arrow::array::{ArrayRef, AsArray, Int64Array};
-use arrow::datatypes::{DataType, Int64Type, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Int64Type, Schema};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use sabot_expr::types::rules::can_cast;
-use sabot_expr::types::{decoded_type, is_float, is_integer, is_plain_string, is_signed_integer, is_utc};
+use sabot_expr::types::{decoded_type, is_float, is_integer, is_plain_string, is_signed_integer};
 use sabot_expr::{
-    BinaryOp, CastMode, ClosureFunction, DatePart, Expr, FunctionError, FunctionRegistry, MathFunc, Scalar,
-    StringMatchKind, TruncUnit, TypedExpr, resolve,
+    BinaryOp, CastMode, ClosureFunction, Expr, FunctionError, FunctionRegistry, Scalar, TypedExpr, resolve,
 };
 use std::sync::Arc;
 
@@ -171,12 +172,12 @@ impl<R: Rng> Draw<'_, R> {
     fn native(&mut self, target: &DataType, depth: usize) -> Expr {
         match target {
             DataType::Boolean => self.truth(depth),
-            DataType::Int64 if self.rng.random_bool(0.35) => self.int64(depth),
+            DataType::Int64 if self.rng.random_bool(0.1) => self.call(depth),
+            _ if self.rng.random_bool(0.3) => self.function(target, depth),
             number if is_integer(number) => self.integer(number, depth),
             number if is_float(number) => self.float(number, depth),
-            DataType::Date32 => self.truncated(target, depth),
-            DataType::Timestamp(_, zone) if is_utc(zone.as_deref()) => self.truncated(target, depth),
-            other => self.case(other, depth),
+            DataType::Decimal128(..) => self.case(target, depth),
+            _ => self.function(target, depth),
         }
     }
 
@@ -225,20 +226,11 @@ impl<R: Rng> Draw<'_, R> {
                     expr: self.boxed(&text_type, depth),
                     pattern,
                     negated: self.rng.random(),
+                    insensitive: self.rng.random(),
                     escape,
                 }
             }
-            _ => {
-                let kind = self.pick(&[
-                    StringMatchKind::StartsWith,
-                    StringMatchKind::EndsWith,
-                    StringMatchKind::Contains,
-                ]);
-                let (text_type, needle_type) = (self.text_type(), self.text_type());
-                let needle_depth = if self.rng.random_bool(0.7) { 0 } else { depth };
-                let needle = self.boxed(&needle_type, needle_depth);
-                Expr::StringMatch { kind, expr: self.boxed(&text_type, depth), needle }
-            }
+            _ => self.function(&DataType::Boolean, depth),
         }
     }
 
@@ -254,28 +246,16 @@ impl<R: Rng> Draw<'_, R> {
         }
     }
 
-    fn int64(&mut self, depth: usize) -> Expr {
-        if self.rng.random_bool(0.5) {
-            let name = self.pick(&["triple", "odd_only"]);
-            return Expr::Call {
-                name: name.to_owned(),
-                version: 1,
-                args: vec![self.of(&DataType::Int64, depth)],
-            };
-        }
-        let part = self.pick(&DatePart::ALL);
-        let temporal = self.temporal_type();
-        Expr::DatePart { part, expr: self.boxed(&temporal, depth) }
+    fn call(&mut self, depth: usize) -> Expr {
+        let name = self.pick(&["triple", "odd_only"]);
+        Expr::Call { name: name.to_owned(), version: 1, args: vec![self.of(&DataType::Int64, depth)] }
     }
 
     fn integer(&mut self, target: &DataType, depth: usize) -> Expr {
         use BinaryOp::{Add, Div, Mod, Mul, Sub, WrappingAdd, WrappingMul, WrappingSub};
         match self.rng.random_range(0..8) {
             0 if is_signed_integer(target) => Expr::Negate(self.boxed(target, depth)),
-            1 => {
-                let func = self.pick(&[MathFunc::Abs, MathFunc::Round]);
-                Expr::Math { func, expr: self.boxed(target, depth) }
-            }
+            1 => self.function(target, depth),
             _ => {
                 let op = self.pick(&[Add, Sub, Mul, Div, Mod, WrappingAdd, WrappingSub, WrappingMul]);
                 Expr::Binary { op, left: self.boxed(target, depth), right: self.boxed(target, depth) }
@@ -287,21 +267,12 @@ impl<R: Rng> Draw<'_, R> {
         use BinaryOp::{Add, Div, Mod, Mul, Sub};
         match self.rng.random_range(0..8) {
             0 => Expr::Negate(self.boxed(target, depth)),
-            1..=3 => {
-                let func =
-                    self.pick(&[MathFunc::Abs, MathFunc::Round, MathFunc::Sqrt, MathFunc::Ln, MathFunc::Exp]);
-                Expr::Math { func, expr: self.boxed(target, depth) }
-            }
+            1..=3 => self.function(target, depth),
             _ => {
                 let op = self.pick(&[Add, Sub, Mul, Div, Mod]);
                 Expr::Binary { op, left: self.boxed(target, depth), right: self.boxed(target, depth) }
             }
         }
-    }
-
-    fn truncated(&mut self, target: &DataType, depth: usize) -> Expr {
-        let unit = self.pick(&TruncUnit::ALL);
-        Expr::DateTrunc { unit, expr: self.boxed(target, depth) }
     }
 
     fn any_type(&mut self) -> DataType {
@@ -325,17 +296,6 @@ impl<R: Rng> Draw<'_, R> {
         let texts: Vec<&DataType> = in_use.iter().filter(|t| is_plain_string(t)).collect();
         texts.choose(self.rng).map_or(DataType::Utf8, |t| (*t).clone())
     }
-
-    fn temporal_type(&mut self) -> DataType {
-        let all = [
-            DataType::Date32,
-            DataType::Timestamp(TimeUnit::Second, None),
-            DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
-            DataType::Timestamp(TimeUnit::Microsecond, None),
-            DataType::Timestamp(TimeUnit::Nanosecond, Some("+00:00".into())),
-        ];
-        all.choose(self.rng).expect("not empty").clone()
-    }
 }
 
 #[cfg(test)]
@@ -344,7 +304,7 @@ mod tests {
     use crate::random_schema;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
-    use sabot_expr::TypedKind;
+    use sabot_expr::{Function, TypedKind};
     use std::collections::BTreeSet;
 
     /// The name of a node's kind.
@@ -362,10 +322,7 @@ mod tests {
             TypedKind::Coalesce(_) => "coalesce",
             TypedKind::InList { .. } => "in",
             TypedKind::Like { .. } => "like",
-            TypedKind::StringMatch { .. } => "string match",
-            TypedKind::DatePart { part, .. } => part.name(),
-            TypedKind::DateTrunc { .. } => "date_trunc",
-            TypedKind::Math { func, .. } => func.name(),
+            TypedKind::Function { function, .. } => function.name(),
             TypedKind::Call { .. } => "call",
         }
     }
@@ -374,7 +331,7 @@ mod tests {
     fn all_kinds_of_nodes_and_types_are_drawn() {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         let (mut kinds, mut results) = (BTreeSet::new(), BTreeSet::new());
-        for _ in 0..2_000 {
+        for _ in 0..4_000 {
             let schema = random_schema(&mut rng);
             let expr = random_expr(&mut rng, &schema, 4);
             results.insert(sabot_expr::type_name(expr.data_type()));
@@ -384,8 +341,11 @@ mod tests {
                 open.extend(node.children());
             }
         }
-        // 14 kinds that are one node, 16 operators, 12 date parts, 5 functions.
-        assert_eq!(kinds.len(), 14 + 16 + 12 + 5, "{kinds:?}");
+        let missing: Vec<_> =
+            Function::all().map(Function::name).filter(|name| !kinds.contains(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        // 12 kinds that are one node, 16 operators, and the functions.
+        assert_eq!(kinds.len(), 12 + 16 + Function::all().count(), "{kinds:?}");
         assert!(results.len() >= 18, "{results:?}");
     }
 }
