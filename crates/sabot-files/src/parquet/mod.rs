@@ -8,9 +8,6 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use sink::ParquetSink;
-pub use source::ParquetSource;
-
 use parquet::errors::ParquetError;
 use sabot_connect::ConnectError;
 use std::path::Path;

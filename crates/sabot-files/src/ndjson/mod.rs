@@ -1,0 +1,13 @@
+//! Newline-delimited JSON as source and sink: one object a line.
+
+mod encode;
+mod object;
+mod sink;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use source::NdjsonOptions;
+
+#[cfg(test)]
+pub(crate) use source::{NdjsonFormat, NdjsonSplitter};
