@@ -41,4 +41,10 @@ pub trait DeadLetters: Sink {
     /// [`ConnectError::TooManyDeadLetters`] when there are more than the source allows; whatever keeps
     /// them from being written.
     fn put(&self, partition: u32, letters: &[DeadLetter]) -> Result<u64, ConnectError>;
+
+    /// The partition with this number has been read to its end: what is held open for it can be closed.
+    ///
+    /// # Errors
+    /// Whatever keeps its letters from being written.
+    fn end(&self, partition: u32) -> Result<(), ConnectError>;
 }

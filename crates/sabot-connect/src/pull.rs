@@ -34,11 +34,7 @@ impl<P: Pull> PullReader<P> {
 }
 
 /// Refuses any place but the first row of something that cannot be read twice.
-pub(crate) fn only_from_start(
-    name: String,
-    what: &str,
-    from: Option<&Position>,
-) -> Result<(), ConnectError> {
+pub(crate) fn only_from_start(name: String, what: &str, from: Option<&Position>) -> Result<(), ConnectError> {
     match from.filter(|position| position.row > 0) {
         Some(position) => {
             let reason = format!("rows of a {what} cannot be read twice");

@@ -83,10 +83,11 @@ fn parse_column(text: &str) -> Result<Field, String> {
         }
     };
     let rest = rest.trim();
-    let (named, nullable) = match rest.strip_suffix("null").and_then(|rest| rest.trim_end().strip_suffix("not")) {
-        Some(named) => (named.trim_end(), false),
-        None => (rest, true),
-    };
+    let (named, nullable) =
+        match rest.strip_suffix("null").and_then(|rest| rest.trim_end().strip_suffix("not")) {
+            Some(named) => (named.trim_end(), false),
+            None => (rest, true),
+        };
     let data_type: DataType = parse_type(named).ok_or_else(wrong)?;
     Ok(Field::new(name, data_type, nullable))
 }
@@ -107,7 +108,9 @@ mod tests {
         ]);
         let text = columns_text(&schema);
         assert_eq!(*parse_columns(&text).unwrap(), schema);
-        for wrong in ["", "id", "id int65", "id int64,", "\"id int64", "id decimal128(10, 2", "\"a\"\"b int64"] {
+        for wrong in
+            ["", "id", "id int65", "id int64,", "\"id int64", "id decimal128(10, 2", "\"a\"\"b int64"]
+        {
             assert!(parse_columns(wrong).is_err(), "{wrong}");
         }
     }

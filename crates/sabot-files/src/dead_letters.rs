@@ -51,8 +51,26 @@ struct State {
 
 struct Partition {
     writer: Box<dyn SinkWriter>,
+    /// What was staged when the partition ended.
+    ended: Vec<Committable>,
     /// The place up to which the partition has been passed.
     passed: u64,
+}
+
+impl Partition {
+    fn new(writer: Box<dyn SinkWriter>) -> Self {
+        Self { writer, ended: Vec::new(), passed: 0 }
+    }
+
+    /// Everything that the partition has for an epoch.
+    fn stage(&mut self, epoch: Epoch) -> Result<Committable, ConnectError> {
+        let mut staged = self.writer.stage(epoch)?;
+        for part in std::mem::take(&mut self.ended).into_iter().rev() {
+            staged.rows += part.rows;
+            staged.parts.splice(0..0, part.parts);
+        }
+        Ok(staged)
+    }
 }
 
 impl fmt::Debug for DeadLetterFile {
@@ -78,7 +96,7 @@ impl DeadLetterFile {
         let sink = FileSink::of_path(&options.path)?;
         let mut state = State::default();
         // The first writer takes the output, so that another job's is refused before this one runs.
-        state.partitions.insert(0, Partition { writer: sink.open(schema.clone(), 0)?, passed: 0 });
+        state.partitions.insert(0, Partition::new(sink.open(schema.clone(), 0)?));
         Ok(Self { sink, schema, max: options.max, state: Mutex::new(state) })
     }
 
@@ -126,13 +144,22 @@ impl DeadLetters for DeadLetterFile {
         let found = match state.partitions.entry(partition) {
             std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
             std::collections::btree_map::Entry::Vacant(free) => {
-                free.insert(Partition { writer: self.sink.open(self.schema.clone(), partition)?, passed: 0 })
+                free.insert(Partition::new(self.sink.open(self.schema.clone(), partition)?))
             }
         };
         found.writer.write(&batch.into())?;
         found.passed = last.offset + 1;
         state.letters += new.len() as u64;
         Ok(new.len() as u64)
+    }
+
+    fn end(&self, partition: u32) -> Result<(), ConnectError> {
+        if let Some(found) = self.lock().partitions.get_mut(&partition) {
+            // The epoch is that of the commit.
+            let staged = found.writer.stage(Epoch::FIRST)?;
+            found.ended.push(staged);
+        }
+        Ok(())
     }
 }
 
@@ -158,7 +185,7 @@ impl Sink for DeadLetterFile {
         let mut state = self.lock();
         if !state.staged.contains_key(&epoch) {
             let partitions = state.partitions.values_mut();
-            let staged = partitions.map(|p| p.writer.stage(epoch)).collect::<Result<Vec<_>, _>>()?;
+            let staged = partitions.map(|partition| partition.stage(epoch)).collect::<Result<Vec<_>, _>>()?;
             state.staged.insert(epoch, staged);
         }
         self.sink.commit(epoch, &state.staged[&epoch])
@@ -224,6 +251,8 @@ mod tests {
         assert_eq!(file.put(0, &[letter(2), letter(3)]).unwrap(), 2);
         // A second reader of the partition finds the same letters, cut otherwise.
         assert_eq!(file.put(0, &[letter(2)]).unwrap(), 0);
+        file.end(0).unwrap();
+        file.end(9).unwrap();
         assert_eq!(file.put(0, &[letter(3), letter(4)]).unwrap(), 1);
         assert!(!path.exists());
         for _ in 0..2 {
@@ -239,7 +268,9 @@ mod tests {
             "{\"file\":\"in.csv\",\"record\":3,\"offset\":2,\"column\":\"a\",\
              \"reason\":\"expected int64, found \\\"x\\\"\",\"text\":\"x\\n\",\"base64\":null}"
         );
-        assert!(lines[1].contains("\"column\":null") && lines[1].ends_with("\"text\":null,\"base64\":\"/wo=\"}"));
+        assert!(
+            lines[1].contains("\"column\":null") && lines[1].ends_with("\"text\":null,\"base64\":\"/wo=\"}")
+        );
         assert!(lines[3].contains("\"offset\":0"), "{}", lines[3]);
         let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(names.len(), 1);

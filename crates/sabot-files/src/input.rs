@@ -101,11 +101,9 @@ impl Input {
     }
 
     /// The text from a position on, and the byte before it.
-    pub(crate) fn open_at(
-        &self,
-        from: Position,
-    ) -> Result<(Box<dyn Read + Send>, Option<u8>), ConnectError> {
-        let bad = |reason: String| ConnectError::BadPosition { name: self.id.to_string(), row: from.row, reason };
+    pub(crate) fn open_at(&self, from: Position) -> Result<(Box<dyn Read + Send>, Option<u8>), ConnectError> {
+        let bad =
+            |reason: String| ConnectError::BadPosition { name: self.id.to_string(), row: from.row, reason };
         if let Some(stream) = &self.stream {
             if from.offset > 0 {
                 return Err(bad("its rows cannot be read twice".to_owned()));
@@ -161,7 +159,10 @@ impl Input {
             Compression::Zstd => "zstd",
         };
         match error.kind() {
-            ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof | ErrorKind::Other => {
+            ErrorKind::InvalidData
+            | ErrorKind::InvalidInput
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::Other => {
                 ConnectError::Corrupt { path: self.path.to_path_buf(), format, reason: error.to_string() }
             }
             _ => self.io("read", error),

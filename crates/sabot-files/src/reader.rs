@@ -83,7 +83,12 @@ impl PartitionReader for SequentialReader {
                     }
                     return Poll::Ready(self.deliver(piece, after).map(Some));
                 }
-                Front::End => return Poll::Ready(Ok(None)),
+                Front::End => {
+                    if let Some(aside) = self.dead_letters.take() {
+                        aside.end(self.partition)?;
+                    }
+                    return Poll::Ready(Ok(None));
+                }
                 Front::Wait(None) => return Poll::Pending,
                 // The job may have run already; looking again costs nothing.
                 Front::Wait(Some(job)) => self.spawner.spawn(job),

@@ -247,7 +247,9 @@ mod tests {
         };
         assert!(message("parquet", &[("path", path)]).contains("is not a readable Parquet file"));
         let nothing = message("csv", &[]);
-        assert!(nothing.contains("option \"path\": expected a file, a folder") && nothing.ends_with("nothing"));
+        assert!(
+            nothing.contains("option \"path\": expected a file, a folder") && nothing.ends_with("nothing")
+        );
         assert!(message("csv", &[("path", path), ("delimiter", "ab")]).contains("one ASCII character"));
         assert!(
             message("csv", &[("path", path), ("delimeter", ";")]).contains("did you mean \"delimiter\"?")

@@ -58,7 +58,10 @@ impl Messages {
             true => {}
             false if head[..4] == CONTINUATION => messages.begun = head[4..].try_into().ok(),
             false => {
-                return Err(corrupt(&messages.path, "it begins neither as an Arrow file nor as a stream of one"));
+                return Err(corrupt(
+                    &messages.path,
+                    "it begins neither as an Arrow file nor as a stream of one",
+                ));
             }
         }
         messages.read_schema()?;
@@ -115,14 +118,16 @@ impl Messages {
                 Ok(None)
             }
             length => {
-                let length = u64::try_from(length).map_err(|_| corrupt(&self.path, "a length is negative"))?;
+                let length =
+                    u64::try_from(length).map_err(|_| corrupt(&self.path, "a length is negative"))?;
                 self.take(length).map(Some)
             }
         }
     }
 
     fn parse<'a>(&self, metadata: &'a [u8]) -> Result<Message<'a>, ConnectError> {
-        root_as_message(metadata).map_err(|error| corrupt(&self.path, format!("a message is broken: {error}")))
+        root_as_message(metadata)
+            .map_err(|error| corrupt(&self.path, format!("a message is broken: {error}")))
     }
 
     /// The header of the next record batch; dictionaries before it are taken in. `None` at the end.
@@ -149,7 +154,10 @@ impl Messages {
                         .map_err(|error| corrupt(&self.path, error))?;
                 }
                 (other, _) => {
-                    return Err(corrupt(&self.path, format!("a message of type {other:?} among the batches")));
+                    return Err(corrupt(
+                        &self.path,
+                        format!("a message of type {other:?} among the batches"),
+                    ));
                 }
             }
         }

@@ -60,16 +60,19 @@ impl Format for ArrowFormat {
         schema: &SchemaRef,
     ) -> Result<Box<dyn Encoder>, ConnectError> {
         let made: Result<Box<dyn Encoder>, ArrowError> = match self.stream {
-            true => StreamWriter::try_new(to, schema).map(|writer| {
-                Box::new(StreamEncoder { path: path.to_owned(), writer }) as Box<dyn Encoder>
-            }),
+            true => StreamWriter::try_new(to, schema)
+                .map(|writer| Box::new(StreamEncoder { path: path.to_owned(), writer }) as Box<dyn Encoder>),
             false => FileEncoder::new(path, to, schema).map(|encoder| Box::new(encoder) as Box<dyn Encoder>),
         };
         made.map_err(|error| arrow_error(path, error))
     }
 
     /// Batches are decoded and written again: their dictionaries must become one.
-    fn join(&self, parts: &Parts<'_>, to: Box<dyn Destination>) -> Result<Box<dyn Destination>, ConnectError> {
+    fn join(
+        &self,
+        parts: &Parts<'_>,
+        to: Box<dyn Destination>,
+    ) -> Result<Box<dyn Destination>, ConnectError> {
         let mut whole = self.encoder(parts.whole, to, parts.schema)?;
         for part in parts.paths {
             let file = File::open(part).map_err(|error| ConnectError::io("open", part, error))?;

@@ -4,9 +4,7 @@ use arrow::array::{ArrayRef, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use sabot_connect::{
-    ConnectError, Cutter, PartitionReader, Position, ReadRequest, Spawner, check_schema,
-};
+use sabot_connect::{ConnectError, Cutter, PartitionReader, Position, ReadRequest, Spawner, check_schema};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -182,9 +180,7 @@ impl ArrowDecoder {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         columns
             .collect::<Result<Vec<ArrayRef>, _>>()
-            .and_then(|columns| {
-                RecordBatch::try_new_with_options(self.delivered.clone(), columns, &options)
-            })
+            .and_then(|columns| RecordBatch::try_new_with_options(self.delivered.clone(), columns, &options))
             .map_err(|error| ConnectError::arrow(self.input.id().as_str(), error))
     }
 }

@@ -19,8 +19,9 @@ use std::sync::Arc;
 
 fn batch(from: i64, rows: i64) -> RecordBatch {
     let id: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + rows));
-    let name: ArrayRef =
-        Arc::new((from..from + rows).map(|i| (i % 7 != 3).then(|| format!("n{}", i % 5))).collect::<StringArray>());
+    let name: ArrayRef = Arc::new(
+        (from..from + rows).map(|i| (i % 7 != 3).then(|| format!("n{}", i % 5))).collect::<StringArray>(),
+    );
     // Each batch has a dictionary of its own.
     let words: Vec<Option<String>> =
         (from..from + rows).map(|i| (i % 4 != 1).then(|| format!("w{}", i / 3))).collect();
@@ -123,7 +124,8 @@ fn projections_dictionaries_views_and_compressed_buffers_are_read() {
     let none = ReadRequest { projection: Some(vec![]), ..Default::default() };
     assert_eq!(read(&source, 3, &none).unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 22);
     for compression in [CompressionType::LZ4_FRAME, CompressionType::ZSTD] {
-        let views: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), None, Some("a long string view")]));
+        let views: ArrayRef =
+            Arc::new(StringViewArray::from(vec![Some("a"), None, Some("a long string view")]));
         let batch = RecordBatch::try_from_iter_with_nullable([("v", views, true)]).unwrap();
         let options = IpcWriteOptions::default().try_with_compression(Some(compression)).unwrap();
         let path = folder.path().join("views.feather");

@@ -6,7 +6,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::text::{Style, TextCells, text_cells};
 
-const STYLE: Style = Style { text: append_text, around_times: "", no_number: None };
+const STYLE: Style = Style { text: append_text, around_times: "", nests: false, no_number: None };
 
 /// Appends the header line.
 pub(super) fn append_header(schema: &Schema, out: &mut Vec<u8>) {

@@ -4,6 +4,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use sabot_connect::ConnectError;
+use sabot_expr::type_name;
 use std::path::Path;
 
 use super::encode::{append_header, append_rows};
@@ -17,7 +18,8 @@ impl FileSink {
     /// A header, commas, quotes only where a cell needs them, lines that end in `\n`. A null is an empty
     /// cell, and so is an empty string. Floats are the shortest text that reads back as the same value;
     /// times are ISO 8601, `2001-01-01T00:00:00`, with a fraction of 3, 6 or 9 digits only where there is
-    /// one, and with `Z` or an offset only where the type has a zone.
+    /// one, and with `Z` or an offset only where the type has a zone. Lists, structs, maps and unions have no
+    /// cell to stand in and are refused by name when the sink is opened.
     ///
     /// # Errors
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
@@ -43,6 +45,18 @@ impl Format for CsvFormat {
         true
     }
 
+    fn check(&self, name: &str, schema: &SchemaRef) -> Result<(), ConnectError> {
+        let Some(field) = schema.fields().iter().find(|field| field.data_type().is_nested()) else {
+            return Ok(());
+        };
+        Err(ConnectError::UnsupportedType {
+            name: name.to_owned(),
+            column: field.name().clone(),
+            type_name: type_name(field.data_type()),
+            supported: "every type but lists, structs, maps and unions".to_owned(),
+        })
+    }
+
     fn encoder(
         &self,
         path: &Path,
@@ -52,7 +66,11 @@ impl Format for CsvFormat {
         Ok(TextEncoder::<CsvRows>::boxed(path, to, schema))
     }
 
-    fn join(&self, parts: &Parts<'_>, to: Box<dyn Destination>) -> Result<Box<dyn Destination>, ConnectError> {
+    fn join(
+        &self,
+        parts: &Parts<'_>,
+        to: Box<dyn Destination>,
+    ) -> Result<Box<dyn Destination>, ConnectError> {
         join_text::<CsvRows>(parts, to)
     }
 }

@@ -1,7 +1,7 @@
 //! The CSV source.
 
 use arrow::array::timezone::Tz;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use sabot_connect::ConnectError;
 use std::path::Path;
 use std::sync::Arc;
@@ -142,7 +142,8 @@ fn look(
             Ok(())
         })?;
         if seen == 0 && (format.header || names.is_none()) {
-            return corrupt("it is empty; give a schema, or a file with a header").map(|()| Default::default());
+            return corrupt("it is empty; give a schema, or a file with a header")
+                .map(|()| Default::default());
         }
     }
     let Some(names) = names else {
@@ -193,6 +194,10 @@ impl TextFormat for CsvFormat {
 
     fn splitter(&self) -> Box<dyn Splitter> {
         Box::new(CsvSplitter::new(self.delimiter))
+    }
+
+    fn holds(&self, data_type: &DataType) -> bool {
+        !data_type.is_nested()
     }
 
     fn has_header(&self) -> bool {

@@ -1,8 +1,8 @@
 //! CSV text, well-formed and malformed, from every position.
 
 use super::*;
-use crate::{FileSink, FileSource, TextOptions};
 use crate::testing::{batches, drain, joined, next_item, rows};
+use crate::{FileSink, FileSource, TextOptions};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -243,7 +243,7 @@ fn headers_must_agree_with_the_schema_and_with_each_other() {
     let blob = schema(&[("b", DataType::Binary, true)]);
     let options = with(blob);
     let refused = FileSource::csv(&file("b\n").path, options).unwrap_err().to_string();
-    assert!(refused.contains("column \"b\" has type Binary; supported"), "{refused}");
+    assert!(refused.contains("column \"b\" has type ") && refused.contains("supported: bool"), "{refused}");
 }
 
 #[test]
@@ -342,4 +342,19 @@ fn random_text_is_the_same_from_every_position() {
         }
     }
     assert!(read_whole > 100 && refused > 20, "{read_whole} read, {refused} refused");
+}
+
+#[test]
+fn columns_that_no_cell_can_hold_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = FileSink::csv(folder.path().join("x.csv"), None).unwrap();
+    let list = schema(&[("a", DataType::Int8, true), ("l", DataType::new_list(DataType::Int8, true), true)]);
+    let refused = sink.open(list.clone(), 0).err().unwrap().to_string();
+    assert!(
+        refused.contains("column \"l\" has type ") && refused.contains("every type but lists"),
+        "{refused}"
+    );
+    let text = file("a,l\n");
+    let refused = FileSource::csv(&text.path, with(list)).unwrap_err().to_string();
+    assert!(refused.contains("column \"l\" has type ") && refused.contains("in JSON also list"), "{refused}");
 }

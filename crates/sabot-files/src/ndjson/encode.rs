@@ -1,14 +1,13 @@
 //! Batches as NDJSON text.
 
-use arrow::array::Array;
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use crate::text::{Style, TextCells, text_cells};
+use crate::text::{JsonCells, Style};
 
-const STYLE: Style = Style { text: append_string, around_times: "\"", no_number: Some(no_number) };
+const STYLE: Style =
+    Style { text: append_string, around_times: "\"", nests: true, no_number: Some(no_number) };
 
 /// What JSON has no numbers for, in the words of Protocol Buffers' mapping to JSON.
 fn no_number(value: f64) -> &'static str {
@@ -36,30 +35,20 @@ impl Names {
     }
 }
 
-struct Member<'a> {
-    name: &'a [u8],
-    cells: Box<dyn TextCells + 'a>,
-    /// Also of a dictionary whose word is null.
-    nulls: Option<NullBuffer>,
-}
-
 /// Appends an object for each row of a batch, on a line of its own. Every column stands in it, null or
 /// not.
 pub(super) fn append_rows(batch: &RecordBatch, names: &Names, out: &mut Vec<u8>) -> Result<(), ArrowError> {
     let mut columns = Vec::with_capacity(names.0.len());
     for (array, name) in batch.columns().iter().zip(&names.0) {
-        columns.push(Member { name, cells: text_cells(array, STYLE)?, nulls: array.logical_nulls() });
+        columns.push((name, JsonCells::new(array, STYLE)?));
     }
     for row in 0..batch.num_rows() {
         if columns.is_empty() {
             out.push(b'{');
         }
-        for column in &mut columns {
-            out.extend_from_slice(column.name);
-            match column.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
-                true => out.extend_from_slice(b"null"),
-                false => column.cells.append(row, out)?,
-            }
+        for (name, column) in &mut columns {
+            out.extend_from_slice(name);
+            column.append(row, out)?;
         }
         out.extend_from_slice(b"}\n");
     }

@@ -9,5 +9,7 @@ mod tests;
 
 pub use source::NdjsonOptions;
 
+pub(crate) use object::{items, members, value};
+
 #[cfg(test)]
 pub(crate) use source::{NdjsonFormat, NdjsonSplitter};

@@ -12,7 +12,7 @@ use std::fmt;
 use crate::text::{Fault, Json, shown};
 
 /// Hands each member of the object in `content` to `each`, in the order in which they are written.
-pub(super) fn members<'a>(
+pub(crate) fn members<'a>(
     content: &'a [u8],
     mut each: impl FnMut(&str, &'a RawValue) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
@@ -80,8 +80,13 @@ impl<'de> serde::Deserialize<'de> for Name<'de> {
     }
 }
 
+/// The items of a list; `None` if it is none.
+pub(crate) fn items(text: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(text).ok()
+}
+
 /// What a value is; `None` for a string with an escape that stands for no character.
-pub(super) fn value(raw: &RawValue) -> Option<Json<'_>> {
+pub(crate) fn value(raw: &RawValue) -> Option<Json<'_>> {
     let text = raw.get();
     Some(match text.as_bytes().first() {
         Some(b'n') => Json::Null,

@@ -16,7 +16,8 @@ impl FileSink {
     ///
     /// Every column stands in every object, in order; null is `null`. Numbers, decimals among them, are
     /// numbers, with all their digits; floats are the shortest text that reads back as the same value, and
-    /// `"NaN"`, `"Infinity"`, `"-Infinity"` where they are none; dates and times are strings as in CSV.
+    /// `"NaN"`, `"Infinity"`, `"-Infinity"` where they are none; dates and times are strings as in CSV; lists are lists, structs and maps with keys
+    /// of text objects.
     ///
     /// # Errors
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
@@ -51,7 +52,11 @@ impl Format for NdjsonFormat {
         Ok(TextEncoder::<NdjsonRows>::boxed(path, to, schema))
     }
 
-    fn join(&self, parts: &Parts<'_>, to: Box<dyn Destination>) -> Result<Box<dyn Destination>, ConnectError> {
+    fn join(
+        &self,
+        parts: &Parts<'_>,
+        to: Box<dyn Destination>,
+    ) -> Result<Box<dyn Destination>, ConnectError> {
         join_text::<NdjsonRows>(parts, to)
     }
 }

@@ -1,7 +1,7 @@
 //! The NDJSON source.
 
 use arrow::array::timezone::Tz;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use memchr::memchr;
 use sabot_connect::ConnectError;
 use std::collections::HashMap;
@@ -37,7 +37,8 @@ impl FileSource {
     /// bool, int64, float64, date32 and timestamp by the rules for CSV, dates and times as strings;
     /// otherwise utf8, in which numbers, objects and lists stand as they are written. Into columns of other
     /// types go: numbers that fit, nothing rounded; decimals also as strings; into floats also `"NaN"`,
-    /// `"Infinity"`, `"-Infinity"`; into timestamps also whole numbers, which count units since 1970.
+    /// `"Infinity"`, `"-Infinity"`; into timestamps also whole numbers, which count units since 1970; lists
+    /// and objects into lists and structs whose parts fit.
     ///
     /// A line that is no JSON object, or has a value that is not of its column's type, or is too long, is
     /// [`ConnectError::Malformed`] or [`ConnectError::MalformedRecord`] with file, row and column; or a dead
@@ -133,6 +134,10 @@ impl TextFormat for NdjsonFormat {
 
     fn splitter(&self) -> Box<dyn Splitter> {
         Box::new(NdjsonSplitter)
+    }
+
+    fn holds(&self, _data_type: &DataType) -> bool {
+        true
     }
 
     fn has_header(&self) -> bool {

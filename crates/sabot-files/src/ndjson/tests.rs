@@ -66,8 +66,32 @@ fn columns_and_types_are_inferred() {
     assert_eq!(
         rows(&read(&source).unwrap()),
         [
-            ["1", "2001-01-01T00:00:00Z", "2001-01-01", "007", "null", "null", "null", "null", "null", "null", "null"],
-            ["-2", "2001-01-01T00:15:00Z", "null", "null", "1.0", "true", "18446744073709551615", "null", "null", "null", "null"],
+            [
+                "1",
+                "2001-01-01T00:00:00Z",
+                "2001-01-01",
+                "007",
+                "null",
+                "null",
+                "null",
+                "null",
+                "null",
+                "null",
+                "null"
+            ],
+            [
+                "-2",
+                "2001-01-01T00:15:00Z",
+                "null",
+                "null",
+                "1.0",
+                "true",
+                "18446744073709551615",
+                "null",
+                "null",
+                "null",
+                "null"
+            ],
             ["null", "null", "null", "null", "0.5", "null", "null", "null", "[1, 2]", "1", "NaN"],
             ["null", "null", "null", "null", "null", "null", "null", "null", "[]", "x", "1.0"],
         ]
@@ -79,13 +103,17 @@ fn columns_and_types_are_inferred() {
 
 #[test]
 fn members_are_found_in_any_order_and_only_those_that_are_read_are_checked() {
-    let (_folder, path) = file("{\"b\":2,\"a\":1}\n{\"a\":3,\"c\":{\"b\":[\"}\"]},\"\\u0062\":4}\n{\"a\":\"x\"}\n");
+    let (_folder, path) =
+        file("{\"b\":2,\"a\":1}\n{\"a\":3,\"c\":{\"b\":[\"}\"]},\"\\u0062\":4}\n{\"a\":\"x\"}\n");
     let source = FileSource::ndjson(&path, options("a int64, b int64")).unwrap();
     let request = ReadRequest { projection: Some(vec![1]), ..Default::default() };
     assert_eq!(rows(&read_with(&source, &request).unwrap()), [["2"], ["4"], ["null"]]);
     let request = ReadRequest { projection: Some(vec![1, 0]), ..Default::default() };
     let failed = read_with(&source, &request).unwrap_err().to_string();
-    assert!(failed.ends_with("data.ndjson, row 3: column \"a\": expected int64, found \"\"x\"\""), "{failed}");
+    assert!(
+        failed.ends_with("data.ndjson, row 3: column \"a\": expected int64, found \"\"x\"\""),
+        "{failed}"
+    );
     let request = ReadRequest { projection: Some(vec![]), ..Default::default() };
     assert_eq!(read_with(&source, &request).unwrap()[0].num_rows(), 3);
 }
@@ -124,13 +152,17 @@ fn values_fit_their_type_or_are_malformed() {
         ("dictionary(int32, utf8)", "\"x\"", Some("x")),
     ] {
         let (_folder, path) = file(format!("{{\"v\":{value},\"w\":null}}\n"));
-        let source = FileSource::ndjson(&path, options(&format!("v {data_type} not null, w {data_type}"))).unwrap();
+        let source =
+            FileSource::ndjson(&path, options(&format!("v {data_type} not null, w {data_type}"))).unwrap();
         let got = read(&source).map(|got| rows(&got)).map_err(|error| error.to_string());
         match wanted {
             Some(wanted) => assert_eq!(got.unwrap(), [[wanted, "null"]], "{data_type} {value}"),
             None => {
                 let message = got.unwrap_err();
-                assert!(message.contains(&format!("column \"v\": expected {data_type}, not empty")), "{message}");
+                assert!(
+                    message.contains(&format!("column \"v\": expected {data_type}, not empty")),
+                    "{message}"
+                );
             }
         }
     }
@@ -138,7 +170,10 @@ fn values_fit_their_type_or_are_malformed() {
         ("{\"v\":null}\n", "column \"v\": expected int64, not empty, found \"null\""),
         ("{}\n", "column \"v\": expected int64, not empty, found no such member"),
         ("{\"v\":1,\"v\":1}\n", "column \"v\": expected one value, found two"),
-        ("{\"v\":1\n", "row 1: expected a JSON object, found \"{\"v\":1\" (EOF while parsing an object at byte 6)"),
+        (
+            "{\"v\":1\n",
+            "row 1: expected a JSON object, found \"{\"v\":1\" (EOF while parsing an object at byte 6)",
+        ),
         ("[1]\n", "row 1: expected a JSON object, found \"[1]\" (invalid type: sequence, expected an object"),
     ] {
         let (_folder, path) = file(text);
@@ -234,8 +269,7 @@ fn what_is_written_is_read_again_bit_by_bit() {
 fn objects_are_written_as_arrow_writes_them() {
     for seed in 0..20 {
         let batch = every_type(70, seed);
-        let keep: Vec<usize> =
-            (0..batch.num_columns()).filter(|i| ![4, 5, 6].contains(i)).collect();
+        let keep: Vec<usize> = (0..batch.num_columns()).filter(|i| ![4, 5, 6].contains(i)).collect();
         let batch = batch.project(&keep).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("copy.ndjson");
@@ -254,4 +288,47 @@ fn objects_are_written_as_arrow_writes_them() {
             assert_eq!(value(ours), value(wanted), "seed {seed}");
         }
     }
+}
+
+#[test]
+fn lists_and_structs_are_read_and_written_and_leave_nothing_behind_when_malformed() {
+    use arrow::datatypes::{DataType, Field, Fields, Schema};
+    let list = DataType::List(Arc::new(Field::new("item", DataType::Int64, true)));
+    let inner = Fields::from(vec![
+        Field::new("n", DataType::Int64, false),
+        Field::new("words", DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))), true),
+    ]);
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("list", list, true),
+        Field::new("inner", DataType::Struct(inner), true),
+    ]));
+    let good = [
+        "{\"list\":[1,null,3],\"inner\":{\"n\":1,\"words\":[\"a\",\"b\\n\"]}}",
+        "{\"list\":[],\"inner\":null}",
+        "{\"list\":null,\"inner\":{\"n\":2,\"words\":null}}",
+        "{\"list\":[4],\"inner\":{\"n\":-3,\"words\":[]}}",
+    ];
+    let bad = [
+        "{\"list\":[7,8,\"x\"]}",
+        "{\"list\":7}",
+        "{\"inner\":{\"words\":[\"stray\"]}}",
+        "{\"inner\":{\"n\":7,\"words\":[\"stray\",[]],\"n\":8}}",
+        "{\"list\":[9],\"inner\":[]}",
+    ];
+    // One malformed record behind each good one, and some at the end.
+    let text: String = (0..5).map(|i| format!("{}\n{}\n", good.get(i).unwrap_or(&""), bad[i])).collect();
+    let (folder, path) = file(text);
+    let dead = folder.path().join("dead.ndjson");
+    let dead_letters = Some(crate::DeadLetterOptions { path: dead.clone(), max: None });
+    let text = TextOptions { schema: Some(schema.clone()), dead_letters, ..Default::default() };
+    let source = FileSource::ndjson(&path, NdjsonOptions { text }).unwrap();
+    let aside = source.dead_letters().unwrap().unwrap();
+    let request = ReadRequest { dead_letters: Some(aside.clone()), ..Default::default() };
+    let got = read_with(&source, &request).unwrap();
+    aside.commit(Epoch(1), &[]).unwrap();
+    aside.finish().unwrap();
+    assert_eq!(std::fs::read_to_string(&dead).unwrap().lines().count(), bad.len());
+    let copy = folder.path().join("copy.ndjson");
+    write(&joined(&got), &copy);
+    assert_eq!(std::fs::read_to_string(&copy).unwrap().lines().collect::<Vec<_>>(), good);
 }

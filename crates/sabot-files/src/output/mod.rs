@@ -52,6 +52,11 @@ pub(crate) trait Format: Debug + Send + Sync + 'static {
         self.is_text()
     }
 
+    /// Refuses columns that the format has no place for, by name.
+    fn check(&self, _name: &str, _schema: &SchemaRef) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
     /// An encoder into an empty file.
     fn encoder(
         &self,
@@ -61,7 +66,8 @@ pub(crate) trait Format: Debug + Send + Sync + 'static {
     ) -> Result<Box<dyn Encoder>, ConnectError>;
 
     /// Writes the rows of several complete files of this format, in order, into an empty one.
-    fn join(&self, parts: &Parts<'_>, to: Box<dyn Destination>) -> Result<Box<dyn Destination>, ConnectError>;
+    fn join(&self, parts: &Parts<'_>, to: Box<dyn Destination>)
+    -> Result<Box<dyn Destination>, ConnectError>;
 }
 
 /// Complete files that are to become one.
@@ -188,8 +194,8 @@ impl Target {
 /// A sink of one file, or of a folder of files if the path ends in `/`, or of the standard output, `-`.
 ///
 /// One file appears whole when the job has ended well; files in a folder appear with their epoch. The file
-/// that had the name before is there until then. What goes to the standard output is there at once, and
-/// what a job has written there before it failed remains.
+/// that had the name before is there until then. What goes to the standard output is there at once, in
+/// the order in which it comes, and what a job has written there before it failed remains.
 ///
 /// Text whose name ends in `.gz` or `.zst` is compressed.
 ///
@@ -371,8 +377,7 @@ impl Shared {
         let written = match parts {
             [] => self.encoder(&path, &schema)?.finish()?,
             paths => {
-                let parts =
-                    Parts { paths, compression: self.compression, schema: &schema, whole: &path };
+                let parts = Parts { paths, compression: self.compression, schema: &schema, whole: &path };
                 self.format.join(&parts, self.create(&path)?)?
             }
         };
@@ -388,8 +393,9 @@ impl Sink for FileSink {
 
     fn order(&self) -> SinkOrder {
         match self.shared.target {
-            Target::File { .. } | Target::Stdout => SinkOrder::Ordered,
-            Target::Folder { .. } => SinkOrder::Multiset,
+            Target::File { .. } => SinkOrder::Ordered,
+            // Whoever reads a pipe wants rows as they come.
+            Target::Folder { .. } | Target::Stdout => SinkOrder::Multiset,
         }
     }
 
@@ -398,6 +404,7 @@ impl Sink for FileSink {
     }
 
     fn open(&self, schema: SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError> {
+        self.shared.format.check(&self.shared.name, &schema)?;
         let mut state = self.shared.lock();
         if state.running.is_none() {
             self.shared.begin(&mut state)?;

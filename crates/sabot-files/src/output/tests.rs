@@ -40,7 +40,10 @@ fn visible(folder: &Path) -> Vec<String> {
 }
 
 fn sinks(path: impl Fn(&str) -> PathBuf) -> Vec<Box<dyn Sink>> {
-    vec![Box::new(FileSink::csv(path("csv"), None).unwrap()), Box::new(FileSink::parquet(path("parquet")).unwrap())]
+    vec![
+        Box::new(FileSink::csv(path("csv"), None).unwrap()),
+        Box::new(FileSink::parquet(path("parquet")).unwrap()),
+    ]
 }
 
 fn write_epoch(writer: &mut dyn SinkWriter, epoch: u64, from: i64, rows: i64) -> Committable {

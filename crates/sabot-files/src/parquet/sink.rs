@@ -68,7 +68,11 @@ impl Format for ParquetFormat {
         Ok(Box::new(ParquetEncoder { path: path.to_owned(), writer }))
     }
 
-    fn join(&self, parts: &Parts<'_>, to: Box<dyn Destination>) -> Result<Box<dyn Destination>, ConnectError> {
+    fn join(
+        &self,
+        parts: &Parts<'_>,
+        to: Box<dyn Destination>,
+    ) -> Result<Box<dyn Destination>, ConnectError> {
         let mut joined: Option<Writer> = None;
         let mut into = Some(to);
         for part in parts.paths {
@@ -112,11 +116,7 @@ fn begin_joined(first: &ParquetMetaData, to: Box<dyn Destination>) -> Result<Wri
 }
 
 /// Appends the row groups of a part as they are: their pages are copied, not decoded.
-fn append(
-    writer: &mut Writer,
-    part: &File,
-    metadata: &ParquetMetaData,
-) -> Result<(), ParquetError> {
+fn append(writer: &mut Writer, part: &File, metadata: &ParquetMetaData) -> Result<(), ParquetError> {
     for (g, group) in metadata.row_groups().iter().enumerate() {
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
         let mut into = writer.next_row_group()?;

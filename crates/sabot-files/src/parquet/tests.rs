@@ -13,8 +13,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sabot_connect::prune::{Bound, Comparison, Condition, PruneTest};
 use sabot_connect::{
-    InlineSpawner, PartitionReader, Position, PruneFilter, ReadRequest, Source, SourceItem,
-    Spawner, ThreadSpawner,
+    InlineSpawner, PartitionReader, Position, PruneFilter, ReadRequest, Source, SourceItem, Spawner,
+    ThreadSpawner,
 };
 use std::fs::{self, File};
 use std::path::PathBuf;

@@ -22,6 +22,13 @@ use sabot_expr::type_name;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::nested_columns::{lists, structs};
+
+/// The types of columns that are read from text, as messages list them.
+pub(super) const TYPES: &str = "bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64, \
+     decimal128(p, s), utf8, large_utf8, date32, timestamp(s|ms|us|ns), timestamp(unit, zone), \
+     dictionary(integer, t); in JSON also list(t), large_list(t), struct(name: t, ...)";
+
 /// One value of JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json<'a> {
@@ -36,7 +43,7 @@ pub(crate) enum Json<'a> {
 }
 
 /// Builds the values of one type.
-trait Values: Send {
+pub(super) trait Values: Send {
     /// Appends a cell; false if it is malformed.
     fn text(&mut self, cell: &str) -> bool;
     /// Appends a value that is not null; false if it is malformed.
@@ -138,6 +145,9 @@ fn values(data_type: &DataType) -> Option<Box<dyn Values>> {
             TimeUnit::Microsecond => times::<TimestampMicrosecondType>(1_000_000, zone.as_deref())?,
             TimeUnit::Nanosecond => times::<TimestampNanosecondType>(1_000_000_000, zone.as_deref())?,
         },
+        DataType::List(item) => lists::<i32>(item)?,
+        DataType::LargeList(item) => lists::<i64>(item)?,
+        DataType::Struct(fields) => structs(fields)?,
         DataType::Dictionary(_, value) => {
             Box::new(Words { words: values(value)?, data_type: data_type.clone() })
         }

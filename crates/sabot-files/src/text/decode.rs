@@ -5,7 +5,7 @@
 //! decoded as fast as one without, and rows keep the numbers of their records.
 
 use arrow::array::{ArrayRef, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use sabot_common::RowLocation;
 use sabot_connect::{ConnectError, DeadLetter, Position, ReadRequest};
@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::columns::Column;
+use super::columns::{Column, TYPES};
 use super::records::{Flaw, Record, Records, Splitter};
 use crate::ahead::{Decode, Piece};
 use crate::input::Input;
@@ -46,6 +46,8 @@ pub(crate) trait TextFormat: Debug + Send + Sync {
     /// The name in messages.
     fn name(&self) -> &'static str;
     fn splitter(&self) -> Box<dyn Splitter>;
+    /// Whether the format has a place for values of a type that has a text.
+    fn holds(&self, data_type: &DataType) -> bool;
     /// Whether the first record of a file is no row.
     fn has_header(&self) -> bool;
     /// A parser into columns, the columns of the schema with these numbers.
@@ -109,7 +111,7 @@ impl TextPlan {
                 name: self.input.id().to_string(),
                 column: field.name().clone(),
                 type_name: type_name(field.data_type()),
-                supported: sabot_expr::types::SUPPORTED_TYPES.to_owned(),
+                supported: TYPES.to_owned(),
             })
         };
         self.parsed.iter().enumerate().map(column).collect()
@@ -150,7 +152,8 @@ impl TextDecoder {
         let TextPlan { input, format, .. } = &self.plan;
         let (bytes, before) = input.open_at(self.next)?;
         let max = self.plan.max_record_bytes;
-        let mut records = Records::new(bytes, format.splitter(), max, self.next.offset, before);
+        let records = Records::new(bytes, format.splitter(), max, self.next.offset, before);
+        let mut records = records.live(input.is_live());
         if self.next.offset == 0 && format.has_header() {
             records.next().map_err(|error| input.read_error(error))?;
         }
@@ -289,7 +292,9 @@ fn flaw_fault(record: &Record<'_>, max_bytes: usize) -> Option<Fault> {
         Flaw::RestOfTooLong => {
             ("a record that begins on a line".to_owned(), "the rest of one that is too long".to_owned())
         }
-        Flaw::Unfinished(what) => ("the end of the record before that of the file".to_owned(), what.to_owned()),
+        Flaw::Unfinished(what) => {
+            ("the end of the record before that of the file".to_owned(), what.to_owned())
+        }
     };
     Some(Fault { column: None, expected, found })
 }

@@ -6,6 +6,8 @@
 mod columns;
 mod decode;
 mod infer;
+mod nested_columns;
+mod nested_values;
 mod records;
 mod sink;
 mod source;
@@ -16,6 +18,7 @@ mod values;
 pub(crate) use columns::{Column, Json, expected};
 pub(crate) use decode::{Fault, RowParser, TextFormat, shown};
 pub(crate) use infer::Guess;
+pub(crate) use nested_values::JsonCells;
 #[cfg(test)]
 pub(crate) use records::Records;
 pub(crate) use records::Splitter;

@@ -72,6 +72,9 @@ pub(crate) struct Records {
     at_end: bool,
     /// The record before was cut inside its content.
     inside: bool,
+    /// A record must not wait for what comes behind its line end. Blank lines then belong to the record
+    /// behind them unless they came together with the one before.
+    live: bool,
 }
 
 impl Records {
@@ -85,7 +88,13 @@ impl Records {
     ) -> Self {
         let inside = before.is_some_and(|byte| !is_line_end(byte));
         let max_bytes = max_bytes.max(1);
-        Self { input, splitter, max_bytes, buffer: Vec::new(), filled: 0..0, offset, at_end: false, inside }
+        let (buffer, filled) = (Vec::new(), 0..0);
+        Self { input, splitter, max_bytes, buffer, filled, offset, at_end: false, inside, live: false }
+    }
+
+    /// For an input of which nobody knows when more will come.
+    pub(crate) fn live(self, live: bool) -> Self {
+        Self { live, ..self }
     }
 
     /// Whether a whole line lies ready, so that the next record needs no waiting for input.
@@ -131,10 +140,14 @@ impl Records {
         Ok(Some(self.buffer[self.filled.start + at]))
     }
 
-    /// The end of the blank lines that begin `from` behind the record's beginning, or of the input.
-    fn blank_lines(&mut self, from: usize) -> io::Result<usize> {
+    /// The end of the blank lines that begin `from` behind the record's beginning, or of the input; of those
+    /// that are there already, unless it may `wait`.
+    fn blank_lines(&mut self, from: usize, wait: bool) -> io::Result<usize> {
         let (mut at, mut end) = (from, from);
         while at < self.max_bytes {
+            if !wait && at == self.filled.len() {
+                return Ok(end);
+            }
             match self.byte(at)? {
                 Some(byte) if self.splitter.is_blank(byte) => at += 1,
                 Some(_) => return Ok(end),
@@ -187,7 +200,7 @@ impl Records {
             }
         }
         if !self.inside {
-            from = self.blank_lines(from)?;
+            from = self.blank_lines(from, true)?;
         }
         if self.byte(from)?.is_none() {
             self.offset += self.filled.len() as u64;
@@ -195,7 +208,7 @@ impl Records {
             return Ok(None);
         }
         let (to, flaw) = self.content(from)?;
-        let end = if self.inside { to } else { self.blank_lines(to)? };
+        let end = if self.inside { to } else { self.blank_lines(to, !self.live)? };
         let (start, offset) = (self.filled.start, self.offset);
         self.filled.start += end;
         self.offset += end as u64;
@@ -281,7 +294,9 @@ mod tests {
         if !white || (!rest.is_empty() && !whole.is_empty() && max >= text.len()) {
             return Err("bytes are lost at the end".to_owned());
         }
-        if let Some((_, bytes, ..)) = whole.iter().find(|(_, bytes, ..)| bytes.len() > max || bytes.is_empty()) {
+        if let Some((_, bytes, ..)) =
+            whole.iter().find(|(_, bytes, ..)| bytes.len() > max || bytes.is_empty())
+        {
             return Err(format!("a record of {} bytes", bytes.len()));
         }
         if cut_from(text, 0, csv, max, drip) != whole {

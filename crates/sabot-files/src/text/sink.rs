@@ -35,8 +35,7 @@ pub(crate) struct TextEncoder<R> {
 impl<R: RowText> TextEncoder<R> {
     pub(crate) fn boxed(path: &Path, to: Box<dyn Destination>, schema: &SchemaRef) -> Box<dyn Encoder> {
         let rows = R::new(schema);
-        let mut text = Vec::with_capacity(WRITE_BYTES + WRITE_BYTES / 4);
-        text.extend(rows.header());
+        let text = rows.header();
         Box::new(Self { path: path.to_owned(), to, text, rows })
     }
 

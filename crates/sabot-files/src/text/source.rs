@@ -2,13 +2,13 @@
 
 use arrow::datatypes::{Schema, SchemaRef};
 use sabot_connect::{ConnectError, PartitionReader, Position, ReadRequest, Spawner};
-use sabot_expr::types::{SUPPORTED_TYPES, check_type, type_name};
+use sabot_expr::types::type_name;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::columns::{Column, TYPES};
 use super::decode::{TextDecoder, TextFormat, TextPlan};
 use super::records::{Record, Records};
-use super::Column;
 use crate::input::Input;
 use crate::reader::SequentialReader;
 use crate::source::FileFormat;
@@ -31,21 +31,21 @@ impl TextSource {
         schema: SchemaRef,
         max_record_bytes: usize,
     ) -> Result<Self, ConnectError> {
-        check_columns(name, &schema)?;
+        check_columns(name, &*format, &schema)?;
         Ok(Self { inputs, format, schema, max_record_bytes })
     }
 }
 
 /// Checks that columns have names of their own and types that have a text.
-fn check_columns(name: &str, schema: &Schema) -> Result<(), ConnectError> {
+fn check_columns(name: &str, format: &dyn TextFormat, schema: &Schema) -> Result<(), ConnectError> {
     let mut names = BTreeSet::new();
     for field in schema.fields() {
-        if check_type(field.data_type()).is_err() || Column::new(field).is_none() {
+        if !format.holds(field.data_type()) || Column::new(field).is_none() {
             return Err(ConnectError::UnsupportedType {
                 name: name.to_owned(),
                 column: field.name().clone(),
                 type_name: type_name(field.data_type()),
-                supported: SUPPORTED_TYPES.to_owned(),
+                supported: TYPES.to_owned(),
             });
         }
         if !names.insert(field.name()) {
@@ -87,7 +87,8 @@ pub(crate) fn sample(
     mut show: impl FnMut(&Record<'_>) -> Result<(), ConnectError>,
 ) -> Result<(), ConnectError> {
     input.peek(|bytes| {
-        let mut records = Records::new(bytes, format.splitter(), max_record_bytes, 0, None);
+        let records = Records::new(bytes, format.splitter(), max_record_bytes, 0, None);
+        let mut records = records.live(input.is_live());
         for _ in 0..limit {
             match records.next().map_err(|error| input.read_error(error))? {
                 Some(record) => show(&record)?,

@@ -119,7 +119,10 @@ fn read(source: &FileSource, request: &ReadRequest, from: Option<Position>) -> R
         next += rows;
         found.positions.push(reader.position());
     }
-    assert_eq!(reader.counters().rows + reader.counters().dead_letters, next - from.map_or(0, |from| from.row));
+    assert_eq!(
+        reader.counters().rows + reader.counters().dead_letters,
+        next - from.map_or(0, |from| from.row)
+    );
     drop(drain(&mut *reader)?);
     Ok(found)
 }
@@ -301,16 +304,34 @@ fn ten_thousand_malformed_records_of_json_are_dead_letters_to_the_byte() {
 #[test]
 fn random_bytes_are_rows_or_dead_letters() {
     let words: [&[u8]; 20] = [
-        b"1", b"2,a,,\n", b"7,\"b\nc\",2001-01-01,1\r\n", b",", b"\"", b"\"\"", b"\n", b"\r", b"\r\n", b" ",
-        b"\xc3", b"{\"id\":3}\n", b"{\"id\":", b"}", b"\\", b"null", b"{\"id\":4,\"name\":\"\\\"\"}\n", b"\x00",
-        b"\xef\xbb\xbf", b"-1,,,\n",
+        b"1",
+        b"2,a,,\n",
+        b"7,\"b\nc\",2001-01-01,1\r\n",
+        b",",
+        b"\"",
+        b"\"\"",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b" ",
+        b"\xc3",
+        b"{\"id\":3}\n",
+        b"{\"id\":",
+        b"}",
+        b"\\",
+        b"null",
+        b"{\"id\":4,\"name\":\"\\\"\"}\n",
+        b"\x00",
+        b"\xef\xbb\xbf",
+        b"-1,,,\n",
     ];
     let (mut rejected, mut read) = (0, 0);
     for seed in 0..400 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let json = random.random_bool(0.5);
         let mut text = if json { Vec::new() } else { HEADER.to_vec() };
-        (0..random.random_range(0..120)).for_each(|_| text.extend(words[random.random_range(0..words.len())]));
+        (0..random.random_range(0..120))
+            .for_each(|_| text.extend(words[random.random_range(0..words.len())]));
         let format = if json { json_format() } else { csv_format() };
         let (found, letters) =
             check(&text, &format, seed).unwrap_or_else(|why| panic!("seed {seed}: {why}: {text:?}"));
@@ -333,6 +354,10 @@ impl TextFormat for Lenient {
 
     fn splitter(&self) -> Box<dyn Splitter> {
         self.0.splitter()
+    }
+
+    fn holds(&self, data_type: &DataType) -> bool {
+        self.0.holds(data_type)
     }
 
     fn has_header(&self) -> bool {

@@ -21,6 +21,8 @@ use std::fmt;
 
 use sabot_expr::types::is_utc;
 
+use super::nested_values::nested;
+
 /// Appends the values of one column.
 pub(crate) trait TextCells {
     /// Appends the value in a row; nothing if it is null.
@@ -34,6 +36,8 @@ pub(crate) struct Style {
     pub(crate) text: fn(&str, &mut Vec<u8>),
     /// Stands on both sides of a time, which has no byte that would have to be escaped.
     pub(crate) around_times: &'static str,
+    /// Whether lists and structs are written as in JSON.
+    pub(crate) nests: bool,
     /// How floats are written that are no numbers; as Arrow writes them if `None`.
     pub(crate) no_number: Option<fn(f64) -> &'static str>,
 }
@@ -90,7 +94,11 @@ pub(crate) fn text_cells(array: &ArrayRef, style: Style) -> Result<Box<dyn TextC
                 }
             }
         }
-        _ => Box::new(other(array, style)?),
+        _ => match nested(array, style) {
+            Ok(Some(nested)) if style.nests => nested,
+            Ok(_) => Box::new(other(array, style)?),
+            Err(error) => return Err(error),
+        },
     })
 }
 
