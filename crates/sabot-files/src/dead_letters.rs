@@ -67,7 +67,8 @@ impl Partition {
         let mut staged = self.writer.stage(epoch)?;
         for part in std::mem::take(&mut self.ended).into_iter().rev() {
             staged.rows += part.rows;
-            staged.parts.splice(0..0, part.parts);
+            let later = std::mem::replace(&mut staged.parts, part.parts);
+            staged.parts.extend(later);
         }
         Ok(staged)
     }

@@ -38,10 +38,10 @@ impl Kind {
 
     fn extensions(self) -> &'static [&'static str] {
         match self {
-            Kind::Csv => &["csv"],
-            Kind::Ndjson => &["ndjson", "jsonl"],
-            Kind::Arrow => &["arrow", "arrows", "ipc", "feather"],
-            Kind::Parquet => &["parquet", "pq"],
+            Kind::Csv => crate::csv::EXTENSIONS,
+            Kind::Ndjson => crate::ndjson::EXTENSIONS,
+            Kind::Arrow => crate::arrow_ipc::EXTENSIONS,
+            Kind::Parquet => crate::parquet::EXTENSIONS,
         }
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::corrupt;
 
-/// What a file, and not a stream, begins with; two bytes of padding follow.
+/// What a file, and not a stream, begins with; padding follows.
 const MAGIC: &[u8; 6] = b"ARROW1";
 
 const CONTINUATION: [u8; 4] = [0xff; 4];
@@ -54,15 +54,17 @@ impl Messages {
         };
         let mut head = [0; 8];
         messages.exactly(&mut head)?;
-        match head.starts_with(MAGIC) {
-            true => {}
-            false if head[..4] == CONTINUATION => messages.begun = head[4..].try_into().ok(),
-            false => {
-                return Err(corrupt(
-                    &messages.path,
-                    "it begins neither as an Arrow file nor as a stream of one",
-                ));
+        if head.starts_with(MAGIC) {
+            // Writers pad to what they align messages to, and no message begins with a length of zero.
+            let mut word = [0; 4];
+            while word == [0; 4] {
+                messages.exactly(&mut word)?;
             }
+            messages.begun = Some(word);
+        } else if head[..4] == CONTINUATION {
+            messages.begun = head[4..].try_into().ok();
+        } else {
+            return Err(corrupt(&messages.path, "it begins neither as an Arrow file nor as a stream of one"));
         }
         messages.read_schema()?;
         Ok(messages)

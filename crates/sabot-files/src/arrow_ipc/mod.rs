@@ -15,6 +15,9 @@ use arrow::error::ArrowError;
 use sabot_connect::ConnectError;
 use std::path::Path;
 
+/// Extensions that mean the format, and are read when a folder is named.
+pub(crate) const EXTENSIONS: &[&str] = &["arrow", "arrows", "ipc", "feather"];
+
 fn corrupt(path: &Path, reason: impl ToString) -> ConnectError {
     ConnectError::Corrupt { path: path.to_owned(), format: "Arrow", reason: reason.to_string() }
 }

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::EXTENSIONS;
 use super::corrupt;
 use super::messages::Messages;
 use crate::FileSource;
@@ -17,9 +18,6 @@ use crate::compression::Compression;
 use crate::input::{Input, inputs};
 use crate::reader::SequentialReader;
 use crate::source::{FileFormat, supported_schema};
-
-/// Extensions of files that are read when a folder is named.
-const EXTENSIONS: &[&str] = &["arrow", "arrows", "ipc", "feather"];
 
 impl FileSource {
     /// Files and streams of Arrow IPC, told apart by their first bytes; the buffers in them may be

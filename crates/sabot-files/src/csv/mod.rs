@@ -13,3 +13,6 @@ pub use source::CsvOptions;
 pub(crate) use source::CsvFormat;
 #[cfg(test)]
 pub(crate) use split::CsvSplitter;
+
+/// Extensions that mean the format, and are read when a folder is named.
+pub(crate) const EXTENSIONS: &[&str] = &["csv"];

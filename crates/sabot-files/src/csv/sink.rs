@@ -9,8 +9,8 @@ use std::path::Path;
 
 use super::encode::{append_header, append_rows};
 use crate::compression::Compression;
-use crate::output::{Destination, Encoder, FileSink, Format, Parts};
-use crate::text::{RowText, TextEncoder, join_text};
+use crate::output::FileSink;
+use crate::text::{RowText, TextFiles};
 
 impl FileSink {
     /// A sink of CSV.
@@ -25,27 +25,17 @@ impl FileSink {
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
     /// [`ConnectError::NotFound`] when the folder of a file does not exist.
     pub fn csv(path: impl AsRef<Path>, compression: Option<Compression>) -> Result<Self, ConnectError> {
-        Self::new(path.as_ref(), Box::new(CsvFormat), compression)
+        Self::new(path.as_ref(), TextFiles::<CsvRows>::boxed(), compression)
     }
 }
 
 #[derive(Debug)]
-struct CsvFormat;
+struct CsvRows(SchemaRef);
 
-impl Format for CsvFormat {
-    fn kind(&self) -> &'static str {
-        "csv"
-    }
+impl RowText for CsvRows {
+    const KIND: &'static str = "csv";
 
-    fn extension(&self) -> &'static str {
-        "csv"
-    }
-
-    fn is_text(&self) -> bool {
-        true
-    }
-
-    fn check(&self, name: &str, schema: &SchemaRef) -> Result<(), ConnectError> {
+    fn check(name: &str, schema: &SchemaRef) -> Result<(), ConnectError> {
         let Some(field) = schema.fields().iter().find(|field| field.data_type().is_nested()) else {
             return Ok(());
         };
@@ -57,27 +47,6 @@ impl Format for CsvFormat {
         })
     }
 
-    fn encoder(
-        &self,
-        path: &Path,
-        to: Box<dyn Destination>,
-        schema: &SchemaRef,
-    ) -> Result<Box<dyn Encoder>, ConnectError> {
-        Ok(TextEncoder::<CsvRows>::boxed(path, to, schema))
-    }
-
-    fn join(
-        &self,
-        parts: &Parts<'_>,
-        to: Box<dyn Destination>,
-    ) -> Result<Box<dyn Destination>, ConnectError> {
-        join_text::<CsvRows>(parts, to)
-    }
-}
-
-struct CsvRows(SchemaRef);
-
-impl RowText for CsvRows {
     fn new(schema: &SchemaRef) -> Self {
         Self(schema.clone())
     }

@@ -6,15 +6,13 @@ use sabot_connect::ConnectError;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::EXTENSIONS;
 use super::split::{Cells, CsvSplitter};
 use crate::FileSource;
 use crate::input::{Input, inputs};
 use crate::text::{
     Column, Fault, Guess, RowParser, Splitter, TextFormat, TextOptions, TextSource, expected, sample, shown,
 };
-
-/// Extensions of files that are read when a folder is named.
-const EXTENSIONS: &[&str] = &["csv"];
 
 /// As long as a record may be unless told otherwise: what follows an open quote is lost up to here.
 const MAX_RECORD_BYTES: usize = 2 << 20;

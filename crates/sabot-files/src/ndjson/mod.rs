@@ -13,3 +13,6 @@ pub(crate) use object::{items, members, value};
 
 #[cfg(test)]
 pub(crate) use source::{NdjsonFormat, NdjsonSplitter};
+
+/// Extensions that mean the format, and are read when a folder is named.
+pub(crate) const EXTENSIONS: &[&str] = &["ndjson", "jsonl"];

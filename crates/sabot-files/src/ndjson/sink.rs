@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::encode::{Names, append_rows};
 use crate::compression::Compression;
-use crate::output::{Destination, Encoder, FileSink, Format, Parts};
-use crate::text::{RowText, TextEncoder, join_text};
+use crate::output::FileSink;
+use crate::text::{RowText, TextFiles};
 
 impl FileSink {
     /// A sink of newline-delimited JSON: an object for each row, on a line of its own.
@@ -23,47 +23,20 @@ impl FileSink {
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
     /// [`ConnectError::NotFound`] when the folder of a file does not exist.
     pub fn ndjson(path: impl AsRef<Path>, compression: Option<Compression>) -> Result<Self, ConnectError> {
-        Self::new(path.as_ref(), Box::new(NdjsonFormat), compression)
+        Self::new(path.as_ref(), TextFiles::<NdjsonRows>::boxed(), compression)
     }
 }
 
 #[derive(Debug)]
-struct NdjsonFormat;
-
-impl Format for NdjsonFormat {
-    fn kind(&self) -> &'static str {
-        "ndjson"
-    }
-
-    fn extension(&self) -> &'static str {
-        "ndjson"
-    }
-
-    fn is_text(&self) -> bool {
-        true
-    }
-
-    fn encoder(
-        &self,
-        path: &Path,
-        to: Box<dyn Destination>,
-        schema: &SchemaRef,
-    ) -> Result<Box<dyn Encoder>, ConnectError> {
-        Ok(TextEncoder::<NdjsonRows>::boxed(path, to, schema))
-    }
-
-    fn join(
-        &self,
-        parts: &Parts<'_>,
-        to: Box<dyn Destination>,
-    ) -> Result<Box<dyn Destination>, ConnectError> {
-        join_text::<NdjsonRows>(parts, to)
-    }
-}
-
 struct NdjsonRows(Names);
 
 impl RowText for NdjsonRows {
+    const KIND: &'static str = "ndjson";
+
+    fn check(_name: &str, _schema: &SchemaRef) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
     fn new(schema: &SchemaRef) -> Self {
         Self(Names::new(schema))
     }

@@ -8,15 +8,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::EXTENSIONS;
 use super::object::{members, value};
 use crate::FileSource;
 use crate::input::{Input, inputs};
 use crate::text::{
     Column, Fault, Guess, RowParser, Splitter, TextFormat, TextOptions, TextSource, expected, sample, shown,
 };
-
-/// Extensions of files that are read when a folder is named.
-const EXTENSIONS: &[&str] = &["ndjson", "jsonl"];
 
 /// As long as a record may be unless told otherwise.
 const MAX_RECORD_BYTES: usize = 16 << 20;

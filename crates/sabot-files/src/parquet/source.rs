@@ -11,15 +11,13 @@ use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::EXTENSIONS;
 use super::parquet_error;
 use super::reader::ParquetReader;
 use crate::FileSource;
 use crate::compression::Compression;
 use crate::input::{Input, inputs};
 use crate::source::{FileFormat, supported_schema};
-
-/// Extensions of files that are read when a folder is named.
-const EXTENSIONS: &[&str] = &["parquet", "pq"];
 
 impl FileSource {
     /// Parquet files.

@@ -301,12 +301,21 @@ struct Decimals {
     scale: i8,
 }
 
+/// How many digits a number has behind the decimal point, those that change nothing left aside.
+fn digits_behind_point(number: &str) -> Option<i64> {
+    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (number, 0),
+    };
+    let fraction = mantissa.split_once('.').map_or("", |(_, fraction)| fraction.trim_end_matches('0'));
+    let digits = i64::try_from(fraction.len()).ok()?;
+    fraction.bytes().all(|b| b.is_ascii_digit()).then(|| digits.checked_sub(exponent))?
+}
+
 impl Values for Decimals {
     fn text(&mut self, cell: &str) -> bool {
         // Digits behind the scale would be cut off without a word.
-        let fraction = cell.split_once('.').map_or("", |(_, fraction)| fraction.trim_end_matches('0'));
-        let exact = fraction.bytes().all(|b| b.is_ascii_digit())
-            && i8::try_from(fraction.len()).is_ok_and(|digits| digits <= self.scale.max(0));
+        let exact = digits_behind_point(cell).is_some_and(|digits| digits <= i64::from(self.scale.max(0)));
         let value = parse_decimal::<Decimal128Type>(cell, self.precision, self.scale).ok().filter(|_| exact);
         append(&mut self.builder, value)
     }

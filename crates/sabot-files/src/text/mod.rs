@@ -22,7 +22,7 @@ pub(crate) use nested_values::JsonCells;
 #[cfg(test)]
 pub(crate) use records::Records;
 pub(crate) use records::Splitter;
-pub(crate) use sink::{RowText, TextEncoder, join_text};
+pub(crate) use sink::{RowText, TextFiles};
 pub(crate) use source::{TextSource, sample};
 pub(crate) use values::{Style, TextCells, text_cells};
 

@@ -37,7 +37,7 @@ pub(super) fn nested(array: &dyn Array, style: Style) -> Result<Option<Box<dyn T
     Ok(Some(match array.data_type() {
         DataType::List(_) => {
             let list = array.as_list::<i32>();
-            let range = |row: usize| {
+            let range = move |row: usize| {
                 let ends = list.value_offsets();
                 usize::try_from(ends[row]).unwrap_or(0)..usize::try_from(ends[row + 1]).unwrap_or(0)
             };
@@ -45,7 +45,7 @@ pub(super) fn nested(array: &dyn Array, style: Style) -> Result<Option<Box<dyn T
         }
         DataType::LargeList(_) => {
             let list = array.as_list::<i64>();
-            let range = |row: usize| {
+            let range = move |row: usize| {
                 let ends = list.value_offsets();
                 usize::try_from(ends[row]).unwrap_or(0)..usize::try_from(ends[row + 1]).unwrap_or(0)
             };

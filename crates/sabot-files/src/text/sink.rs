@@ -4,17 +4,25 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use sabot_connect::ConnectError;
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Read};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use crate::output::{Destination, Encoder, Parts};
+use crate::output::{Destination, Encoder, Format, Parts};
 
 /// Text is handed to the operating system in pieces of about this size.
 const WRITE_BYTES: usize = 1 << 20;
 
 /// How a format writes rows.
-pub(crate) trait RowText: Send + Sized + 'static {
+pub(crate) trait RowText: Debug + Send + Sync + Sized + 'static {
+    /// The kind, which is the extension too.
+    const KIND: &'static str;
+
+    /// Refuses columns that the format has no place for, by name.
+    fn check(name: &str, schema: &SchemaRef) -> Result<(), ConnectError>;
+
     fn new(schema: &SchemaRef) -> Self;
 
     /// What stands before the first row of a file.
@@ -24,8 +32,55 @@ pub(crate) trait RowText: Send + Sized + 'static {
     fn append(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowError>;
 }
 
+/// Files of text.
+#[derive(Debug)]
+pub(crate) struct TextFiles<R>(PhantomData<R>);
+
+impl<R: RowText> TextFiles<R> {
+    pub(crate) fn boxed() -> Box<dyn Format> {
+        Box::new(Self(PhantomData))
+    }
+}
+
+impl<R: RowText> Format for TextFiles<R> {
+    fn kind(&self) -> &'static str {
+        R::KIND
+    }
+
+    fn extension(&self) -> &'static str {
+        R::KIND
+    }
+
+    fn is_text(&self) -> bool {
+        true
+    }
+
+    fn check(&self, name: &str, schema: &SchemaRef) -> Result<(), ConnectError> {
+        R::check(name, schema)
+    }
+
+    fn encoder(
+        &self,
+        path: &Path,
+        to: Box<dyn Destination>,
+        schema: &SchemaRef,
+    ) -> Result<Box<dyn Encoder>, ConnectError> {
+        let rows = R::new(schema);
+        let text = rows.header();
+        Ok(Box::new(TextEncoder { path: path.to_owned(), to, text, rows }))
+    }
+
+    fn join(
+        &self,
+        parts: &Parts<'_>,
+        to: Box<dyn Destination>,
+    ) -> Result<Box<dyn Destination>, ConnectError> {
+        join_text::<R>(parts, to)
+    }
+}
+
 /// Writes rows as text.
-pub(crate) struct TextEncoder<R> {
+struct TextEncoder<R> {
     path: PathBuf,
     to: Box<dyn Destination>,
     text: Vec<u8>,
@@ -33,12 +88,6 @@ pub(crate) struct TextEncoder<R> {
 }
 
 impl<R: RowText> TextEncoder<R> {
-    pub(crate) fn boxed(path: &Path, to: Box<dyn Destination>, schema: &SchemaRef) -> Box<dyn Encoder> {
-        let rows = R::new(schema);
-        let text = rows.header();
-        Box::new(Self { path: path.to_owned(), to, text, rows })
-    }
-
     fn hand_over(&mut self) -> Result<(), ConnectError> {
         self.to.write_all(&self.text).map_err(|error| ConnectError::io("write", &self.path, error))?;
         self.text.clear();
@@ -66,7 +115,7 @@ impl<R: RowText> Encoder for TextEncoder<R> {
 }
 
 /// The texts of several files as one. Each of them begins with the same header.
-pub(crate) fn join_text<R: RowText>(
+fn join_text<R: RowText>(
     parts: &Parts<'_>,
     mut to: Box<dyn Destination>,
 ) -> Result<Box<dyn Destination>, ConnectError> {

@@ -94,11 +94,11 @@ pub(crate) fn text_cells(array: &ArrayRef, style: Style) -> Result<Box<dyn TextC
                 }
             }
         }
-        _ => match nested(array, style) {
-            Ok(Some(nested)) if style.nests => nested,
-            Ok(_) => Box::new(other(array, style)?),
-            Err(error) => return Err(error),
+        _ if style.nests => match nested(array, style)? {
+            Some(nested) => nested,
+            None => Box::new(other(array, style)?),
         },
+        _ => Box::new(other(array, style)?),
     })
 }
 
