@@ -245,6 +245,7 @@ pub enum SourceItem {
 /// assert!(!source.may_grow());
 /// source.on_growth(Waker::noop().clone()); // never woken: a bounded source has its partitions
 ///
+/// assert!(source.dead_letters()?.is_none()); // a record that cannot be read would be an error
 /// source.claim()?;
 /// let partitions = source.discover()?;
 /// let spawner: Arc<dyn Spawner> = Arc::new(InlineSpawner);
