@@ -237,7 +237,7 @@ mod tests {
             partition: "in.csv".into(),
             record: offset + 1,
             offset,
-            column: (offset % 2 == 0).then(|| "a".to_owned()),
+            column: offset.is_multiple_of(2).then(|| "a".to_owned()),
             reason: "expected int64, found \"x\"".to_owned(),
             bytes: if offset == 3 { b"\xff\n".to_vec() } else { b"x\n".to_vec() },
         }

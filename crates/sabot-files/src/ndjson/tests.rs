@@ -255,7 +255,10 @@ fn what_is_written_is_read_again_bit_by_bit() {
         let text = TextOptions { schema, ..Default::default() };
         let source = FileSource::ndjson(&path, NdjsonOptions { text }).unwrap();
         let got = joined(&read(&source).unwrap());
-        assert_eq!(crate::testing::rows(std::slice::from_ref(&got)), crate::testing::rows(&[batch.clone()]));
+        assert_eq!(
+            crate::testing::rows(std::slice::from_ref(&got)),
+            crate::testing::rows(std::slice::from_ref(&batch))
+        );
         for name in ["single", "double"] {
             let bits = |batch: &RecordBatch| {
                 let column = batch.column_by_name(name).unwrap();
