@@ -11,6 +11,7 @@ mod flights;
 mod functions;
 mod group_by;
 mod hash;
+mod text;
 
 criterion::criterion_group!(
     operators,
@@ -19,6 +20,7 @@ criterion::criterion_group!(
     group_by::benchmarks,
     hash::benchmarks,
     exchange::benchmarks,
-    flights::benchmarks
+    flights::benchmarks,
+    text::benchmarks
 );
 criterion::criterion_main!(operators);

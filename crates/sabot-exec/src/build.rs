@@ -4,7 +4,7 @@
 //! sources that do not open, sinks that cannot write.
 
 use sabot_common::OperatorId;
-use sabot_connect::{Boundedness, PartitionId, ReadRequest, SinkWriter, Source};
+use sabot_connect::{Boundedness, DeadLetters, PartitionId, ReadRequest, Sink, SinkWriter, Source};
 use sabot_plan::{KeyedStage, PhysicalPlan, Route, SinkStage, SourceStage, Stage, StageKind, encode_keys};
 use sabot_stream::keyed_operator;
 use std::collections::{BTreeMap, VecDeque};
@@ -98,7 +98,9 @@ fn build_with(
     let plan = &plan;
     let wiring = Wiring::new(plan, &opened, engine.config.queue_morsels);
     let job_sinks = sinks.values().map(|s| JobSink { operator: s.operator.clone(), sink: s.sink.clone() });
-    let job = JobCore::new(name.to_owned(), engine, job_sinks.collect());
+    // Dead letters are committed with the rest; behind it, so that the numbers of sink stages stay.
+    let job_sinks = job_sinks.chain(dead_letter_sinks(plan, &opened)).collect();
+    let job = JobCore::new(name.to_owned(), engine, job_sinks);
     let scheduler = engine.scheduler()?;
     let mut builder = Builder {
         plan,
@@ -127,11 +129,12 @@ struct OpenSource {
     tasks: usize,
     /// String columns that are read as dictionaries, as indices into the source's schema.
     dictionaries: Vec<usize>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
 }
 
 struct ResolvedSink {
     operator: OperatorId,
-    sink: Arc<dyn sabot_connect::Sink>,
+    sink: Arc<dyn Sink>,
     writer: Option<Box<dyn SinkWriter>>,
 }
 
@@ -161,16 +164,23 @@ fn open_sources(
     bindings: &Bindings,
     workers: usize,
 ) -> Result<BTreeMap<usize, OpenSource>, JobError> {
-    let mut opened = BTreeMap::new();
+    let mut opened: BTreeMap<usize, OpenSource> = BTreeMap::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         if let StageKind::Source(spec) = &stage.kind {
             let operator = last_operator(stage);
             let source = bindings.source(&spec.connector).map_err(|e| unresolved(&operator, e))?;
             let may_grow = source.may_grow();
             let partitions = source.discover().map_err(|e| JobError::connect(&operator, e))?;
+            // Stages that read one source share its dead letters.
+            let shared = opened.values().find(|open| Arc::ptr_eq(&open.source, &source));
+            let dead_letters = match shared {
+                Some(open) => open.dead_letters.clone(),
+                None => source.dead_letters().map_err(|e| JobError::connect(&operator, e))?,
+            };
             let tasks = tasks_of(partitions.len(), may_grow, workers);
-            opened
-                .insert(index, OpenSource { source, partitions, may_grow, tasks, dictionaries: Vec::new() });
+            let dictionaries = Vec::new();
+            let open = OpenSource { source, partitions, may_grow, tasks, dictionaries, dead_letters };
+            opened.insert(index, open);
         }
     }
     // Claimed last of all that can be refused before anything is opened.
@@ -178,6 +188,19 @@ fn open_sources(
         open.source.claim().map_err(|e| JobError::connect(&last_operator(&plan.stages[*index]), e))?;
     }
     Ok(opened)
+}
+
+/// The places for dead letters, each once.
+fn dead_letter_sinks(plan: &PhysicalPlan, opened: &BTreeMap<usize, OpenSource>) -> Vec<JobSink> {
+    let mut found: Vec<JobSink> = Vec::new();
+    for (index, open) in opened {
+        let Some(letters) = open.dead_letters.clone() else { continue };
+        let sink: Arc<dyn Sink> = letters;
+        if !found.iter().any(|other| Arc::ptr_eq(&other.sink, &sink)) {
+            found.push(JobSink { operator: last_operator(&plan.stages[*index]), sink });
+        }
+    }
+    found
 }
 
 fn resolve_sinks(
@@ -384,6 +407,7 @@ impl Builder<'_> {
             look_ahead_bytes: config.memory_budget / 4 / readers,
             event_time: spec.event_time.as_ref().map(|e| e.column),
             strings_as_dictionary: open.dictionaries.clone(),
+            dead_letters: open.dead_letters.clone(),
         };
         let column = spec.event_time.as_ref().and_then(|e| spec.schema.fields().get(e.column));
         let times = column.and_then(|f| EventTimes::new(f.name(), f.data_type()));

@@ -49,8 +49,8 @@ pub use error::{Error, Result};
 pub use execute::BatchStream;
 pub use job::Job;
 pub use read::{
-    Connect, FileOptions, ReadFrom, ToChannel, ToMemory, WriteTo, connector, csv, generator, parquet,
-    to_channel, to_memory,
+    Connect, FileOptions, ReadFrom, ToChannel, ToMemory, WriteTo, arrow_ipc, connector, csv, file, generator,
+    ndjson, parquet, to_channel, to_memory,
 };
 pub use sabot_connect::{
     ChannelPartitions, ChannelReceiver, ChannelSender, ChannelSource, Collected, ConnectError, Sink, Source,
@@ -73,9 +73,7 @@ pub use window::{Grouped, Window, Windowed, tumbling};
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, avg, coalesce, col, concat, count,
-        count_of, csv, days, greatest, hours, in_order, input_channel, least, lit, max, micros, millis, min,
-        minutes, out_of_orderness, parquet, seconds, sum, to_channel, to_memory, tumbling, when,
+        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, arrow_ipc, avg, coalesce, col, concat, count, count_of, csv, days, file, greatest, hours, in_order, input_channel, least, lit, max, micros, millis, min, minutes, ndjson, out_of_orderness, parquet, seconds, sum, to_channel, to_memory, tumbling, when,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

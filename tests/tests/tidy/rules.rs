@@ -50,7 +50,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("sabot-stream", &["sabot-cpu", "sabot-plan", "sabot-state"], &[]),
     row("sabot-connect", &["sabot-expr"], &[]),
     row("sabot-exec", &["sabot-stream", "sabot-connect"], &["rayon", "tokio"]),
-    leaf("sabot-files", &["sabot-connect"], &["csv", "parquet"]),
+    leaf("sabot-files", &["sabot-connect"], &["flate2", "glob", "memchr", "parquet", "serde_json", "zstd"]),
     row("sabot-testkit", &["sabot-expr"], &["proptest"]),
     row(FACADE, &["sabot-exec", "sabot-files"], &[]),
 ];

@@ -134,6 +134,7 @@ impl Partition {
         let now = self.reader.counters();
         let counters = &job.counters;
         let before = std::mem::replace(&mut self.counted, now);
+        counters.dead_letters.fetch_add(now.dead_letters - before.dead_letters, Ordering::Relaxed);
         counters.row_groups_read.fetch_add(now.row_groups_read - before.row_groups_read, Ordering::Relaxed);
         counters
             .row_groups_pruned

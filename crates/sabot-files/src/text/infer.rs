@@ -1,17 +1,20 @@
-//! Guessing the types of CSV columns from their first rows.
+//! Guessing the types of columns from the first records.
 //!
-//! The rules, in words: empty cells say nothing; a column whose other cells are all of one kind gets that
-//! kind, tried in this order: bool (`true`, `false`), int64, float64, date32 (`2001-12-31`), timestamp
-//! (ISO 8601 with `T` or a blank; µs, or ns where a fraction needs it; in UTC where every cell names an
-//! offset). Integers and floats mix to float64, dates and times to timestamp. Everything else is utf8, and
-//! so are a column of empty cells, whole numbers with a leading zero (they are codes, and `007` must stay
-//! `007`), and integers beyond 64 bits (a float would lose digits). All columns may be null.
+//! The rules, in words: nulls and empty cells say nothing; a column whose other values are all of one kind
+//! gets that kind, tried in this order: bool (`true`, `false`), int64, float64, date32 (`2001-12-31`),
+//! timestamp (ISO 8601 with `T` or a blank; µs, or ns where a fraction needs it; in UTC where every value
+//! names an offset). Integers and floats mix to float64, dates and times to timestamp. Everything else is
+//! utf8, and so are a column of nulls, whole numbers with a leading zero (they are codes, and `007` must
+//! stay `007`), and integers beyond 64 bits (a float would lose digits). All columns may be null.
+//!
+//! In JSON a string is a date, a time, a float (`"NaN"`, `"Infinity"`, `"-Infinity"`) or text, never
+//! another number: whoever writes quotes means them. Objects and lists are text as they are written.
 
 use arrow::array::timezone::Tz;
 use arrow::compute::kernels::cast_utils::Parser;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, TimeUnit};
 
-use super::columns::{parse_date, parse_time};
+use super::columns::{Json, parse_date, parse_time};
 
 const BOOL: u8 = 1;
 const INT: u8 = 2;
@@ -22,7 +25,7 @@ const ZONED: u8 = 32;
 
 /// What the cells of a column may be, so far.
 #[derive(Clone, Debug)]
-pub(super) struct Guess {
+pub(crate) struct Guess {
     kinds: u8,
     seen: bool,
     nanos: bool,
@@ -30,11 +33,11 @@ pub(super) struct Guess {
 }
 
 impl Guess {
-    pub(super) fn new(utc: Tz) -> Self {
+    pub(crate) fn new(utc: Tz) -> Self {
         Self { kinds: u8::MAX, seen: false, nanos: false, utc }
     }
 
-    pub(super) fn add(&mut self, cell: &str) {
+    pub(crate) fn text(&mut self, cell: &str) {
         if cell.is_empty() || self.kinds == 0 {
             return;
         }
@@ -42,7 +45,21 @@ impl Guess {
         self.kinds &= self.kinds_of(cell);
     }
 
-    pub(super) fn field(&self, name: &str) -> Field {
+    pub(crate) fn json(&mut self, value: &Json<'_>) {
+        if *value == Json::Null || self.kinds == 0 {
+            return;
+        }
+        self.seen = true;
+        self.kinds &= match value {
+            Json::Bool(_) => BOOL,
+            Json::Number(text) => number_kinds(text),
+            Json::Text(text) if matches!(&**text, "NaN" | "Infinity" | "-Infinity") => FLOAT,
+            Json::Text(text) => self.kinds_of(text) & (DATE | TIME | ZONED),
+            Json::Null | Json::Nested(_) => 0,
+        };
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Field {
         let unit = if self.nanos { TimeUnit::Nanosecond } else { TimeUnit::Microsecond };
         let data_type = match self.kinds {
             _ if !self.seen => DataType::Utf8,
@@ -110,7 +127,7 @@ mod tests {
 
     fn guess(cells: &[&str]) -> String {
         let mut guess = Guess::new("UTC".parse().unwrap());
-        cells.iter().for_each(|cell| guess.add(cell));
+        cells.iter().for_each(|cell| guess.text(cell));
         type_name(guess.field("x").data_type())
     }
 
