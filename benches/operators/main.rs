@@ -10,12 +10,14 @@ mod filter_project;
 mod flights;
 mod group_by;
 mod hash;
+mod join;
 
 criterion::criterion_group!(
     operators,
     filter_project::benchmarks,
     group_by::benchmarks,
     hash::benchmarks,
+    join::benchmarks,
     exchange::benchmarks,
     flights::benchmarks
 );
