@@ -6,6 +6,7 @@ mod barriers;
 mod failures;
 mod files;
 mod idle;
+mod joins;
 mod kit;
 mod partitions;
 mod refusals;

@@ -45,6 +45,8 @@ fn random_plans_have_everything() {
         ("aggregate", 100),
         ("late-rows", 30),
         ("union", 30),
+        ("join", 10),
+        ("lookup-join", 10),
         ("map-batches", 20),
         ("event-time", 150),
         ("window over window", 20),
@@ -94,8 +96,7 @@ fn a_late_device_is_late() {
     }
     let counters = &late.counters;
     let counted = [&counters.pending, &counters.overtakes, &counters.held, &counters.parts];
-    let [pending, overtakes, held, parts] = counted
-        .map(|counter| counter.load(Ordering::SeqCst));
+    let [pending, overtakes, held, parts] = counted.map(|counter| counter.load(Ordering::SeqCst));
     assert!(
         pending > 100 && overtakes > 20 && held > 100 && parts > 50,
         "{pending} pending, {overtakes} overtakes, {held} held, {parts} in parts"

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    AggregateRequest, AggregateStage, Connector, KeyedInput, KeyedStage, KeyedWindow, NodeRef, PlanBuilder, SinkRequest,
-    SourceRequest, avg, count, max, sum,
+    AggregateRequest, AggregateStage, Connector, KeyedInput, KeyedStage, KeyedWindow, NodeRef, PlanBuilder,
+    SinkRequest, SourceRequest, avg, count, max, sum,
 };
 use check::check;
 
@@ -79,6 +79,8 @@ fn shape(plan: &PhysicalPlan) -> Vec<String> {
         StageKind::Source(_) => "source",
         StageKind::Fragment(_) => "fragment",
         StageKind::MapBatches(_) => "map",
+        StageKind::Table(_) => "table",
+        StageKind::Lookup(_) => "look-up",
         StageKind::Keyed(_) => "keyed",
         StageKind::Sink(_) => "sink",
     };
