@@ -263,14 +263,27 @@ impl PlanBuilder {
         condition: &Expr,
     ) -> Result<TypedExpr, PlanError> {
         let mut fields: Vec<Field> = left.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+        let taken: HashSet<String> = fields.iter().map(|f| f.name().clone()).collect();
         for (index, field) in right.schema().fields().iter().enumerate() {
-            let name = named.columns.iter().find(|(i, _)| *i == index).map(|(_, name)| name);
-            fields.push(field.as_ref().clone().with_name(name.unwrap_or(field.name())));
+            let given = named.columns.iter().find(|(i, _)| *i == index).map(|(_, name)| name);
+            let name = match given.unwrap_or(field.name()) {
+                // A name that stands on the left, too, is the left one's; nobody can write this one.
+                twice if taken.contains(twice) => format!("{UNWRITTEN}{index}"),
+                name => name.clone(),
+            };
+            fields.push(field.as_ref().clone().with_name(name));
         }
-        // A name that stands twice is that of the left side, and then refused.
         let both = Schema::new(fields);
-        let typed = resolve(condition, &both, self.functions())
-            .map_err(|error| PlanError::expression(&format!("the condition of {operator}"), error))?;
+        let typed = resolve(condition, &both, self.functions()).map_err(|error| {
+            let error = match error {
+                ExprError::UnknownColumn { name, .. } => {
+                    let names = both.fields().iter().map(|f| f.name().as_str());
+                    ExprError::unknown_column(&name, names.filter(|name| !name.starts_with(UNWRITTEN)))
+                }
+                other => other,
+            };
+            PlanError::expression(&format!("the condition of {operator}"), error)
+        })?;
         let twice = |column: &usize| named.ambiguous.contains(both.field(*column).name());
         if let Some(column) = typed.columns().into_iter().find(twice) {
             let columns = vec![both.field(column).name().clone()];
@@ -283,6 +296,9 @@ impl PlanBuilder {
         Ok(typed)
     }
 }
+
+/// What names that nobody can write start with.
+const UNWRITTEN: char = '\0';
 
 /// The right side's columns by name.
 struct NamedRight {

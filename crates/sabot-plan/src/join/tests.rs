@@ -131,7 +131,7 @@ fn times_that_are_none_are_refused() {
     let request = JoinRequest { operator: "asof_join", nearest, ..on("origin", "item") };
     assert_eq!(
         refused(&flights(), &prices, &request),
-        "asof-join: tolerance is -1s; it must not be negative"
+        "asof-join: tolerance is -1 s; it must not be negative"
     );
 }
 
@@ -204,6 +204,14 @@ fn a_key_of_one_name_stands_once() {
         let wanted = if kind.keeps_build() { DataType::Int64 } else { DataType::Int32 };
         assert_eq!(joined.schema().field(0).data_type(), &wanted, "{kind}");
     }
+    // In a condition it is the left one.
+    let request = JoinRequest { condition: Some(col("id").gt(5)), ..on("id", "id") };
+    assert!(join(&left, &right, &request).is_ok());
+    let request = JoinRequest { condition: Some(col("idd").gt(5)), ..on("id", "id") };
+    assert_eq!(
+        refused(&left, &right, &request),
+        "unknown column \"idd\" in the condition of join; did you mean \"id\"? columns: id, a, b"
+    );
 }
 
 #[test]
