@@ -164,11 +164,14 @@ pub enum JoinSource {
     },
     /// The hidden key ([`hidden::KEY`]) that gives results of one probe row their order: the probe side's
     /// own, if it brings one, and behind it the number of the match as 8 bytes, the first byte most
-    /// significant. For build rows that match nothing their place on the build side, in a form whose
+    /// significant. Where the result has no event time but the probe side has, that time + lateness stands
+    /// before both, or results of windows would have one place. For build rows that match nothing their place on the build side, in a form whose
     /// byte order is that place's order.
     Order {
         /// The probe side's own hidden key.
         probe: Option<usize>,
+        /// The probe side's hidden event time and lateness, where they belong to the place.
+        time: Option<(usize, usize)>,
     },
 }
 
@@ -249,8 +252,8 @@ impl JoinSpec {
                 }
                 (data_type, nullable || (self.kind.keeps_build() && null_there))
             }
-            JoinSource::Order { probe: given } => {
-                if let Some(index) = given {
+            JoinSource::Order { probe: given, time } => {
+                for index in given.into_iter().chain(time.into_iter().flat_map(|(t, l)| [t, l])) {
                     column(OPERATOR, probe, index)?;
                 }
                 (DataType::Binary, false)

@@ -133,14 +133,8 @@ impl PlanBuilder {
     /// [`PlanError`] when a column has a type or a name that Sabot does not take.
     pub fn source(&self, request: SourceRequest) -> Result<NodeRef, PlanError> {
         let SourceRequest { connector, schema, boundedness, replayable, changes, grows, name } = request;
-        let kind = NodeKind::Source {
-            connector,
-            schema: plain(&schema),
-            boundedness,
-            replayable,
-            changes,
-            grows,
-        };
+        let kind =
+            NodeKind::Source { connector, schema: plain(&schema), boundedness, replayable, changes, grows };
         self.maybe_named(NodeRef::new(kind, Vec::new())?, name)
     }
 

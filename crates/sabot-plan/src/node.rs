@@ -189,7 +189,7 @@ pub enum NodeKind {
     /// columns that went into it.
     LateRows,
     /// Joins the rows of two inputs.
-    Join(Join),
+    Join(Box<Join>),
     /// All rows of all inputs.
     Union,
     /// Calls a user's function with each batch.

@@ -228,7 +228,7 @@ impl Stream {
     /// # use std::sync::Arc;
     /// # use arrow::array::{ArrayRef, AsArray, StringArray};
     /// # let text = |values: Vec<&str>| Arc::new(StringArray::from(values)) as ArrayRef;
-    /// # let flights = RecordBatch::try_from_iter([("origin", text(vec!["SFO", "XXX"]))])?;
+    /// # let flights = RecordBatch::try_from_iter([("origin", text(vec!["SFO", "ZZZ"]))])?;
     /// # let airports = RecordBatch::try_from_iter([
     /// #     ("iata", text(vec!["SFO", "JFK"])),
     /// #     ("city", text(vec!["San Francisco", "New York"])),

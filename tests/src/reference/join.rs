@@ -63,6 +63,12 @@ impl Reference<'_> {
         let left = Side::new(&schemas[0], left, &left_keys, nearest.map(|n| &n.left));
         let right = Side::new(&schemas[1], right, &right_keys, nearest.map(|n| &n.right));
 
+        // Where the result has no event time, that of the left row is a part of its key.
+        let untimed = join.kind.keeps_build() && self.plan.nodes()[node.inputs[0]].properties.time.is_some();
+        let key_of = |row: &Row| {
+            let time = untimed.then(|| Rank::Integer(i128::from(row.place().0)));
+            time.into_iter().chain(row.key.iter().cloned()).collect::<Vec<Rank>>()
+        };
         let mut out = Vec::new();
         let mut matched = vec![false; right.rows.len()];
         for (number, row) in left.rows.iter().enumerate() {
@@ -79,7 +85,7 @@ impl Reference<'_> {
                 }
                 matched[other] = true;
                 if join.kind.gives_build() {
-                    let mut key = row.key.clone();
+                    let mut key = key_of(row);
                     key.push(Rank::Integer(matches));
                     let cells = cells(node, join, Some((&left, number)), Some((&right, other)));
                     out.push(Row { cells, key, ..row.clone() });
@@ -92,7 +98,7 @@ impl Reference<'_> {
                 JoinKind::Inner | JoinKind::Right => false,
             };
             if alone {
-                let mut key = row.key.clone();
+                let mut key = key_of(row);
                 if join.kind.gives_build() {
                     key.push(Rank::Integer(0));
                 }

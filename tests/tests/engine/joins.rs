@@ -64,7 +64,10 @@ fn a_stream_without_end_waits_for_the_table_and_then_goes_on() {
     wait_for("reading the table", || handle.metrics().rows_read, |rows| *rows == 1);
     prices.send_blocking(events(&[(0, "c", 8), (0, "a", 9)])).unwrap();
     drop(prices);
-    assert_eq!(lines(&[rows.recv_blocking().unwrap().unwrap()]), ["1 'a' 10 7", "1 'a' 10 9", "2 'b' 20 NULL"]);
+    assert_eq!(
+        lines(&[rows.recv_blocking().unwrap().unwrap()]),
+        ["1 'a' 10 7", "1 'a' 10 9", "2 'b' 20 NULL"]
+    );
     orders.send_blocking(events(&[(3, "c", 30)])).unwrap();
     assert_eq!(lines(&[rows.recv_blocking().unwrap().unwrap()]), ["3 'c' 30 8"]);
     drop(orders);

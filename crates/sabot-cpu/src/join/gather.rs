@@ -102,7 +102,7 @@ pub(super) fn pairs(
                 new_null_array(field.data_type(), pairs.left.len())
             }
             JoinSource::Build(i) => take(build.column(i), &right, None)?,
-            JoinSource::Order { probe: given } => order(probe, given, pairs),
+            JoinSource::Order { probe: given, time } => order(probe, given, time.is_some(), pairs),
         });
     }
     batch(joiner, columns, pairs.left.len())
@@ -141,12 +141,16 @@ pub(super) fn build_rows(
     batch(joiner, columns, count)
 }
 
-fn order(probe: &RecordBatch, given: Option<usize>, pairs: &Pairs) -> ArrayRef {
+fn order(probe: &RecordBatch, given: Option<usize>, timed: bool, pairs: &Pairs) -> ArrayRef {
+    let places = Places::of(probe);
     let keys = given.map(|i| probe.column(i).as_binary::<i32>());
     let mut order = BinaryBuilder::with_capacity(pairs.left.len(), pairs.left.len() * 8);
     let mut bytes = Vec::new();
     for (row, number) in pairs.left.iter().zip(&pairs.numbers) {
         bytes.clear();
+        if timed {
+            places.time_bytes(*row as usize, &mut bytes);
+        }
         bytes.extend_from_slice(keys.map_or(&[], |k| k.value(*row as usize)));
         bytes.extend(number.to_be_bytes());
         order.append_value(&bytes);

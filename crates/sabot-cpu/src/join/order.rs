@@ -42,12 +42,17 @@ impl Places {
         self.place(a).cmp(&self.place(b)).then_with(|| self.key(a).cmp(self.key(b)))
     }
 
+    /// The time of a row's place as bytes that are ordered like it.
+    pub(super) fn time_bytes(&self, row: usize, out: &mut Vec<u8>) {
+        // Signed numbers are ordered by their bytes once their sign is turned.
+        out.extend((self.place(row).0.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    }
+
     /// The place of a row as bytes that are ordered like the places.
     pub(super) fn bytes(&self, row: usize, out: &mut Vec<u8>) {
-        let (time, partition, number) = self.place(row);
+        let (_, partition, number) = self.place(row);
         out.clear();
-        // Signed numbers are ordered by their bytes once their sign is turned.
-        out.extend((time.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+        self.time_bytes(row, out);
         out.extend(partition.to_be_bytes());
         out.extend(number.to_be_bytes());
         out.extend(self.key(row));

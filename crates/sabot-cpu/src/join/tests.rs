@@ -130,8 +130,9 @@ fn case(seed: u64) -> Case {
         if let Some(i) = (0..wanted).find(|i| keyed[*i] == other[*i]) {
             columns.push(column("either", JoinSource::Either { probe: i, build: i }));
         }
-        let probe = probe.schema().index_of(hidden::KEY).ok();
-        columns.push(column(hidden::KEY, JoinSource::Order { probe }));
+        let place = |name| probe.schema().index_of(name).ok();
+        let time = place(hidden::TIME).zip(place(hidden::LATE)).filter(|_| kind.keeps_build());
+        columns.push(column(hidden::KEY, JoinSource::Order { probe: place(hidden::KEY), time }));
     }
     let keys = (0..wanted).map(|i| (i, i)).collect();
     let spec = JoinSpec { kind, keys, nearest, condition, unique: false, seed, columns, ordinal: 5 };
@@ -273,7 +274,7 @@ fn what_does_not_fit_is_refused() {
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     let numbers = RecordBatch::try_from_iter([("origin", numbers)]).unwrap();
     assert!(matches!(joiner.probe(&table, numbers.clone()), Err(JoinError::Internal(_))));
-    assert!(matches!(joiner.table(&[numbers.clone()]), Err(JoinError::Internal(_))));
+    assert!(matches!(joiner.table(std::slice::from_ref(&numbers)), Err(JoinError::Internal(_))));
     let mut spec = joiner.spec().clone();
     let refused = |spec: &JoinSpec| {
         Joiner::new(spec.clone(), joiner.probe_schema().clone(), numbers.schema()).unwrap_err().to_string()
@@ -299,11 +300,8 @@ fn slices_are_joined_as_copies_are() {
         case.probe = probe.slice(2, probe.num_rows() - 3);
         case.build = build.slice(1, build.num_rows() - 2);
         verify(&case, &case.build.clone(), &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
-        let copy = |batch: &RecordBatch| {
-            let all: UInt32Array = (0..batch.num_rows() as u32).collect();
-            take_record_batch(batch, &all).unwrap()
-        };
-        case.build = copy(&case.build);
+        let all: UInt32Array = (0..case.build.num_rows() as u32).collect();
+        case.build = take_record_batch(&case.build, &all).unwrap();
         verify(&case, &case.build.clone(), &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
     }
 }

@@ -25,7 +25,7 @@ use crate::{Direction, Failure, JoinKind, JoinSource, JoinSpec};
 /// use std::sync::Arc;
 ///
 /// let text = |values: Vec<Option<&str>>| Arc::new(StringArray::from(values)) as ArrayRef;
-/// let flights = RecordBatch::try_from_iter([("origin", text(vec![Some("SFO"), None, Some("XXX")]))])?;
+/// let flights = RecordBatch::try_from_iter([("origin", text(vec![Some("SFO"), None, Some("ZZZ")]))])?;
 /// let airports = RecordBatch::try_from_iter([
 ///     ("iata", text(vec![Some("SFO")])),
 ///     ("city", text(vec![Some("San Francisco")])),
@@ -125,8 +125,8 @@ pub fn join(spec: &JoinSpec, probe: &RecordBatch, build: &RecordBatch) -> Result
             JoinSource::Probe(i) => pick(probe.column(i), pairs.iter().map(|p| p.0))?,
             JoinSource::Build(i) => pick(build.column(i), pairs.iter().map(|p| p.1))?,
             JoinSource::Either { probe: l, build: r } => either(probe.column(l), build.column(r), &pairs)?,
-            JoinSource::Order { probe: given } => {
-                let places = pairs.iter().map(|pair| place(*pair, probe, given, build));
+            JoinSource::Order { probe: given, time } => {
+                let places = pairs.iter().map(|pair| place(*pair, probe, given, time.is_some(), build));
                 Arc::new(BinaryArray::from_iter_values(places))
             }
         };
@@ -227,12 +227,19 @@ fn place(
     (row, other, number): (Option<usize>, Option<usize>, u64),
     probe: &RecordBatch,
     given: Option<usize>,
+    timed: bool,
     build: &RecordBatch,
 ) -> Vec<u8> {
     match (row, other) {
         (Some(row), _) => {
-            let mut bytes =
-                given.map_or(Vec::new(), |i| probe.column(i).as_binary::<i32>().value(row).to_vec());
+            let mut bytes = Vec::new();
+            if timed {
+                let (time, ..) = build_place(probe, row);
+                bytes.extend((time.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+            }
+            if let Some(given) = given {
+                bytes.extend(probe.column(given).as_binary::<i32>().value(row));
+            }
             bytes.extend(number.to_be_bytes());
             bytes
         }

@@ -89,7 +89,8 @@ impl Cutter<'_> {
         let fragment = self.prepare_stage(flow, reads_late)?;
         let inputs = vec![StageInput { stage: fragment, port: Port::Main, route: Route::KeyGroups }];
         let output = self.result_schema(index, window.is_some(), keys.len());
-        let results = self.stage(vec![node.id.clone()], inputs, StageKind::Keyed(KeyedStage::Aggregate(stage)), output);
+        let results =
+            self.stage(vec![node.id.clone()], inputs, StageKind::Keyed(KeyedStage::Aggregate(stage)), output);
         if reads_late {
             let keyed = raw.then_some(results.inputs[0].stage);
             self.late[index] = Some(late_flow(fragment, keyed, arriving)?);

@@ -50,6 +50,11 @@ pub(super) fn demands(plan: &Plan, node: &PlanNode, join: &Join, out: &Demand) -
         if !has_results(plan, probe) {
             left.hidden.remove(hidden::KEY);
         }
+        // A result without event time whose order depends on that of the left rows.
+        if join.kind.keeps_build() && plan.nodes()[probe].properties.time.is_some() {
+            left.hidden.insert(hidden::TIME);
+            left.hidden.insert(hidden::LATE);
+        }
         // The order of the right side is that of the matches.
         if plan.nodes()[build].properties.time.is_some() {
             right.hidden.insert(hidden::TIME);
@@ -250,10 +255,16 @@ impl Cutter<'_> {
         let wanted = join.columns.iter().enumerate().filter(|(i, _)| demand.columns.contains(i));
         let mut columns: Vec<JoinColumn> =
             wanted.map(|(_, output)| join.column(output, &left.places, &right.places)).collect();
+        // The left side has an event time, and the result has none.
+        let plan = self.plan.nodes();
+        let untimed = join.kind.keeps_build() && plan[plan[index].inputs[0]].properties.time.is_some();
         for name in demand.hidden.names() {
             let place = left.flow.schema.index_of(name).ok();
             let source = match (name, join.kind.gives_build()) {
-                (hidden::KEY, true) => JoinSource::Order { probe: place },
+                (hidden::KEY, true) => {
+                    let of = |name| left.flow.schema.index_of(name).ok().filter(|_| untimed);
+                    JoinSource::Order { probe: place, time: of(hidden::TIME).zip(of(hidden::LATE)) }
+                }
                 // Beyond every schema, and the spec is refused, where it is not there.
                 _ => JoinSource::Probe(place.unwrap_or(usize::MAX)),
             };

@@ -182,7 +182,7 @@ impl PlanBuilder {
             columns.extend(given.map(|(i, name)| JoinOutput { name, source: JoinOutputSource::Right(i) }));
         }
         let join = Join { kind, strategy, keys, nearest, condition, unique, columns };
-        NodeRef::new(NodeKind::Join(join), vec![left.clone(), right.clone()])
+        NodeRef::new(NodeKind::Join(Box::new(join)), vec![left.clone(), right.clone()])
     }
 
     /// Resolves two expressions, one over each side, and gives both one type.

@@ -530,7 +530,8 @@ fn a_stage_that_does_not_fit_its_output_is_refused() {
     assert!(refused(&good, &swapped).contains("output column \"rows\" is Int64, not Utf8"));
     let global = AggregateStage { window: None, ..good.clone() };
     assert!(refused(&global, &output).contains("exactly when"));
-    let unhashed = AggregateStage { partial: GroupBySpec { hashed: vec![0, 1], ..good.partial.clone() }, ..good };
+    let unhashed =
+        AggregateStage { partial: GroupBySpec { hashed: vec![0, 1], ..good.partial.clone() }, ..good };
     assert!(refused(&unhashed, &output).contains("hash"));
 }
 
