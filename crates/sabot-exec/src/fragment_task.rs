@@ -168,7 +168,8 @@ impl FragmentStage {
         let mut sequencer = self.lock();
         let index = usize::try_from(sequence - sequencer.head).unwrap_or(usize::MAX);
         let slot = sequencer.slots.get(index);
-        let left = slot.and_then(|s| s.pieces.iter().find(|p| p.id == piece)).is_none_or(|p| p.items.is_empty());
+        let left =
+            slot.and_then(|s| s.pieces.iter().find(|p| p.id == piece)).is_none_or(|p| p.items.is_empty());
         sequencer.starved |= !left;
         left
     }

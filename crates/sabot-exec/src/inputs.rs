@@ -74,7 +74,8 @@ impl Inputs {
             queued.push_back(Input::Watermark(EventTime::MAX));
         }
         let source = |(input, edge)| Source { edge, input, through: false, ended: false, barrier: None };
-        let edges = inputs.into_iter().enumerate().flat_map(|(i, edges)| edges.into_iter().map(move |e| (i, e)));
+        let edges =
+            inputs.into_iter().enumerate().flat_map(|(i, edges)| edges.into_iter().map(move |e| (i, e)));
         let sources: Vec<Source> = edges.map(source).collect();
         Self { merge: WatermarkMerge::new(sources.len()), sources, turn: 0, queued, over: false }
     }

@@ -165,7 +165,8 @@ impl OrderBuffer {
     fn compare(&self, a: &Entry, b: &Entry) -> Ordering {
         let place = (a.time, a.partition, a.number).cmp(&(b.time, b.partition, b.number));
         place.then_with(|| {
-            let (Some(x), Some(y)) = (&self.batches[a.batch as usize], &self.batches[b.batch as usize]) else {
+            let (Some(x), Some(y)) = (&self.batches[a.batch as usize], &self.batches[b.batch as usize])
+            else {
                 return Ordering::Equal;
             };
             let keys = match (&x.keys, &y.keys) {

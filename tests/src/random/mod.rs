@@ -352,7 +352,10 @@ impl Growing {
             self.plant_failure(rng, ends[0]);
         }
         for end in ends {
-            self.builder.output(&self.streams[end].stream, rng.random_ratio(3, 4));
+            let end = &self.streams[end];
+            // Rows without time and without end have no order that could ever be given.
+            let ordered = rng.random_ratio(3, 4) && (end.timed || end.stream.is_bounded());
+            self.builder.output(&end.stream, ordered);
         }
         self.builder.build()
     }
