@@ -12,6 +12,7 @@ mod functions;
 mod group_by;
 mod hash;
 mod text;
+mod join;
 
 criterion::criterion_group!(
     operators,
@@ -19,6 +20,7 @@ criterion::criterion_group!(
     functions::benchmarks,
     group_by::benchmarks,
     hash::benchmarks,
+    join::benchmarks,
     exchange::benchmarks,
     flights::benchmarks,
     text::benchmarks

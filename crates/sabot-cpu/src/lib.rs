@@ -17,6 +17,7 @@ mod expr;
 mod filter_project;
 pub mod group_by;
 mod grouping;
+pub mod join;
 mod partition;
 mod rows;
 mod simd;

@@ -5,7 +5,9 @@
 
 use sabot_common::OperatorId;
 use sabot_connect::{Boundedness, DeadLetters, PartitionId, ReadRequest, Sink, SinkWriter, Source};
-use sabot_plan::{KeyedStage, PhysicalPlan, Route, SinkStage, SourceStage, Stage, StageKind, encode_keys};
+use sabot_plan::{
+    JoinStage, KeyedStage, PhysicalPlan, Route, SinkStage, SourceStage, Stage, StageKind, encode_keys,
+};
 use sabot_stream::keyed_operator;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
@@ -17,9 +19,11 @@ use crate::engine::EngineCore;
 use crate::error::JobError;
 use crate::event_times::EventTimes;
 use crate::fragment_task::{FragmentLane, FragmentStage};
+use crate::gate::Gate;
 use crate::inputs::Inputs;
 use crate::job::{JobCore, JobSink, SourceControl, SourceOrders};
 use crate::keyed_task::KeyedTask;
+use crate::lookup_join::{LookupProgram, Replica, TableTask};
 use crate::map_batches::MapProgram;
 use crate::order::OrderBuffer;
 use crate::outputs::{Fan, Outputs};
@@ -102,6 +106,7 @@ fn build_with(
     let job_sinks = job_sinks.chain(dead_letter_sinks(plan, &opened)).collect();
     let job = JobCore::new(name.to_owned(), engine, job_sinks);
     let scheduler = engine.scheduler()?;
+    let gates = gates(plan, &wiring.instances);
     let mut builder = Builder {
         plan,
         bindings,
@@ -112,6 +117,8 @@ fn build_with(
         tasks: Vec::new(),
         sources: Vec::new(),
         growths: Vec::new(),
+        gates,
+        replicas: BTreeMap::new(),
     };
     if let Err(error) = builder.stages(&opened, sinks) {
         builder.tasks.iter().for_each(|task| task.clear());
@@ -119,6 +126,18 @@ fn build_with(
     }
     let Builder { job, tasks, sources, growths, .. } = builder;
     Ok(Built { job, tasks, sources, growths })
+}
+
+/// What each source that must wait waits for: the ends of all tasks of other sources.
+fn gates(plan: &PhysicalPlan, instances: &[usize]) -> BTreeMap<usize, Arc<Gate>> {
+    let gate = |(index, stage): (usize, &Stage)| match &stage.kind {
+        StageKind::Source(source) if !source.after.is_empty() => {
+            let tasks = source.after.iter().filter_map(|other| instances.get(*other)).sum();
+            Some((index, Arc::new(Gate::new(tasks))))
+        }
+        _ => None,
+    };
+    plan.stages.iter().enumerate().filter_map(gate).collect()
 }
 
 struct OpenSource {
@@ -236,12 +255,12 @@ impl Wiring {
             depths.push(stage.inputs.iter().map(|input| depths[input.stage] + 1).max().unwrap_or(0));
             instances.push(match &stage.kind {
                 StageKind::Source(_) => opened.get(&index).map_or(0, |s| s.tasks),
-                StageKind::Fragment(_) | StageKind::MapBatches(_) => {
+                StageKind::Fragment(_) | StageKind::MapBatches(_) | StageKind::Lookup(_) => {
                     stage.inputs.iter().map(|input| instances[input.stage]).sum()
                 }
                 StageKind::Keyed(_) if stage.inputs.iter().all(|i| i.route == Route::Gather) => 1,
                 StageKind::Keyed(_) => plan.keyed_parallelism as usize,
-                StageKind::Sink(_) => 1,
+                StageKind::Table(_) | StageKind::Sink(_) => 1,
             });
         }
         let mut wiring = Wiring {
@@ -300,6 +319,10 @@ struct Builder<'a> {
     tasks: Vec<Arc<TaskCell>>,
     sources: Vec<Arc<SourceControl>>,
     growths: Vec<(Arc<Growth>, Vec<Arc<SourceControl>>)>,
+    /// By source stage: what it waits for before it is read.
+    gates: BTreeMap<usize, Arc<Gate>>,
+    /// By table stage.
+    replicas: BTreeMap<usize, Arc<Replica>>,
 }
 
 impl Builder<'_> {
@@ -337,6 +360,15 @@ impl Builder<'_> {
                     let program = MapProgram { function, stage: spec.clone(), output };
                     self.lanes(index, stage, Arc::new(Programs::user(Arc::new(program))));
                 }
+                StageKind::Table(spec) => self.table(index, stage, spec)?,
+                StageKind::Lookup(lookup) => {
+                    let operator = last_operator(stage);
+                    let replica = self.replicas.get(&lookup.table).cloned();
+                    let replica = replica
+                        .ok_or_else(|| JobError::internal(&operator, "it has no table to look up in"))?;
+                    let program = Arc::new(LookupProgram { replica });
+                    self.lanes(index, stage, Arc::new(Programs::on_cpu(program)));
+                }
                 StageKind::Keyed(spec) => self.keyed(index, stage, spec)?,
                 StageKind::Sink(spec) => {
                     let number = sinks.range(..index).count();
@@ -365,7 +397,7 @@ impl Builder<'_> {
         readers: usize,
     ) -> Result<(), JobError> {
         let operator = last_operator(stage);
-        let context = Arc::new(self.source_context(operator.clone(), stage, spec, open, readers)?);
+        let context = Arc::new(self.source_context(index, operator.clone(), stage, spec, open, readers)?);
         if open.partitions.len() > PARTITIONS_MAX {
             return Err(too_many(&context, open.partitions.len()));
         }
@@ -374,6 +406,7 @@ impl Builder<'_> {
         let mut controls = Vec::with_capacity(open.tasks);
         for (number, partitions) in deal(&open.partitions, open.tasks).into_iter().enumerate() {
             let cell = self.cell(index, &operator);
+            context.gate.iter().for_each(|gate| gate.add_waiting(cell.waker()));
             let (_, outputs) = self.wiring.take(index, number);
             outputs.set_producer(&cell.waker());
             let control = Arc::new(SourceControl {
@@ -392,6 +425,7 @@ impl Builder<'_> {
 
     fn source_context(
         &self,
+        index: usize,
         operator: OperatorId,
         stage: &Stage,
         spec: &SourceStage,
@@ -414,6 +448,10 @@ impl Builder<'_> {
         if times.is_some() != spec.event_time.is_some() {
             return Err(JobError::internal(&operator, "the event-time column is no point in time"));
         }
+        let opens = self.plan.stages.iter().enumerate().filter_map(|(waiting, stage)| match &stage.kind {
+            StageKind::Source(other) if other.after.contains(&index) => self.gates.get(&waiting).cloned(),
+            _ => None,
+        });
         Ok(SourceContext {
             operator,
             job: self.job.clone(),
@@ -428,6 +466,8 @@ impl Builder<'_> {
             clock: config.clock.clone(),
             pause_after: config.pause_after,
             timers: self.engine.timers.clone(),
+            gate: self.gates.get(&index).cloned(),
+            opens: opens.collect(),
         })
     }
 
@@ -456,6 +496,25 @@ impl Builder<'_> {
                 cell.fill(Box::new(FragmentLane::new(shared.clone(), cell.waker())));
             }
         }
+    }
+
+    fn table(&mut self, index: usize, stage: &Stage, spec: &JoinStage) -> Result<(), JobError> {
+        let operator = last_operator(stage);
+        let replica = Replica::new(spec).map_err(|e| JobError::internal(&operator, e))?;
+        let replica = Arc::new(replica);
+        self.replicas.insert(index, replica.clone());
+        let cell = self.cell(index, &operator);
+        let (inputs, _) = self.wiring.take(index, 0);
+        inputs.iter().flatten().for_each(|edge| edge.set_consumer(cell.waker()));
+        cell.fill(Box::new(TableTask {
+            operator,
+            job: self.job.clone(),
+            inputs: Inputs::new(inputs),
+            replica,
+            rows: Vec::new(),
+            bytes: 0,
+        }));
+        Ok(())
     }
 
     fn keyed(&mut self, index: usize, stage: &Stage, spec: &KeyedStage) -> Result<(), JobError> {

@@ -14,6 +14,7 @@ pub mod conformance;
 mod filter_project;
 mod fragment;
 mod group_by;
+mod join;
 mod partition;
 pub mod reference;
 mod schema_data;
@@ -32,6 +33,7 @@ pub use backend::{
 pub use filter_project::{FilterProjectSpec, Projection};
 pub use fragment::Fragment;
 pub use group_by::{AggregateFunction, AggregateSpec, GroupByMode, GroupBySpec};
+pub use join::{Direction, JoinColumn, JoinKind, JoinSource, JoinSpec, Nearest, in_units};
 pub use partition::PartitionSpec;
 pub use schema_data::schema_serde;
 pub use spec::{OperatorSpec, SpecError};

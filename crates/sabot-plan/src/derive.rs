@@ -58,6 +58,7 @@ pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, 
             aggregate(window.as_ref(), keys, aggregates, input)
         }
         (NodeKind::LateRows, [input]) => late_rows(input),
+        (NodeKind::Join(join), [left, right]) => crate::join::derive(join, left, right),
         (NodeKind::Union, [first, rest @ ..]) if !rest.is_empty() => union(first, rest),
         (NodeKind::MapBatches { schema, .. }, [input]) => {
             check_schema(kind.name(), schema)?;
@@ -77,7 +78,7 @@ pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, 
 }
 
 /// The input's properties, for an operator that takes and gives inserts alone.
-fn append_only(input: &NodeRef) -> Properties {
+pub(crate) fn append_only(input: &NodeRef) -> Properties {
     Properties {
         accepts: ChangeMode::AppendOnly,
         produces: ChangeMode::AppendOnly,
@@ -337,7 +338,7 @@ fn sink(
     Ok(Properties { accepts, order_sensitive: ordered, ..input.properties().clone() })
 }
 
-fn unbounded_source(input: &NodeRef) -> Option<String> {
+pub(crate) fn unbounded_source(input: &NodeRef) -> Option<String> {
     if input.properties().boundedness == Boundedness::Bounded {
         return None;
     }
@@ -346,7 +347,7 @@ fn unbounded_source(input: &NodeRef) -> Option<String> {
     Some(input.find_source(unbounded).unwrap_or_else(|| input.clone()).describe())
 }
 
-fn refuse_changes(operator: &str, input: &NodeRef) -> Result<(), PlanError> {
+pub(crate) fn refuse_changes(operator: &str, input: &NodeRef) -> Result<(), PlanError> {
     if input.properties().produces == ChangeMode::AppendOnly {
         return Ok(());
     }
@@ -355,7 +356,7 @@ fn refuse_changes(operator: &str, input: &NodeRef) -> Result<(), PlanError> {
     Err(PlanError::ChangesRefused { operator: operator.to_owned(), source_name })
 }
 
-fn not_negative(operator: &'static str, what: &'static str, span: Span) -> Result<(), PlanError> {
+pub(crate) fn not_negative(operator: &'static str, what: &'static str, span: Span) -> Result<(), PlanError> {
     if span < Span::ZERO { Err(PlanError::NegativeSpan { operator, what, span }) } else { Ok(()) }
 }
 
@@ -392,7 +393,7 @@ pub(crate) fn check_names<'a>(operator: &str, names: impl Iterator<Item = &'a st
 
 /// Checks that every column that an expression reads is there and of the type it was resolved with:
 /// always so when it was just resolved, to be shown when it was loaded.
-fn check_columns(operator: &str, expr: &TypedExpr, schema: &SchemaRef) -> Result<(), PlanError> {
+pub(crate) fn check_columns(operator: &str, expr: &TypedExpr, schema: &SchemaRef) -> Result<(), PlanError> {
     let projections = vec![Projection { name: operator.to_owned(), expr: expr.clone() }];
     FilterProjectSpec { predicate: None, projections, carried: Vec::new() }.output_schema(schema)?;
     Ok(())

@@ -32,6 +32,7 @@ mod dictionaries;
 mod digest;
 mod error;
 mod explain;
+mod join;
 mod node;
 mod physical;
 mod plan;
@@ -43,11 +44,13 @@ pub use derive::{WINDOW_END, WINDOW_START};
 pub use dictionaries::encode_keys;
 pub use error::PlanError;
 pub use explain::{DeviceVerdict, explain};
+pub use join::{Join, JoinKey, JoinNearest, JoinOutput, JoinOutputSource, JoinRequest, JoinStrategy};
 pub use node::{
     Aggregation, Boundedness, ChangeMode, Connector, EmitMode, NodeKind, NodeRef, Properties, TimeAttribute,
 };
 pub use physical::{
-    AggregateStage, EventTimeSpec, FragmentStage, KeyedInput, KeyedStage, KeyedWindow, MapBatchesStage,
-    PhysicalPlan, Port, Route, SinkStage, SourceStage, Stage, StageInput, StageKind,
+    AggregateStage, EventTimeSpec, FragmentStage, JoinStage, KeyedInput, KeyedStage, KeyedWindow,
+    LookupStage, MapBatchesStage, PhysicalPlan, Port, Route, SinkStage, SourceStage, Stage, StageInput,
+    StageKind,
 };
 pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::derive::derive;
 use crate::digest::digest;
-use crate::{KeyedWindow, PlanError};
+use crate::{Join, KeyedWindow, PlanError};
 
 /// What a source or sink is connected to.
 ///
@@ -188,6 +188,8 @@ pub enum NodeKind {
     /// The rows that came too late for the windows of the aggregation that is its input, with the
     /// columns that went into it.
     LateRows,
+    /// Joins the rows of two inputs.
+    Join(Box<Join>),
     /// All rows of all inputs.
     Union,
     /// Calls a user's function with each batch.
@@ -221,6 +223,7 @@ impl NodeKind {
             NodeKind::FilterProject { .. } => "select",
             NodeKind::Aggregate { .. } => "aggregate",
             NodeKind::LateRows => "late-rows",
+            NodeKind::Join(join) => join.operator(),
             NodeKind::Union => "union",
             NodeKind::MapBatches { .. } => "map-batches",
             NodeKind::Sink { .. } => "sink",

@@ -11,7 +11,7 @@
 use arrow::datatypes::SchemaRef;
 use sabot_common::{KeyGroups, OperatorId, Span};
 use sabot_expr::TypedExpr;
-use sabot_ops::{Fragment, GroupBySpec};
+use sabot_ops::{Fragment, GroupBySpec, JoinSpec};
 use sabot_time::TumblingWindow;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -86,6 +86,10 @@ pub enum StageKind {
     Fragment(FragmentStage),
     /// Calls the user's function on each batch.
     MapBatches(MapBatchesStage),
+    /// Makes a table of its input, for [`StageKind::Lookup`] stages. One task; no rows leave it.
+    Table(JoinStage),
+    /// Joins rows with a table.
+    Lookup(LookupStage),
     /// Keeps state by key.
     Keyed(KeyedStage),
     /// Hands rows to a sink.
@@ -110,6 +114,9 @@ pub struct SourceStage {
     /// This source's number within the plan; with the partition's index it makes the hidden partition
     /// ordinal (`ordinal << 20 | index`).
     pub ordinal: u32,
+    /// Source stages that must have ended before this one is read: they feed the right side of a join
+    /// whose left side this source feeds.
+    pub after: Vec<usize>,
 }
 
 /// How event time is read from a source.
@@ -150,6 +157,8 @@ pub struct MapBatchesStage {
 pub enum KeyedStage {
     /// Aggregation by key and window.
     Aggregate(AggregateStage),
+    /// A join, whose build side is complete first.
+    Join(JoinStage),
 }
 
 impl KeyedStage {
@@ -157,8 +166,31 @@ impl KeyedStage {
     pub fn late(&self) -> Option<&SchemaRef> {
         match self {
             KeyedStage::Aggregate(stage) => stage.late.as_ref(),
+            KeyedStage::Join(_) => None,
         }
     }
+}
+
+/// A join: rows of the probe side (input 0) and of the build side (input 1, complete first). Of a
+/// [`StageKind::Table`] the build side is the only input.
+#[derive(Clone, Debug)]
+pub struct JoinStage {
+    /// What is joined how.
+    pub spec: JoinSpec,
+    /// Schema of the probe side.
+    pub probe: SchemaRef,
+    /// Schema of the build side.
+    pub build: SchemaRef,
+    /// Whether the sources of the probe side wait until those of the build side have ended. Otherwise
+    /// rows of the probe side come early, and the stage must keep them.
+    pub gated: bool,
+}
+
+/// A look-up of rows in a table.
+#[derive(Clone, Copy, Debug)]
+pub struct LookupStage {
+    /// The [`StageKind::Table`] stage.
+    pub table: usize,
 }
 
 /// A keyed aggregation: prepared rows in, results out.

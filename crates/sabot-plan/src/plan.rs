@@ -160,6 +160,7 @@ fn exprs_mut(kind: &mut NodeKind) -> Vec<&mut TypedExpr> {
             let arguments = aggregates.iter_mut().filter_map(|a| a.argument.as_mut());
             keys.iter_mut().map(|key| &mut key.expr).chain(arguments).collect()
         }
+        NodeKind::Join(join) => join.exprs_mut().collect(),
         _ => Vec::new(),
     }
 }

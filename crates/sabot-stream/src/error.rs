@@ -5,6 +5,7 @@ use sabot_batch::MorselError;
 use sabot_batch::key_index::KeyIndexError;
 use sabot_common::{EventTime, KeyGroupRange};
 use sabot_cpu::group_by::AccumulateError;
+use sabot_cpu::join::JoinError;
 use sabot_ops::{Failure, SpecError};
 use sabot_state::StateError;
 
@@ -76,6 +77,9 @@ pub enum OperatorError {
     /// Rows could not be aggregated.
     #[error(transparent)]
     Aggregate(AccumulateError),
+    /// Rows could not be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// Rows could not be pre-aggregated.
     #[error(transparent)]
     Failure(#[from] Failure),

@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod join;
 mod keyed_aggregate;
 mod operator;
 
 pub use error::OperatorError;
+pub use join::KeyedJoin;
 pub use keyed_aggregate::KeyedAggregate;
 pub use operator::{KeyedOperator, keyed_operator};

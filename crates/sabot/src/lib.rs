@@ -37,6 +37,7 @@ mod engine;
 mod error;
 mod execute;
 mod job;
+mod join;
 mod read;
 mod stream;
 mod table;
@@ -48,6 +49,7 @@ pub use engine::{Devices, Engine, EngineBuilder};
 pub use error::{Error, Result};
 pub use execute::BatchStream;
 pub use job::Job;
+pub use join::{On, on};
 pub use read::{
     Connect, FileOptions, ReadFrom, ToChannel, ToMemory, WriteTo, arrow_ipc, connector, csv, file, generator,
     ndjson, parquet, to_channel, to_memory,
@@ -73,7 +75,7 @@ pub use window::{Grouped, Window, Windowed, tumbling};
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, arrow_ipc, avg, coalesce, col, concat, count, count_of, csv, days, file, greatest, hours, in_order, input_channel, least, lit, max, micros, millis, min, minutes, ndjson, out_of_orderness, parquet, seconds, sum, to_channel, to_memory, tumbling, when,
+        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, arrow_ipc, avg, coalesce, col, concat, count, count_of, csv, days, file, greatest, hours, in_order, input_channel, least, lit, max, micros, millis, min, minutes, ndjson, on, out_of_orderness, parquet, seconds, sum, to_channel, to_memory, tumbling, when,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

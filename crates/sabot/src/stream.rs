@@ -336,9 +336,7 @@ impl Stream {
     /// When their columns differ in name, order or type.
     pub fn union(self, other: &Stream) -> Result<Self> {
         let node = self.builder.union(&self.node, &other.node)?;
-        let mut stream = self.with_node(node);
-        stream.bindings.merge(&other.bindings);
-        Ok(stream)
+        Ok(self.with_node(node).with_bindings_of(other))
     }
 
     /// Of windowed aggregates: the results, and the rows that came too late for them.
@@ -585,6 +583,12 @@ impl Stream {
 
     pub(crate) fn bindings(&self) -> &Bindings {
         &self.bindings
+    }
+
+    /// The same stream, knowing what the slots of another one stand for.
+    pub(crate) fn with_bindings_of(mut self, other: &Stream) -> Self {
+        self.bindings.merge(&other.bindings);
+        self
     }
 
     pub(crate) fn with_node(self, node: NodeRef) -> Self {

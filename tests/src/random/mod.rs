@@ -15,7 +15,8 @@ use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    AggregateExpr, Expr, Stream, avg, col, count, count_of, max, micros, min, out_of_orderness, sum, tumbling,
+    AggregateExpr, Expr, Stream, avg, col, count, count_of, max, micros, min, on, out_of_orderness, sum,
+    tumbling,
 };
 use sabot_connect::Boundedness;
 use std::collections::BTreeSet;
@@ -155,7 +156,7 @@ impl Growing {
 
     fn step(&mut self, rng: &mut ChaCha8Rng) {
         let from = self.pick(rng);
-        match rng.random_range(0..14) {
+        match rng.random_range(0..15) {
             0..=2 => self.filter(rng, from),
             3..=4 => self.with_columns(rng, from),
             5 => self.select(rng, from),
@@ -166,8 +167,46 @@ impl Growing {
                 self.union(rng, from, other);
             }
             13 => self.map_batches(from),
+            14 => {
+                let other = self.pick(rng);
+                self.join(rng, from, other);
+            }
             _ => self.filter(rng, from),
         }
+    }
+
+    /// A join with the distinct values of a column, so that rows do not multiply. Where the sides have no
+    /// type in common, or the right one has no end, a filter.
+    fn join(&mut self, rng: &mut ChaCha8Rng, from: Grown, other: Grown) {
+        let pairs: Vec<(String, String)> = from
+            .exact()
+            .iter()
+            .flat_map(|l| other.exact().into_iter().map(move |r| (l.clone(), r)))
+            .filter(|(l, r)| l.data_type() == r.data_type())
+            .map(|(l, r)| (l.name().clone(), r.name().clone()))
+            .collect();
+        let Some((left, right)) = pairs.choose(rng).filter(|_| other.stream.is_bounded()) else {
+            return self.filter(rng, from);
+        };
+        let (key, rows) = (self.name(), self.name());
+        let distinct = other.stream.select([col(right.as_str()).alias(key.as_str())]).expect("it is there");
+        let distinct = distinct.group_by([&key]).expect("a key of any type");
+        let distinct = distinct.aggregate([count().alias(rows.as_str())]).expect("names are new");
+        let pair = on(left.as_str(), key.as_str());
+        let kind = rng.random_range(0..if from.stream.is_bounded() { 6 } else { 4 });
+        let pair = match kind {
+            0 => pair.inner(),
+            1 => pair.left(),
+            2 => pair.semi(),
+            3 => pair.anti(),
+            4 => pair.right(),
+            _ => pair.full(),
+        };
+        let pair = if rng.random() { pair.broadcast().unique() } else { pair };
+        let stream = from.stream.join(&distinct, pair).expect("the sides fit");
+        // Right and full joins have no event time.
+        let timed = from.timed && kind < 4;
+        self.add(stream, timed, from.approximate);
     }
 
     fn filter(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
@@ -313,7 +352,10 @@ impl Growing {
             self.plant_failure(rng, ends[0]);
         }
         for end in ends {
-            self.builder.output(&self.streams[end].stream, rng.random_ratio(3, 4));
+            let end = &self.streams[end];
+            // Rows without time and without end have no order that could ever be given.
+            let ordered = rng.random_ratio(3, 4) && (end.timed || end.stream.is_bounded());
+            self.builder.output(&end.stream, ordered);
         }
         self.builder.build()
     }

@@ -7,6 +7,7 @@
 //! stand. Where the engine and this module differ, one of them is wrong, and this one is short.
 
 mod aggregate;
+mod join;
 mod row;
 
 pub use row::{Cell, Rank, Row, cells};
@@ -81,7 +82,7 @@ pub fn run(plan: &Plan, inputs: &Inputs) -> Outcome {
 struct Reference<'a> {
     plan: &'a Plan,
     inputs: &'a Inputs,
-    /// Sources and aggregations are numbered as they stand in the plan; the number is part of the order.
+    /// Sources, aggregations and joins are numbered as they stand in the plan; the number is part of the order.
     ordinals: u64,
     /// What each node gives.
     rows: Vec<Vec<Row>>,
@@ -109,6 +110,7 @@ impl Reference<'_> {
                 self.aggregate(index, window.as_ref(), keys, aggregates)
             }
             NodeKind::LateRows => self.late[node.inputs[0]].clone(),
+            NodeKind::Join(join) => self.join(node, join),
             NodeKind::Union => {
                 let timed = node.properties.time.is_some();
                 let rows = node.inputs.iter().flat_map(|input| self.rows[*input].clone());

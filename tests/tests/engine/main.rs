@@ -7,6 +7,7 @@ mod dead_letters;
 mod failures;
 mod files;
 mod idle;
+mod joins;
 mod kit;
 mod partitions;
 mod pipes;

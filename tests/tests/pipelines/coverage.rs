@@ -45,6 +45,8 @@ fn random_plans_have_everything() {
         ("aggregate", 100),
         ("late-rows", 30),
         ("union", 30),
+        ("join", 10),
+        ("lookup-join", 10),
         ("map-batches", 20),
         ("event-time", 150),
         ("window over window", 20),

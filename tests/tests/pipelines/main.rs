@@ -13,6 +13,7 @@ mod coverage;
 mod devices;
 mod errors;
 mod everywhere;
+mod joins;
 mod named;
 mod plans;
 mod random;

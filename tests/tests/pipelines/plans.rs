@@ -13,6 +13,8 @@ use sabot::{
 use sabot_tests::{Case, CaseBuilder, data, function, random};
 use std::sync::Arc;
 
+use crate::joins;
+
 /// A maker of cases: rows over all partitions, partitions.
 pub(crate) type Make = fn(usize, usize) -> Case;
 
@@ -30,6 +32,11 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("diamond", diamond),
     ("keys", keys),
     ("times", times),
+    ("lookup_join", joins::lookup),
+    ("joins", joins::kinds),
+    ("joins_of_what_they_share", joins::shared),
+    ("more_joins", joins::more),
+    ("asof_joins", joins::asof),
 ];
 
 fn events(builder: &mut CaseBuilder, seed: u64, rows: usize, partitions: usize) -> Stream {

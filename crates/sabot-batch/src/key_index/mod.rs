@@ -16,6 +16,7 @@
 //! equals its strings. They are stored in canonical form (0.0, one NaN, no dictionary).
 
 mod columns;
+mod find;
 mod quick;
 mod sort;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub mod text;
 pub mod words;
 
 pub use columns::{KeyBatch, KeyBuilder};
+pub use find::NOT_FOUND;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;

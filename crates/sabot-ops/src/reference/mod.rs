@@ -10,6 +10,7 @@
 //! so an error that they find lies earlier.
 
 mod group_by;
+mod join;
 mod key;
 mod rows;
 mod state;
@@ -17,6 +18,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
+pub use join::join;
 pub(crate) use rows::batch_of;
 pub use sum::ExactSum;
 

@@ -19,9 +19,15 @@ pub(super) const HIDDEN: [&str; 5] =
 pub(super) struct HiddenSet(u8);
 
 impl HiddenSet {
-    fn insert(&mut self, name: &str) {
+    pub(super) fn insert(&mut self, name: &str) {
         if let Some(place) = HIDDEN.iter().position(|h| *h == name) {
             self.0 |= 1 << place;
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        if let Some(place) = HIDDEN.iter().position(|h| *h == name) {
+            self.0 &= !(1 << place);
         }
     }
 
@@ -80,6 +86,10 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
             }
             // Late rows are rows of the aggregation's input, not of its result.
             NodeKind::LateRows => demands[nodes[node.inputs[0]].inputs[0]].merge(out),
+            NodeKind::Join(join) => {
+                let sides = super::join::demands(plan, node, join, &out);
+                node.inputs.iter().zip(sides).for_each(|(input, side)| demands[*input].merge(side));
+            }
             NodeKind::Union => node.inputs.iter().for_each(|input| demands[*input].merge(out.clone())),
             NodeKind::MapBatches { .. } => {
                 let columns = (0..nodes[node.inputs[0]].properties.schema.fields().len()).collect();
@@ -110,8 +120,9 @@ pub(super) fn sink_demand(plan: &Plan, sink: usize) -> Demand {
     demand
 }
 
-/// Whether rows of a node are, in part at least, results of an aggregation, which are ordered by key.
-fn has_results(plan: &Plan, node: usize) -> bool {
+/// Whether rows of a node are, in part at least, results of an aggregation, which are ordered by key, or of
+/// a join, which gives several for one row.
+pub(super) fn has_results(plan: &Plan, node: usize) -> bool {
     let mut seen = BTreeSet::new();
     let mut open = vec![node];
     while let Some(index) = open.pop() {
@@ -119,8 +130,11 @@ fn has_results(plan: &Plan, node: usize) -> bool {
             continue;
         }
         let node = &plan.nodes()[index];
-        match node.kind {
+        match &node.kind {
             NodeKind::Aggregate { .. } => return true,
+            NodeKind::Join(join) if join.kind.gives_build() => return true,
+            // Rows of the left side, each at most once.
+            NodeKind::Join(_) => open.extend(node.inputs.first()),
             NodeKind::LateRows => open.extend(&plan.nodes()[node.inputs[0]].inputs),
             _ => open.extend(&node.inputs),
         }
@@ -128,6 +142,6 @@ fn has_results(plan: &Plan, node: usize) -> bool {
     false
 }
 
-fn columns_of<'a>(exprs: impl Iterator<Item = &'a TypedExpr>) -> BTreeSet<usize> {
+pub(super) fn columns_of<'a>(exprs: impl Iterator<Item = &'a TypedExpr>) -> BTreeSet<usize> {
     exprs.flat_map(TypedExpr::columns).collect()
 }

@@ -13,6 +13,7 @@
 mod aggregate;
 mod demand;
 mod flow;
+mod join;
 mod pruning;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -28,6 +29,7 @@ use crate::{
 };
 use demand::{Demand, HiddenSet};
 use flow::Flow;
+use join::Gates;
 
 /// How a plan is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,7 @@ pub fn cut(plan: &Plan, options: &CutOptions) -> Result<PhysicalPlan, PlanError>
         late: vec![None; plan.nodes().len()],
         stages: Vec::new(),
         ordinals: 0,
+        gates: Gates::default(),
     };
     for index in 0..plan.nodes().len() {
         let flow = cutter.node(index)?;
@@ -84,6 +87,7 @@ pub fn cut(plan: &Plan, options: &CutOptions) -> Result<PhysicalPlan, PlanError>
     if cutter.ordinals > ORDINALS_MAX {
         return Err(PlanError::TooManyOrdinals { count: cutter.ordinals, limit: ORDINALS_MAX });
     }
+    cutter.close_gates();
     Ok(PhysicalPlan {
         stages: cutter.stages,
         hash_seed: plan.keying().hash_seed,
@@ -121,8 +125,9 @@ struct Cutter<'a> {
     /// The late rows of each aggregation that has some.
     late: Vec<Option<Flow>>,
     stages: Vec<Stage>,
-    /// Sources and keyed operators numbered so far.
+    /// Sources, joins and keyed operators numbered so far.
     ordinals: usize,
+    gates: Gates,
 }
 
 impl Cutter<'_> {
@@ -151,6 +156,7 @@ impl Cutter<'_> {
                 flow.operators.push(node.id.clone());
                 flow
             }
+            NodeKind::Join(join) => self.join(index, join)?,
             NodeKind::Union => self.union(index)?,
             NodeKind::MapBatches { slot, schema } => self.map_batches(index, slot, schema)?,
             NodeKind::Sink { ordered, .. } => {
@@ -214,6 +220,7 @@ impl Cutter<'_> {
             event_time,
             hidden: demand.hidden.names().collect(),
             ordinal: self.next_ordinal(),
+            after: Vec::new(),
         };
         Ok(self.stage(operators, Vec::new(), StageKind::Source(stage), output))
     }

@@ -85,6 +85,22 @@ fn check_edge(physical: &PhysicalPlan, stage: &Stage, input: &StageInput) {
                 assert_eq!(types(&columns), types(late));
             }
         }
+        StageKind::Table(join) => {
+            assert_eq!((stage.inputs.len(), input.route), (1, Route::Gather));
+            assert_eq!(rows, &join.build);
+        }
+        StageKind::Lookup(lookup) => {
+            assert_eq!((stage.inputs.len(), input.route), (1, Route::Forward));
+            let StageKind::Table(join) = &physical.stages[lookup.table].kind else { panic!("no table") };
+            assert!(join.gated, "nobody keeps rows that come before the table");
+            assert_eq!(rows, &join.probe);
+            assert_eq!(stage.output, join.spec.output_schema(&join.probe, &join.build).unwrap());
+        }
+        StageKind::Keyed(KeyedStage::Join(join)) => {
+            assert_eq!((stage.inputs.len(), input.route), (2, Route::KeyGroups));
+            let side = stage.inputs.iter().position(|i| std::ptr::eq(i, input));
+            assert_eq!(rows, if side == Some(0) { &join.probe } else { &join.build });
+        }
         StageKind::Sink(sink) => {
             assert_eq!((stage.inputs.len(), input.route), (1, Route::Gather));
             assert!(fits(&hidden::visible_schema(rows), &sink.visible), "{rows} into {}", sink.visible);
@@ -144,7 +160,11 @@ fn check_stage(stage: &Stage) {
             };
             assert_eq!(types(&results.fields()[bounds..]), types(&values.fields()[skip..]));
         }
-        StageKind::MapBatches(_) | StageKind::Sink(_) => {}
+        StageKind::Table(join) => assert_eq!(stage.output, join.build),
+        StageKind::Keyed(KeyedStage::Join(join)) => {
+            assert_eq!(stage.output, join.spec.output_schema(&join.probe, &join.build).unwrap());
+        }
+        StageKind::MapBatches(_) | StageKind::Lookup(_) | StageKind::Sink(_) => {}
     }
 }
 
@@ -163,6 +183,9 @@ fn check_reach(plan: &Plan, physical: &PhysicalPlan) {
             plan.consumers()[index].iter().all(|c| plan.nodes()[*c].kind == NodeKind::LateRows)
         };
         assert!(is_sink || read[index] || unread_results, "nobody reads stage {index}");
+        if let StageKind::Lookup(lookup) = &stage.kind {
+            read[lookup.table] = true;
+        }
         for input in &stage.inputs {
             read[input.stage] = true;
         }

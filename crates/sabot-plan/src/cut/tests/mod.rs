@@ -79,6 +79,8 @@ fn shape(plan: &PhysicalPlan) -> Vec<String> {
         StageKind::Source(_) => "source",
         StageKind::Fragment(_) => "fragment",
         StageKind::MapBatches(_) => "map",
+        StageKind::Table(_) => "table",
+        StageKind::Lookup(_) => "look-up",
         StageKind::Keyed(_) => "keyed",
         StageKind::Sink(_) => "sink",
     };
