@@ -10,6 +10,7 @@ mod filter_project;
 mod flights;
 mod group_by;
 mod hash;
+mod windows;
 
 criterion::criterion_group!(
     operators,
@@ -17,6 +18,7 @@ criterion::criterion_group!(
     group_by::benchmarks,
     hash::benchmarks,
     exchange::benchmarks,
-    flights::benchmarks
+    flights::benchmarks,
+    windows::benchmarks
 );
 criterion::criterion_main!(operators);
