@@ -13,6 +13,7 @@ mod group_by;
 mod hash;
 mod text;
 mod join;
+mod windows;
 
 criterion::criterion_group!(
     operators,
@@ -23,6 +24,6 @@ criterion::criterion_group!(
     join::benchmarks,
     exchange::benchmarks,
     flights::benchmarks,
-    text::benchmarks
+    text::benchmarks, windows::benchmarks,
 );
 criterion::criterion_main!(operators);

@@ -38,7 +38,7 @@ fn count_by_origin() -> GroupBySpec {
 }
 
 fn hourly() -> WindowAssignSpec {
-    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap().into();
     WindowAssignSpec { window, allowed_lateness: Span::from_secs(60) }
 }
 

@@ -8,6 +8,7 @@ use sabot_batch::hidden;
 use sabot_common::Span;
 use sabot_expr::{ExprError, TypedExpr, type_name};
 use sabot_ops::{AggregateSpec, FilterProjectSpec, GroupByMode, GroupBySpec, Projection, SpecError};
+use sabot_time::Windows;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -169,14 +170,27 @@ fn aggregate(
     let bounds = window.map(|_| window_fields(zone.clone())).into_iter().flatten();
     let schema = Schema::new(bounds.chain(values).collect::<Vec<_>>());
     check_names("aggregate", schema.fields().iter().map(|f| f.name().as_str()))?;
-    let bounds = window.map(|_| WINDOW_START.to_owned());
+    let bounds = window.map_or(Some(&[][..]), |window| naming_bounds(&window.window));
+    let names = bounds.map(|bounds| bounds.iter().map(|name| (*name).to_owned()));
     Ok(Properties {
         schema: schema.into(),
         // A window's result has the time of the last instant that it covers; no column shows that one.
         time: window.map(|_| TimeAttribute { column: None, zone }),
-        upsert_key: Some(bounds.into_iter().chain(keys.iter().map(|key| key.name.clone())).collect()),
+        upsert_key: names.map(|names| names.chain(keys.iter().map(|key| key.name.clone())).collect()),
         ..append_only(input)
     })
+}
+
+/// The columns of a window's bounds that tell it from every other window of a key; none where two
+/// windows of a key may have the same bounds.
+fn naming_bounds(windows: &Windows) -> Option<&'static [&'static str]> {
+    match windows {
+        // They start together.
+        Windows::Cumulate(_) => Some(&[WINDOW_START, WINDOW_END]),
+        // Any number of rows may have one time.
+        Windows::Count(_) => None,
+        _ => Some(&[WINDOW_START]),
+    }
 }
 
 /// Whether rows of `input` can be put into windows; without a window, whether they end.

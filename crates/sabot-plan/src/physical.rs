@@ -12,7 +12,7 @@ use arrow::datatypes::SchemaRef;
 use sabot_common::{KeyGroups, OperatorId, Span};
 use sabot_expr::TypedExpr;
 use sabot_ops::{Fragment, GroupBySpec, JoinSpec};
-use sabot_time::TumblingWindow;
+use sabot_time::Windows;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -225,9 +225,16 @@ pub struct AggregateStage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyedWindow {
     /// The windows.
-    pub window: TumblingWindow,
+    pub window: Windows,
     /// How long a window waits for late rows behind the watermark.
     pub allowed_lateness: Span,
+}
+
+impl KeyedWindow {
+    /// Whether the order of a key's rows decides which window each is in.
+    pub(crate) fn counts_rows(&self) -> bool {
+        matches!(self.window, Windows::Count(_))
+    }
 }
 
 /// What goes into a keyed stage.

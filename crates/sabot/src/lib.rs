@@ -65,17 +65,18 @@ pub use sabot_expr::{
     null, pi, when,
 };
 pub use sabot_plan::{AggregateExpr, IntoKey, Plan, PlanError, avg, count, count_of, max, min, sum};
+pub use sabot_time::CalendarUnit;
 pub use stream::Stream;
 pub use table::Table;
 pub use time::{
     EventTimeOptions, Span, days, hours, in_order, micros, millis, minutes, out_of_orderness, seconds,
 };
-pub use window::{Grouped, Window, Windowed, tumbling};
+pub use window::{Grouped, Window, Windowed, calendar, count_window, cumulate, hopping, session, tumbling};
 
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, arrow_ipc, avg, coalesce, col, concat, count, count_of, csv, days, file, greatest, hours, in_order, input_channel, least, lit, max, micros, millis, min, minutes, ndjson, on, out_of_orderness, parquet, seconds, sum, to_channel, to_memory, tumbling, when,
+        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, arrow_ipc, avg, calendar, coalesce, col, concat, count, count_of, count_window, csv, cumulate, days, file, greatest, hopping, hours, in_order, input_channel, least, lit, max, micros, millis, min, minutes, ndjson, on, out_of_orderness, parquet, seconds, session, sum, to_channel, to_memory, tumbling, when,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

@@ -15,8 +15,7 @@ use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    AggregateExpr, Expr, Stream, avg, col, count, count_of, max, micros, min, on, out_of_orderness, sum,
-    tumbling,
+    AggregateExpr, CalendarUnit, Expr, Stream, avg, calendar, col, count, count_of, cumulate, hopping, max, micros, min, on, out_of_orderness, session, sum, tumbling,
 };
 use sabot_connect::Boundedness;
 use std::collections::BTreeSet;
@@ -59,7 +58,7 @@ pub fn case(seed: u64, size: Size) -> Case {
         builder: CaseBuilder::new(format!("random plan {seed} over {} partitions", size.partitions)),
         streams: Vec::new(),
         names: 0,
-        failing: rng.random_ratio(1, 12),
+        failing: rng.random_ratio(1, 6),
     };
     let mut rows = ChaCha8Rng::seed_from_u64(!seed);
     let sources = rng.random_range(1..=3usize);
@@ -238,8 +237,16 @@ impl Growing {
 
     fn window(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
         let size = *[7_000_000, 30_000_000, 60_000_000, 300_000_000].choose(rng).expect("not empty");
-        let mut window = tumbling(micros(size));
-        if rng.random_ratio(1, 3) {
+        let (mut window, moves) = match rng.random_range(0..10) {
+            // Few windows hold a row, or results would be many times the rows.
+            0..=1 => (hopping(micros(size), micros(size / rng.random_range(1..=4))), true),
+            2 => (hopping(micros(size), micros(size * rng.random_range(2..=9) / 7)), true),
+            3 => (cumulate(micros(size), micros(size / [2, 5][rng.random_range(0..2)])), true),
+            4 => (calendar(CalendarUnit::Day).zone("Asia/Kolkata"), true),
+            5..=6 => (session(micros(size / 20)), false),
+            _ => (tumbling(micros(size)), true),
+        };
+        if moves && rng.random_ratio(1, 3) {
             window = window.offset(micros(rng.random_range(-size..size)));
         }
         if rng.random_ratio(1, 3) {

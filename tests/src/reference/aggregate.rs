@@ -1,16 +1,80 @@
 //! Aggregation as it is defined: gather the values of each group, then compute.
 
+use sabot_common::EventTime;
 use sabot_expr::Scalar;
 use sabot_ops::AggregateFunction;
 use sabot_plan::{Aggregation, KeyedWindow};
+use sabot_time::Windows;
+use std::collections::BTreeMap;
 
-use super::row::{Cell, Rank, order};
+use super::row::{Cell, Row, order};
 
-/// The start of the window that a time lies in.
-pub(super) fn window_start(window: &KeyedWindow, time: i64) -> i64 {
-    let (size, offset) = (window.window.size().micros(), window.window.offset().micros());
-    let start = i128::from(time) - (i128::from(time) - i128::from(offset)).rem_euclid(i128::from(size));
-    i64::try_from(start).expect("test data stays away from the ends of time")
+/// The exclusive end and the start of a window, or zeros where there are no windows.
+pub(super) type Bounds = (i64, i64);
+
+/// The rows of one key by window, in order of the windows' ends: each with the numbers of its rows.
+pub(super) fn windows(window: Option<&KeyedWindow>, rows: &[&Row]) -> Vec<(Bounds, Vec<usize>)> {
+    let mut windows: BTreeMap<Bounds, Vec<usize>> = BTreeMap::new();
+    let Some(window) = window else {
+        return vec![((0, 0), (0..rows.len()).collect())];
+    };
+    let time = |row: usize| rows[row].time.expect("windows need event time");
+    if let Windows::Session(session) = &window.window {
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|row| time(*row));
+        let gap = session.gap().micros();
+        for rows in order.chunk_by(|a, b| time(*b) - time(*a) < gap) {
+            windows.insert((time(rows[rows.len() - 1]) + gap, time(rows[0])), rows.to_vec());
+        }
+        return windows.into_iter().collect();
+    }
+    if let Windows::Count(count) = &window.window {
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|row| (time(*row), rows[*row].partition, rows[*row].number, &rows[*row].key));
+        let size = usize::try_from(count.rows()).expect("few rows");
+        // What is left over at the end is no window.
+        return order.chunks_exact(size).map(|w| ((time(w[size - 1]) + 1, time(w[0])), w.to_vec())).collect();
+    }
+    for row in 0..rows.len() {
+        for (start, end) in windows_of(&window.window, time(row)) {
+            windows.entry((end, start)).or_default().push(row);
+        }
+    }
+    windows.into_iter().collect()
+}
+
+/// Start and exclusive end of the windows that a time lies in.
+fn windows_of(windows: &Windows, time: i64) -> Vec<(i64, i64)> {
+    // The last multiple of `size`, counted from `offset`, at or before the time; test data stays away from
+    // the ends of time.
+    let boundary = |size: i64, offset: i64| time - (time - offset).rem_euclid(size);
+    match windows {
+        Windows::Tumbling(w) => {
+            let start = boundary(w.size().micros(), w.offset().micros());
+            vec![(start, start + w.size().micros())]
+        }
+        Windows::Hopping(w) => {
+            let (size, slide) = (w.size().micros(), w.slide().micros());
+            let mut start = boundary(slide, w.offset().micros());
+            let mut found = Vec::new();
+            while start + size > time {
+                found.push((start, start + size));
+                start -= slide;
+            }
+            found
+        }
+        Windows::Cumulate(w) => {
+            let start = boundary(w.size().micros(), w.offset().micros());
+            let ends = (1..=w.size().micros() / w.step().micros()).map(|n| start + n * w.step().micros());
+            ends.filter(|end| *end > time).map(|end| (start, end)).collect()
+        }
+        // What a calendar says is held against a scan of the clock where it is computed.
+        Windows::Calendar(_) => {
+            let window = windows.slice_of(EventTime(time));
+            vec![(window.start.micros(), window.end().micros())]
+        }
+        Windows::Session(_) | Windows::Count(_) => Vec::new(),
+    }
 }
 
 /// What an aggregate gives over the values of a group; `None` stands for `count(*)`'s missing argument.
@@ -120,6 +184,3 @@ fn null_like(spec: &Aggregation) -> Scalar {
         other => other.clone(),
     })
 }
-
-/// A group's key: the start of its window, then its keys.
-pub(super) type GroupKey = (i64, Vec<Rank>);

@@ -33,7 +33,7 @@ pub struct Row {
     pub late: i64,
     /// The source partition, or the aggregation that the row is a result of.
     pub partition: u64,
-    /// Its number there; 0 for results.
+    /// Its number there; for results the number among those of its key and time.
     pub number: u64,
     /// Its key, for results.
     pub key: Vec<Rank>,

@@ -14,6 +14,21 @@ fn window() {
 }
 
 #[test]
+fn overlapping_windows() {
+    everywhere(plans::overlapping);
+}
+
+#[test]
+fn sessions() {
+    everywhere(plans::sessions);
+}
+
+#[test]
+fn windows_by_count() {
+    everywhere(plans::counted);
+}
+
+#[test]
 fn two_windows_from_one_fork() {
     everywhere(plans::fork);
 }

@@ -7,8 +7,8 @@ use arrow::record_batch::RecordBatch;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    Stream, avg, call, coalesce, col, count, count_of, lit, max, micros, min, out_of_orderness, seconds, sum,
-    tumbling, when,
+    CalendarUnit, Stream, avg, calendar, call, coalesce, col, count, count_of, count_window, cumulate,
+    hopping, lit, max, micros, min, out_of_orderness, seconds, session, sum, tumbling, when,
 };
 use sabot_tests::{Case, CaseBuilder, data, function, random};
 use std::sync::Arc;
@@ -22,6 +22,9 @@ pub(crate) type Make = fn(usize, usize) -> Case;
 pub(crate) const ALL: &[(&str, Make)] = &[
     ("stateless", stateless),
     ("window", window),
+    ("overlapping", overlapping),
+    ("sessions", sessions),
+    ("counted", counted),
     ("fork", fork),
     ("union", union),
     ("exchanges", exchanges),
@@ -88,6 +91,115 @@ pub(crate) fn window(rows: usize, partitions: usize) -> Case {
         .unwrap();
     builder.output(&result, true);
     builder.output(&late, true);
+    builder.build()
+}
+
+/// Windows that overlap, grow, leave gaps or follow the calendar, and windows over their results.
+pub(crate) fn overlapping(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("overlapping windows");
+    let start = events(&mut builder, 15, rows, partitions);
+    let windows = [
+        hopping(seconds(60), seconds(20)),
+        hopping(seconds(50), seconds(20)).offset(seconds(3)).allowed_lateness(seconds(12)),
+        hopping(seconds(100), seconds(1)),
+        hopping(seconds(10), seconds(25)),
+        cumulate(seconds(120), seconds(30)),
+        calendar(CalendarUnit::Day).zone("America/Sao_Paulo").offset(seconds(-4_000)),
+    ];
+    for (number, window) in windows.into_iter().enumerate() {
+        let by = if number % 2 == 0 { vec!["k"] } else { vec!["d", "m"] };
+        let (result, late) = start
+            .clone()
+            .window(window)
+            .unwrap()
+            .group_by(by)
+            .unwrap()
+            .aggregate([
+                count().alias("rows"),
+                sum(col("n")).alias("sum"),
+                avg(col("x")).alias("mean"),
+                min(col("k")).alias("least"),
+                max(col("t")).alias("last"),
+            ])
+            .unwrap()
+            .split_late()
+            .unwrap();
+        builder.output(&result, true);
+        match number {
+            0 => {
+                let over = result.window(hopping(seconds(70), seconds(30))).unwrap();
+                builder.output(&over.aggregate([sum(col("rows")), count()]).unwrap(), true);
+            }
+            1 => builder.output(&late, true),
+            _ => {}
+        }
+    }
+    builder.build()
+}
+
+/// Sessions by key and over all rows, short ones and long ones, and windows over sessions.
+pub(crate) fn sessions(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("sessions");
+    let start = events(&mut builder, 16, rows, partitions);
+    for (number, gap) in [1, 4, 9, 400].into_iter().enumerate() {
+        let window = session(seconds(gap));
+        let window = if number == 1 { window.allowed_lateness(seconds(12)) } else { window };
+        let by = [vec!["k"], vec!["k", "m"], vec![], vec!["d"]][number].clone();
+        let sessions = start.clone().window(window).unwrap().group_by(by).unwrap();
+        let (result, late) = sessions
+            .aggregate([
+                count().alias("rows"),
+                sum(col("n")).alias("sum"),
+                avg(col("x")).alias("mean"),
+                min(col("k")).alias("least"),
+                max(col("t")).alias("last"),
+            ])
+            .unwrap()
+            .split_late()
+            .unwrap();
+        builder.output(&result, true);
+        match number {
+            0 => {
+                let over = result.window(session(seconds(3))).unwrap();
+                builder.output(&over.aggregate([sum(col("rows")), count()]).unwrap(), true);
+            }
+            1 => builder.output(&late, true),
+            _ => {}
+        }
+    }
+    builder.build()
+}
+
+/// Windows by count of rows, by key and over all rows, of rows and of results.
+pub(crate) fn counted(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("windows by count");
+    let start = events(&mut builder, 17, rows, partitions);
+    for (number, size) in [1, 3, 10].into_iter().enumerate() {
+        let window = count_window(size);
+        let window = if number == 1 { window.allowed_lateness(seconds(12)) } else { window };
+        let by = [vec!["d"], vec!["k", "m"], vec![]][number].clone();
+        let (result, late) = start
+            .clone()
+            .window(window)
+            .unwrap()
+            .group_by(by)
+            .unwrap()
+            .aggregate([count().alias("rows"), sum(col("n")).alias("sum"), min(col("k")).alias("least")])
+            .unwrap()
+            .split_late()
+            .unwrap();
+        builder.output(&result, true);
+        match number {
+            0 => {
+                let over = start.clone().window(hopping(seconds(40), seconds(15))).unwrap();
+                let over = over.group_by(["k"]).unwrap().aggregate([sum(col("n")).alias("n")]).unwrap();
+                let over = over.window(count_window(4)).unwrap();
+                builder.output(&over.aggregate([sum(col("n")), count()]).unwrap(), true);
+            }
+            1 => builder.output(&late, true),
+            _ => {}
+        }
+    }
     builder.build()
 }
 

@@ -29,6 +29,8 @@ pub(crate) const FREE: &[&str] = &["arrow", "thiserror", "serde", "bytemuck", "t
 
 /// Small libraries that several crates may name, each with the reason why it is harmless.
 pub(crate) const LIGHT: &[(&str, &str)] = &[
+    ("chrono", "dates of the calendar; it is part of arrow, so that nothing is added to the build"),
+    ("chrono-tz", "the clocks of time zones; it is part of arrow too"),
     ("futures-core", "the `Stream` trait and nothing else"),
     ("rand", "seeded data in the conformance suite and the testkit"),
     ("rand_chacha", "the generator whose sequence is the same everywhere"),

@@ -132,7 +132,7 @@ fn timed(times: &[i64], lateness: &[i64]) -> Morsel {
 }
 
 fn window(size: i64, allowed_lateness: i64) -> WindowAssignSpec {
-    let window = TumblingWindow::new(Span(size), Span::ZERO).unwrap();
+    let window = TumblingWindow::new(Span(size), Span::ZERO).unwrap().into();
     WindowAssignSpec { window, allowed_lateness: Span(allowed_lateness) }
 }
 

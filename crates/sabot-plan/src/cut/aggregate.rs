@@ -3,7 +3,8 @@
 //! The prepare half ends a fragment: it gives each row its window, computes keys and arguments, makes
 //! partial state of each morsel and sends it to the owner of the key group. Where an upstream partition
 //! may go idle, or come later, it sends the rows themselves instead: they may belong to windows that are
-//! closed already, and only the owner of the state knows which.
+//! closed already, and only the owner of the state knows which. So it does where windows count rows, with
+//! what the order of rows is made of.
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_batch::hidden;
@@ -48,12 +49,19 @@ impl Cutter<'_> {
             .filter(|(i, _)| self.demands[index].columns.contains(&(first + i)))
             .map(|(_, aggregate)| aggregate)
             .collect();
-        let raw = window.is_some() && self.may_fall_behind[node.inputs[0]];
+        let counts = window.is_some_and(KeyedWindow::counts_rows);
+        let raw = window.is_some() && (self.may_fall_behind[node.inputs[0]] || counts);
         let reads_late = self.consumers[index].iter().any(|c| plan.nodes()[*c].kind == NodeKind::LateRows);
 
         let arriving = flow.schema.clone();
         let side = (raw && reads_late).then_some(&arriving);
-        let prepared = prepare(&flow, &self.input_schema(index), window.is_some(), keys, &wanted, side)?;
+        let mut prepared = prepare(&flow, &self.input_schema(index), window.is_some(), keys, &wanted, side)?;
+        if counts {
+            let order = [hidden::PARTITION, hidden::ROW, hidden::KEY].into_iter();
+            let order = order.filter_map(|name| flow.schema.index_of(name).ok());
+            let new: Vec<usize> = order.filter(|i| !prepared.spec.carried.contains(i)).collect();
+            prepared.spec.carried.extend(new);
+        }
         if let Some(KeyedWindow { window, allowed_lateness }) = window {
             let (window, allowed_lateness) = (*window, *allowed_lateness);
             flow.push(OperatorSpec::WindowAssign(WindowAssignSpec { window, allowed_lateness }))?;

@@ -8,7 +8,7 @@ use sabot_batch::hidden;
 use sabot_expr::TypedExpr;
 use std::collections::BTreeSet;
 
-use crate::{NodeKind, Plan};
+use crate::{KeyedWindow, NodeKind, Plan};
 
 /// The hidden columns that streams carry, in the order in which they stand behind the visible ones.
 pub(super) const HIDDEN: [&str; 5] =
@@ -82,6 +82,9 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                     hidden.insert(hidden::TIME);
                     hidden.insert(hidden::LATE);
                 }
+                if window.as_ref().is_some_and(KeyedWindow::counts_rows) {
+                    order_of_rows(plan, node.inputs[0], &mut hidden);
+                }
                 demands[node.inputs[0]].merge(Demand { columns, hidden });
             }
             // Late rows are rows of the aggregation's input, not of its result.
@@ -111,13 +114,18 @@ pub(super) fn sink_demand(plan: &Plan, sink: usize) -> Demand {
             demand.hidden.insert(hidden::TIME);
             demand.hidden.insert(hidden::LATE);
         }
-        demand.hidden.insert(hidden::PARTITION);
-        demand.hidden.insert(hidden::ROW);
-        if has_results(plan, node.inputs[0]) {
-            demand.hidden.insert(hidden::KEY);
-        }
+        order_of_rows(plan, node.inputs[0], &mut demand.hidden);
     }
     demand
+}
+
+/// What tells rows of a node apart that have one time.
+fn order_of_rows(plan: &Plan, node: usize, hidden: &mut HiddenSet) {
+    hidden.insert(hidden::PARTITION);
+    hidden.insert(hidden::ROW);
+    if has_results(plan, node) {
+        hidden.insert(hidden::KEY);
+    }
 }
 
 /// Whether rows of a node are, in part at least, results of an aggregation, which are ordered by key, or of

@@ -276,6 +276,9 @@ fn describe_keyed(detail: &mut impl FnMut(&str), keyed: &KeyedStage) {
     match keyed {
         KeyedStage::Aggregate(stage) => detail(match stage.input {
             KeyedInput::Partial => "merges partial state made upstream",
+            KeyedInput::Raw if stage.window.as_ref().is_some_and(crate::KeyedWindow::counts_rows) => {
+                "takes single rows, because their order decides which window they are in"
+            }
             KeyedInput::Raw => {
                 "takes single rows, because partitions may return or come to windows that are closed"
             }

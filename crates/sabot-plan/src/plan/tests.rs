@@ -27,7 +27,7 @@ fn rich_plan(b: &PlanBuilder) -> Plan {
         .event_time(&source(b, "in"), "at", Span::from_secs(60), Some(std::time::Duration::from_secs(5)))
         .unwrap();
     let kept = b.filter(&timed, &col("x").gt(f64::NAN).or(col("n").is_null())).unwrap();
-    let window = TumblingWindow::new(Span::from_secs(3600), Span::from_secs(60)).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(3600), Span::from_secs(60)).unwrap().into();
     let window = KeyedWindow { window, allowed_lateness: Span::from_secs(1) };
     let request =
         AggregateRequest::new([col("n") % 7], [count(), avg(col("x") * 2.5).alias("mean")]).windowed(window);
@@ -116,6 +116,22 @@ fn plans_survive_being_stored() {
     let again: Plan = serde_json::from_str(&serde_json::to_string(&other).unwrap()).unwrap();
     assert_eq!(again.keying(), keying);
     assert_ne!(again, plan);
+}
+
+/// Ids are made of what is stored, so the form of what was there before other kinds of windows stays.
+#[test]
+fn windows_of_one_kind_are_stored_as_before_there_were_others() {
+    let text = serde_json::to_string(&rich_plan(&PlanBuilder::new())).unwrap();
+    let stored = r#""window":{"window":{"size":3600000000,"offset":60000000},"allowed_lateness":1000000}"#;
+    assert!(text.contains(stored), "{text}");
+    let hopping = text.replace(
+        r#"{"size":3600000000,"offset":60000000}"#,
+        r#"{"hopping":{"size":3600000000,"slide":60000000}}"#,
+    );
+    let plan: Plan = serde_json::from_str(&hopping).unwrap();
+    let shown = format!("{:?}", plan.nodes());
+    assert!(shown.contains("Hopping"), "{shown}");
+    assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
 }
 
 #[test]

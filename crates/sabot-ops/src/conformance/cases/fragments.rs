@@ -83,8 +83,10 @@ fn windowed(bench: &mut Bench<'_>) -> Checked {
     let schema = flights();
     let (filter, _) =
         Query::select([col("origin"), col("delay") + 1]).filter(col("delay").gt(-3)).step(&schema)?;
-    let window =
-        WindowAssignSpec { window: TumblingWindow::new(Span(5), Span::ZERO)?, allowed_lateness: Span(3) };
+    let window = WindowAssignSpec {
+        window: TumblingWindow::new(Span(5), Span::ZERO)?.into(),
+        allowed_lateness: Span(3),
+    };
     // Columns are now: origin, delay, time, lateness, window.
     let group = by_origin(vec![0, 4], 1);
     let partition =

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use sabot_common::Span;
 use sabot_expr::{ClosureFunction, Expr, FunctionRegistry, call, col, lit};
 use sabot_ops::GroupByMode;
-use sabot_time::TumblingWindow;
+use sabot_time::{CountWindow, TumblingWindow};
 use std::time::Duration;
 
 use super::*;
@@ -47,7 +47,7 @@ fn select(input: &NodeRef, columns: &[Expr]) -> NodeRef {
 }
 
 fn hours() -> KeyedWindow {
-    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap().into();
     KeyedWindow { window, allowed_lateness: Span::from_secs(60) }
 }
 
@@ -239,8 +239,10 @@ fn keys_may_be_named_like_parts_of_the_state() {
 
 #[test]
 fn windows_over_windows_take_their_time_from_the_first() {
-    let days =
-        KeyedWindow { window: TumblingWindow::new(Span::from_secs(86_400), Span::ZERO).unwrap(), ..hours() };
+    let days = KeyedWindow {
+        window: TumblingWindow::new(Span::from_secs(86_400), Span::ZERO).unwrap().into(),
+        ..hours()
+    };
     let request = AggregateRequest::new(["origin"], [sum(col("flights"))]).windowed(days);
     let daily = PlanBuilder::new().aggregate(&hourly(&timed(&source("in"), None)), &request).unwrap();
     let plan = cut_all(&[to(&daily, "out")]);
@@ -279,6 +281,28 @@ fn where_a_partition_may_go_idle_rows_go_to_the_owner_raw() {
     let twice = AggregateRequest::new(["origin"], [count()]).windowed(hours());
     let twice = PlanBuilder::new().aggregate(&hourly(&timed(&endless("in"), idle)), &twice).unwrap();
     assert_eq!(keyed_of(&cut_all(&[to(&twice, "out")]), 4).input, KeyedInput::Raw);
+}
+
+#[test]
+fn where_rows_are_counted_they_go_to_the_owner_with_what_orders_them() {
+    let counted = |input: &NodeRef| {
+        let window = KeyedWindow { window: CountWindow::new(7).unwrap().into(), ..hours() };
+        let request = AggregateRequest::new(["origin"], [sum(col("delay"))]).windowed(window);
+        PlanBuilder::new().aggregate(input, &request).unwrap()
+    };
+    let plan = cut_all(&[to(&counted(&timed(&source("in"), None)), "out")]);
+    assert_eq!(steps(&plan, 1), ["window-assign", "filter-project", "partition"]);
+    assert_eq!(keyed_of(&plan, 2).input, KeyedInput::Raw);
+    assert_eq!(names(&plan.stages[1].output), ["origin", "delay", ".window", ".partition", ".row"]);
+    // Late rows bring some of it along already, and results of windows have keys.
+    let input = hourly(&timed(&source("in"), None));
+    let input = select(&input, &[col("origin"), col("flights").alias("delay")]);
+    let results = counted(&input);
+    let late = PlanBuilder::new().late_rows(&results).unwrap();
+    let plan = cut_all(&[to(&results, "out"), ordered(&late, "late")]);
+    let prepare = plan.stages.iter().rfind(|s| s.output.index_of("__sabot.window").is_ok()).unwrap();
+    let order = [".time", ".late", ".partition", ".row", ".key", ".window"];
+    assert_eq!(names(&prepare.output), [&["origin", "delay"][..], &order].concat());
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The operator against a map, under any cut of the rows, any place of watermarks, any number of tasks,
 //! and a change of that number in the middle.
 
+mod counts;
+mod model;
+
 use super::*;
 use arrow::array::{
     Array, ArrayRef, BinaryArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
@@ -8,6 +11,7 @@ use arrow::array::{
 };
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit, TimestampMicrosecondType};
+use model::{Event, Fault, Key, Result1, Row, Shape, expected, random_events, random_shape, tumbling};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sabot_batch::key_hash::KeyHasher;
@@ -15,94 +19,12 @@ use sabot_batch::{RowKinds, hidden};
 use sabot_common::Span;
 use sabot_ops::{AggregateFunction, AggregateSpec, GroupByMode};
 use sabot_plan::KeyedWindow;
-use sabot_time::TumblingWindow;
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use sabot_time::{CountWindow, HoppingWindow, SessionWindow};
 use std::sync::Arc;
 
 const SEED: u64 = 99;
 const SIZE: i64 = 10;
 const ORDINAL: u32 = 3;
-
-/// A key with the total order that results have.
-#[derive(Clone, Debug)]
-struct Key(Option<String>, Option<f64>);
-
-impl Key {
-    fn order(&self, other: &Key) -> Ordering {
-        let text = (self.0.is_none(), self.0.as_ref()).cmp(&(other.0.is_none(), other.0.as_ref()));
-        let rank = |f: &Option<f64>| f.map_or((2, 0.0), |x| if x.is_nan() { (1, 0.0) } else { (0, x) });
-        let float = || rank(&self.1).partial_cmp(&rank(&other.1)).unwrap();
-        text.then_with(float)
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Key) -> bool {
-        self.order(other).is_eq()
-    }
-}
-
-impl Eq for Key {}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Key {
-    fn cmp(&self, other: &Key) -> Ordering {
-        self.order(other)
-    }
-}
-
-/// One input row.
-#[derive(Clone, Debug)]
-struct Row {
-    time: i64,
-    key: Key,
-    value: Option<i64>,
-}
-
-/// One result: end of the window, key, count of rows, sum and largest of the values.
-#[derive(Clone, Debug, PartialEq)]
-struct Result1 {
-    end: i64,
-    key: Key,
-    rows: i64,
-    sum: Option<i64>,
-    largest: Option<i64>,
-}
-
-/// What happens to the operator.
-#[derive(Clone, Debug)]
-enum Event {
-    Rows(Vec<Row>),
-    Watermark(i64),
-    /// All tasks are snapshot and as many others restored from that.
-    Rescale(usize),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    windowed: bool,
-    keys: usize,
-    lateness: i64,
-    raw: bool,
-}
-
-/// What a test does wrong on purpose.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
-    None,
-    /// The expectation merges late rows.
-    MergeLate,
-    /// One task's snapshot is not handed on.
-    LoseSnapshot,
-    /// Windows fire although the input is suspended.
-    FireOnSuspend,
-}
 
 fn raw_schema(shape: Shape) -> SchemaRef {
     let mut fields = vec![
@@ -110,7 +32,7 @@ fn raw_schema(shape: Shape) -> SchemaRef {
         Field::new("level", DataType::Float64, true),
         Field::new("value", DataType::Int64, true),
     ];
-    if shape.windowed {
+    if shape.windows.is_some() {
         fields.push(Field::new(hidden::WINDOW, DataType::Int64, false));
     }
     Arc::new(Schema::new(fields))
@@ -124,7 +46,7 @@ fn stage(shape: Shape) -> (AggregateStage, SchemaRef) {
         input_type: input.map(|_| DataType::Int64),
         name: name.to_owned(),
     };
-    let first = usize::from(shape.windowed);
+    let first = usize::from(shape.windows.is_some());
     let partial = GroupBySpec {
         keys: (0..first).map(|_| 3).chain(0..shape.keys).collect(),
         hashed: (first..first + shape.keys).collect(),
@@ -136,42 +58,42 @@ fn stage(shape: Shape) -> (AggregateStage, SchemaRef) {
         ],
         mode: GroupByMode::Partial,
     };
-    let window = TumblingWindow::new(Span(SIZE), Span::ZERO).unwrap();
     let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields = Vec::new();
-    if shape.windowed {
+    if shape.windows.is_some() {
         fields.push(Field::new("window_start", instant.clone(), false));
         fields.push(Field::new("window_end", instant, false));
     }
     fields.extend(raw.fields()[..shape.keys].iter().map(|f| f.as_ref().clone()));
     fields.extend(partial.aggregates.iter().map(|a| a.result_field().unwrap()));
     let hidden_columns = [hidden::TIME, hidden::LATE, hidden::PARTITION, hidden::ROW, hidden::KEY];
-    let hidden_columns = hidden_columns.iter().filter(|n| shape.windowed || **n != hidden::TIME);
+    let hidden_columns = hidden_columns.iter().filter(|n| shape.windows.is_some() || **n != hidden::TIME);
     fields.extend(hidden_columns.map(|n| hidden::field(n).unwrap()));
     let late: Vec<usize> = if shape.raw { vec![2, 0] } else { vec![] };
     let keyed = AggregateStage {
-        window: shape.windowed.then_some(KeyedWindow { window, allowed_lateness: Span(shape.lateness) }),
+        window: shape.windows.map(|window| KeyedWindow { window, allowed_lateness: Span(shape.lateness) }),
         partial_schema: partial.partial_schema(&raw).unwrap(),
         partial,
         input: if shape.raw { KeyedInput::Raw } else { KeyedInput::Partial },
         ordinal: ORDINAL,
         late: shape.raw.then(|| Arc::new(raw.project(&late).unwrap())),
         late_columns: late,
-        window_start: shape.windowed.then(|| "window_start".to_owned()),
-        window_end: shape.windowed.then(|| "window_end".to_owned()),
+        window_start: shape.windows.is_some().then(|| "window_start".to_owned()),
+        window_end: shape.windows.is_some().then(|| "window_end".to_owned()),
         time_zone: Some("UTC".into()),
     };
     (keyed, Arc::new(Schema::new(fields)))
 }
 
 fn batch_of(rows: &[Row], shape: Shape) -> RecordBatch {
+    let rows: Vec<&Row> = rows.iter().filter(|row| shape.holds(row.time)).collect();
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(rows.iter().map(|r| r.key.0.as_deref()).collect::<StringArray>()),
         Arc::new(rows.iter().map(|r| r.key.1).collect::<Float64Array>()),
         Arc::new(rows.iter().map(|r| r.value).collect::<Int64Array>()),
     ];
-    if shape.windowed {
-        let starts = rows.iter().map(|r| r.time.div_euclid(SIZE) * SIZE);
+    if let Some(windows) = shape.windows {
+        let starts = rows.iter().map(|r| windows.slice_of(EventTime(r.time)).start.micros());
         columns.push(Arc::new(Int64Array::from_iter_values(starts)));
     }
     RecordBatch::try_new(raw_schema(shape), columns).unwrap()
@@ -211,7 +133,7 @@ impl Tasks {
                 GroupByStep::new(&stage(self.shape).0.partial, &batch.schema()).unwrap().run(&batch).unwrap()
             }
         };
-        let first = if self.shape.raw { 0 } else { usize::from(self.shape.windowed) };
+        let first = if self.shape.raw { 0 } else { usize::from(self.shape.windows.is_some()) };
         let mut hashes = Vec::new();
         let columns: Vec<usize> = (first..first + self.shape.keys).collect();
         KeyHasher::new(SEED).hash_batch_columns(&batch, &columns, &mut hashes).unwrap();
@@ -234,7 +156,7 @@ impl Tasks {
 
     fn watermark(&mut self, watermark: i64) {
         for task in &mut self.tasks {
-            let lateness = Span(if self.shape.windowed { self.shape.lateness } else { 0 });
+            let lateness = Span(if self.shape.windows.is_some() { self.shape.lateness } else { 0 });
             let expected = task.watermark().max(EventTime(watermark)).minus(lateness);
             assert_eq!(task.on_watermark(EventTime(watermark)).unwrap(), expected);
         }
@@ -298,11 +220,11 @@ fn read(batch: &RecordBatch, shape: Shape) -> Vec<Result1> {
             let instant = |name: &str| {
                 batch.column_by_name(name).map(|c| c.as_primitive::<TimestampMicrosecondType>().value(i))
             };
-            let end = instant("window_end").unwrap_or(i64::MAX);
-            if shape.windowed {
-                assert_eq!(instant("window_start").unwrap(), end - SIZE);
-                assert_eq!(hidden::times(batch).unwrap().value(i), end - 1);
+            let (start, end) = (instant("window_start"), instant("window_end"));
+            if shape.windows.is_some() {
+                assert_eq!(hidden::times(batch).unwrap().value(i), end.unwrap() - 1);
             }
+            let window = end.zip(start).unwrap_or(model::WHOLE);
             let name =
                 (shape.keys > 0).then(|| batch.column_by_name("name").unwrap().as_string::<i32>().clone());
             let level = (shape.keys > 1)
@@ -312,96 +234,9 @@ fn read(batch: &RecordBatch, shape: Shape) -> Vec<Result1> {
                 level.filter(|c| c.is_valid(i)).map(|c| c.value(i)),
             );
             let nullable = |c: &Int64Array| c.is_valid(i).then(|| c.value(i));
-            Result1 { end, key, rows: rows.value(i), sum: nullable(&sum), largest: nullable(&largest) }
+            Result1 { window, key, rows: rows.value(i), sum: nullable(&sum), largest: nullable(&largest) }
         })
         .collect()
-}
-
-/// What should come out, and how many raw rows are late.
-fn expected(events: &[Event], shape: Shape, drain: bool, fault: Fault) -> (Vec<Result1>, u64) {
-    let mut open: BTreeMap<(i64, Key), Result1> = BTreeMap::new();
-    let (mut watermark, mut late, mut results) = (i64::MIN, 0, Vec::new());
-    let closes = |end: i64, watermark: i64| shape.windowed && end - 1 + shape.lateness <= watermark;
-    let mut fire = |open: &mut BTreeMap<(i64, Key), Result1>, all: bool, watermark: i64| {
-        while let Some(entry) = open.first_entry().filter(|e| all || closes(e.key().0, watermark)) {
-            results.push(entry.remove());
-        }
-    };
-    for event in events {
-        match event {
-            Event::Rows(rows) => {
-                for row in rows {
-                    let end = if shape.windowed { (row.time.div_euclid(SIZE) + 1) * SIZE } else { i64::MAX };
-                    if closes(end, watermark) && fault != Fault::MergeLate {
-                        late += 1;
-                        continue;
-                    }
-                    let name = row.key.0.clone().filter(|_| shape.keys > 0);
-                    let level = row.key.1.filter(|_| shape.keys > 1);
-                    let key = Key(name, level.map(|x| x + 0.0));
-                    let new = || Result1 { end, key: key.clone(), rows: 0, sum: None, largest: None };
-                    let group = open.entry((end, key.clone())).or_insert_with(new);
-                    group.rows += 1;
-                    if let Some(value) = row.value {
-                        group.sum = Some(group.sum.unwrap_or(0) + value);
-                        group.largest = group.largest.max(Some(value));
-                    }
-                }
-            }
-            Event::Watermark(w) => {
-                watermark = watermark.max(*w);
-                fire(&mut open, false, watermark);
-            }
-            Event::Rescale(_) => {}
-        }
-    }
-    if drain && !shape.windowed && shape.keys == 0 && open.is_empty() {
-        let key = Key(None, None);
-        let nothing = Result1 { end: i64::MAX, key: key.clone(), rows: 0, sum: None, largest: None };
-        open.insert((i64::MAX, key), nothing);
-    }
-    if drain || fault == Fault::FireOnSuspend {
-        fire(&mut open, true, watermark);
-    }
-    (results, late)
-}
-
-fn random_row(rng: &mut ChaCha8Rng, now: i64) -> Row {
-    let names =
-        [None, Some(""), Some("ORD"), Some("SFO"), Some("SFO\0"), Some("a name beyond a view"), Some("é")];
-    let levels =
-        [None, Some(0.0), Some(-0.0), Some(f64::NAN), Some(-f64::NAN), Some(-1.5), Some(f64::INFINITY)];
-    Row {
-        time: now + rng.random_range(-25..25),
-        key: Key(
-            names[rng.random_range(0..names.len())].map(str::to_owned),
-            levels[rng.random_range(0..levels.len())],
-        ),
-        value: rng.random_bool(0.8).then(|| rng.random_range(-1000..1000)),
-    }
-}
-
-fn random_events(rng: &mut ChaCha8Rng) -> Vec<Event> {
-    let mut now = -30;
-    (0..rng.random_range(0..25))
-        .map(|_| {
-            now += rng.random_range(0..12);
-            match rng.random_range(0..10) {
-                0..=5 => Event::Rows((0..rng.random_range(0..60)).map(|_| random_row(rng, now)).collect()),
-                6..=8 => Event::Watermark(now - rng.random_range(0..20)),
-                _ => Event::Rescale(rng.random_range(1..5)),
-            }
-        })
-        .collect()
-}
-
-fn random_shape(rng: &mut ChaCha8Rng) -> Shape {
-    Shape {
-        windowed: rng.random_bool(0.8),
-        keys: rng.random_range(0..3),
-        lateness: [0, 0, 7, 30][rng.random_range(0..4)],
-        raw: rng.random_bool(0.5),
-    }
 }
 
 /// Runs random events through random tasks; false when the outcome is not the expected one.
@@ -439,13 +274,15 @@ fn any_history_gives_what_the_map_gives() {
 
 #[test]
 fn canaries_wrong_histories_are_noticed() {
-    for fault in [Fault::MergeLate, Fault::LoseSnapshot, Fault::FireOnSuspend] {
+    for fault in [Fault::MergeLate, Fault::LoseSnapshot, Fault::FireOnSuspend, Fault::OneWindow] {
         let noticed = (0..100).filter(|seed| !agrees(*seed, fault)).count();
         assert!(noticed > 5, "{fault:?} was noticed {noticed} times");
     }
 }
 
-const PLAIN: Shape = Shape { windowed: true, keys: 1, lateness: 0, raw: false };
+fn plain() -> Shape {
+    Shape { windows: Some(tumbling()), keys: 1, lateness: 0, raw: false }
+}
 
 fn operator(shape: Shape) -> KeyedAggregate {
     let (stage, output) = stage(shape);
@@ -459,7 +296,7 @@ fn row(time: i64, name: &str, value: i64) -> Row {
 
 #[test]
 fn a_window_fires_at_the_last_instant_in_it() {
-    let mut tasks = Tasks::new(PLAIN, 1, 100);
+    let mut tasks = Tasks::new(plain(), 1, 100);
     tasks.rows(&[row(0, "a", 1), row(9, "a", 2), row(10, "a", 4)]);
     tasks.watermark(8);
     assert!(tasks.results().is_empty());
@@ -471,7 +308,7 @@ fn a_window_fires_at_the_last_instant_in_it() {
 
 #[test]
 fn late_rows_are_handed_out_as_they_came() {
-    let shape = Shape { raw: true, ..PLAIN };
+    let shape = Shape { raw: true, ..plain() };
     let mut operator = operator(shape);
     operator.on_watermark(EventTime(25)).unwrap();
     let rows = [row(3, "a", 1), row(21, "b", 2), row(19, "c", 3)];
@@ -486,9 +323,9 @@ fn late_rows_are_handed_out_as_they_came() {
 
 #[test]
 fn an_overflowing_sum_names_its_group() {
-    let mut operator = operator(Shape { raw: true, ..PLAIN });
+    let mut operator = operator(Shape { raw: true, ..plain() });
     let rows = [row(3, "ORD", i64::MAX), row(4, "ORD", 1), row(4, "SFO", 1)];
-    operator.on_morsel(Morsel::new(batch_of(&rows, Shape { raw: true, ..PLAIN }))).unwrap();
+    operator.on_morsel(Morsel::new(batch_of(&rows, Shape { raw: true, ..plain() }))).unwrap();
     operator.on_watermark(EventTime(9)).unwrap();
     let error = operator.next_output(10).unwrap().unwrap_err();
     assert_eq!(
@@ -499,11 +336,11 @@ fn an_overflowing_sum_names_its_group() {
 
 #[test]
 fn what_does_not_belong_here_is_refused() {
-    let (stage, output) = stage(PLAIN);
+    let (stage, output) = stage(plain());
     let groups = KeyGroups::new(8).unwrap();
     let mut half = KeyedAggregate::new(&stage, &output, groups, groups.range(0..1).unwrap()).unwrap();
     let rows: Vec<Row> = (0..64).map(|i| row(1, &i.to_string(), 1)).collect();
-    let raw = batch_of(&rows, PLAIN);
+    let raw = batch_of(&rows, plain());
     let partial = GroupByStep::new(&stage.partial, &raw.schema()).unwrap().run(&raw).unwrap();
     let error = half.on_morsel(Morsel::new(partial.clone())).unwrap_err();
     assert!(matches!(error, OperatorError::NotOwned { .. }), "{error}");
@@ -520,7 +357,7 @@ fn what_does_not_belong_here_is_refused() {
 #[test]
 fn a_stage_that_does_not_fit_its_output_is_refused() {
     let groups = KeyGroups::new(8).unwrap();
-    let (good, output) = stage(PLAIN);
+    let (good, output) = stage(plain());
     let refused = |stage: &AggregateStage, output: &Schema| {
         KeyedAggregate::new(stage, &Arc::new(output.clone()), groups, groups.all()).unwrap_err().to_string()
     };
@@ -538,14 +375,14 @@ fn a_stage_that_does_not_fit_its_output_is_refused() {
 #[test]
 fn snapshots_of_different_watermarks_do_not_mix() {
     let all = KeyGroups::new(8).unwrap().all();
-    let (mut one, mut two) = (operator(PLAIN), operator(PLAIN));
+    let (mut one, mut two) = (operator(plain()), operator(plain()));
     one.on_watermark(EventTime(5)).unwrap();
     two.on_watermark(EventTime(6)).unwrap();
     let mut both = one.snapshot(all).unwrap();
     both.extend(two.snapshot(all).unwrap());
-    let error = operator(PLAIN).restore(&both).unwrap_err();
+    let error = operator(plain()).restore(&both).unwrap_err();
     assert!(matches!(error, OperatorError::Epochs { first: EventTime(5), other: EventTime(6) }), "{error}");
-    let mut restored = operator(PLAIN);
+    let mut restored = operator(plain());
     restored.restore(&both[..1]).unwrap();
     assert_eq!(restored.watermark(), EventTime(5));
     assert!(restored.restore(&[RecordBatch::new_empty(Arc::new(Schema::empty()))]).is_err());
@@ -553,7 +390,7 @@ fn snapshots_of_different_watermarks_do_not_mix() {
 
 #[test]
 fn memory_is_given_back_or_used_again() {
-    let mut tasks = Tasks::new(PLAIN, 1, 1000);
+    let mut tasks = Tasks::new(plain(), 1, 1000);
     let mut peak = 0;
     for hour in 0..500 {
         let names: Vec<Row> = (0..50).map(|i| row(hour * SIZE, &format!("key {i}"), 1)).collect();
@@ -571,7 +408,7 @@ fn memory_is_given_back_or_used_again() {
 
 #[test]
 fn keys_without_order_of_their_own_leave_the_key_column_empty() {
-    let mut tasks = Tasks::new(Shape { keys: 0, ..PLAIN }, 1, 10);
+    let mut tasks = Tasks::new(Shape { keys: 0, ..plain() }, 1, 10);
     tasks.rows(&[row(1, "a", 1), row(2, "b", 2)]);
     tasks.watermark(100);
     let keys: &BinaryArray = hidden::keys(&tasks.results[0]).unwrap();
@@ -580,4 +417,108 @@ fn keys_without_order_of_their_own_leave_the_key_column_empty() {
     assert_eq!(numbers, &UInt64Array::from(vec![0]));
     let start = tasks.results[0].column(0).as_primitive::<TimestampMicrosecondType>();
     assert_eq!(start, &TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC"));
+}
+
+fn hopping(size: i64, slide: i64) -> Shape {
+    let windows = HoppingWindow::new(Span(size), Span(slide), Span::ZERO).unwrap();
+    Shape { windows: Some(windows.into()), ..plain() }
+}
+
+#[test]
+fn a_row_counts_in_every_window_that_holds_it() {
+    let mut tasks = Tasks::new(hopping(30, 10), 1, 100);
+    tasks.rows(&[row(25, "a", 1), row(31, "b", 2)]);
+    tasks.watermark(29);
+    tasks.rows(&[row(33, "a", 4)]);
+    tasks.watermark(i64::MAX);
+    let found: Vec<_> =
+        tasks.results().into_iter().map(|r| (r.window.1, r.key.0.unwrap(), r.sum.unwrap())).collect();
+    let of = |start, key: &str, sum| (start, key.to_owned(), sum);
+    assert_eq!(
+        found,
+        [
+            of(0, "a", 1),
+            of(10, "a", 5),
+            of(10, "b", 2),
+            of(20, "a", 5),
+            of(20, "b", 2),
+            of(30, "a", 4),
+            of(30, "b", 2)
+        ]
+    );
+}
+
+#[test]
+fn windows_between_distant_rows_are_skipped_and_not_walked_through() {
+    let mut tasks = Tasks::new(hopping(3, 1), 1, 100);
+    tasks.rows(&[row(0, "a", 1), row(i64::MAX / 2, "a", 2)]);
+    tasks.watermark(i64::MAX);
+    assert_eq!(tasks.results().len(), 6);
+}
+
+/// Rows that come for a window that has fired in part, as from a partition that was idle, count in what
+/// has not: also in windows whose slices were put together before.
+#[test]
+fn rows_behind_the_watermark_count_in_the_windows_that_are_open() {
+    let mut tasks = Tasks::new(hopping(30, 10), 1, 100);
+    tasks.rows(&[row(5, "a", 1), row(15, "a", 2), row(25, "a", 4)]);
+    tasks.watermark(29);
+    tasks.rows(&[row(16, "a", 8), row(6, "a", 16)]);
+    tasks.watermark(i64::MAX);
+    let sums: Vec<_> = tasks.results().iter().map(|r| (r.window.1, r.sum.unwrap())).collect();
+    assert_eq!(sums, [(-20, 1), (-10, 3), (0, 7), (10, 14), (20, 4)]);
+    assert_eq!(tasks.tasks[0].late_rows(), 1);
+}
+
+#[test]
+fn results_do_not_depend_on_how_many_fire_at_once() {
+    let rows: Vec<Row> = (0..400).map(|i| row(i * 7 % 300, ["a", "b", "c"][i as usize % 3], i)).collect();
+    let run = |watermarks: &[i64], max_rows| {
+        let mut tasks = Tasks::new(hopping(60, 1), 2, max_rows);
+        tasks.rows(&rows);
+        watermarks.iter().for_each(|w| tasks.watermark(*w));
+        tasks.watermark(i64::MAX);
+        tasks.results()
+    };
+    let all = run(&[], 1000);
+    assert!(all.len() > 1000, "{}", all.len());
+    assert_eq!(run(&(0..300).collect::<Vec<_>>(), 1000), all);
+    assert_eq!(run(&[17, 18, 130], 1), all);
+}
+
+fn session(gap: i64) -> Shape {
+    Shape { windows: Some(SessionWindow::new(Span(gap)).unwrap().into()), ..plain() }
+}
+
+#[test]
+fn a_row_between_two_sessions_joins_them() {
+    let mut tasks = Tasks::new(session(10), 1, 100);
+    tasks.rows(&[row(0, "a", 1), row(18, "a", 2), row(40, "a", 4), row(28, "b", 8)]);
+    tasks.watermark(8);
+    tasks.rows(&[row(9, "a", 16)]);
+    tasks.watermark(48);
+    // Ten apart is one too many.
+    tasks.rows(&[row(50, "a", 32)]);
+    tasks.watermark(i64::MAX);
+    let found: Vec<_> =
+        tasks.results().into_iter().map(|r| (r.window, r.key.0.unwrap(), r.sum.unwrap())).collect();
+    let of = |start, end, key: &str, sum| ((end, start), key.to_owned(), sum);
+    assert_eq!(found, [of(0, 28, "a", 19), of(28, 38, "b", 8), of(40, 50, "a", 4), of(50, 60, "a", 32)]);
+}
+
+#[test]
+fn slots_of_fired_sessions_are_given_back() {
+    let mut tasks = Tasks::new(session(10), 2, 1000);
+    let mut peak = 0;
+    for round in 0..60 {
+        let rows: Vec<Row> = (0..500).map(|i| row(round * 20, &format!("key {round} {i}"), 1)).collect();
+        tasks.rows(&rows);
+        tasks.watermark(round * 20 + 15);
+        let bytes: usize = tasks.tasks.iter().map(KeyedAggregate::state_bytes).sum();
+        if round == 29 {
+            peak = bytes;
+        }
+        assert!(round < 30 || bytes <= peak * 2, "{bytes} bytes after round {round}, {peak} before");
+    }
+    assert_eq!(tasks.results().len(), 60 * 500);
 }
