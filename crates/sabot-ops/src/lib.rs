@@ -14,9 +14,12 @@ pub mod conformance;
 mod filter_project;
 mod fragment;
 mod group_by;
+mod over;
 mod partition;
+mod rank;
 pub mod reference;
 mod schema_data;
+mod sort_key;
 mod spec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod testing;
@@ -32,8 +35,11 @@ pub use backend::{
 pub use filter_project::{FilterProjectSpec, Projection};
 pub use fragment::Fragment;
 pub use group_by::{AggregateFunction, AggregateSpec, GroupByMode, GroupBySpec};
+pub use over::{Distance, Frame, FrameBound, FrameUnits, OverCall, OverFunction, OverSpec};
 pub use partition::PartitionSpec;
+pub use rank::RankSpec;
 pub use schema_data::schema_serde;
+pub use sort_key::{SortKey, is_sortable};
 pub use spec::{OperatorSpec, SpecError};
 pub use union::UnionSpec;
 pub use window_assign::WindowAssignSpec;

@@ -12,6 +12,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::node::zone_of;
+use crate::over::derive_over;
+use crate::rank::derive_ranking;
 use crate::{
     Aggregation, Boundedness, ChangeMode, KeyedWindow, NodeKind, NodeRef, PlanError, Properties,
     TimeAttribute,
@@ -57,6 +59,8 @@ pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, 
         (NodeKind::Aggregate { window, keys, aggregates, .. }, [input]) => {
             aggregate(window.as_ref(), keys, aggregates, input)
         }
+        (NodeKind::Rank(ranking), [input]) => derive_ranking(ranking, input),
+        (NodeKind::Over(over), [input]) => derive_over(over, input),
         (NodeKind::LateRows, [input]) => late_rows(input),
         (NodeKind::Union, [first, rest @ ..]) if !rest.is_empty() => union(first, rest),
         (NodeKind::MapBatches { schema, .. }, [input]) => {
@@ -77,7 +81,7 @@ pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, 
 }
 
 /// The input's properties, for an operator that takes and gives inserts alone.
-fn append_only(input: &NodeRef) -> Properties {
+pub(crate) fn append_only(input: &NodeRef) -> Properties {
     Properties {
         accepts: ChangeMode::AppendOnly,
         produces: ChangeMode::AppendOnly,
@@ -237,6 +241,25 @@ fn aggregate_fields(
     Ok(fields)
 }
 
+/// Checks that expressions fit the input and can be keys of this operator.
+pub(crate) fn check_keys(
+    operator: &'static str,
+    keys: &[Projection],
+    input: &SchemaRef,
+) -> Result<(), PlanError> {
+    keys.iter().try_for_each(|key| check_columns(operator, &key.expr, input))?;
+    let under_our_name = |error: PlanError| match error {
+        PlanError::Spec { error } => match *error {
+            SpecError::ColumnType { role, column, got, expected, .. } => {
+                SpecError::ColumnType { operator, role, column, got, expected }.into()
+            }
+            other => other.into(),
+        },
+        other => other,
+    };
+    aggregate_fields(keys, &[], input).map(|_| ()).map_err(under_our_name)
+}
+
 /// Puts the key's own name into an error about the key at a position.
 fn name_key(error: SpecError, keys: &[Projection]) -> SpecError {
     match error {
@@ -337,7 +360,7 @@ fn sink(
     Ok(Properties { accepts, order_sensitive: ordered, ..input.properties().clone() })
 }
 
-fn unbounded_source(input: &NodeRef) -> Option<String> {
+pub(crate) fn unbounded_source(input: &NodeRef) -> Option<String> {
     if input.properties().boundedness == Boundedness::Bounded {
         return None;
     }
@@ -346,7 +369,7 @@ fn unbounded_source(input: &NodeRef) -> Option<String> {
     Some(input.find_source(unbounded).unwrap_or_else(|| input.clone()).describe())
 }
 
-fn refuse_changes(operator: &str, input: &NodeRef) -> Result<(), PlanError> {
+pub(crate) fn refuse_changes(operator: &str, input: &NodeRef) -> Result<(), PlanError> {
     if input.properties().produces == ChangeMode::AppendOnly {
         return Ok(());
     }
@@ -392,7 +415,7 @@ pub(crate) fn check_names<'a>(operator: &str, names: impl Iterator<Item = &'a st
 
 /// Checks that every column that an expression reads is there and of the type it was resolved with:
 /// always so when it was just resolved, to be shown when it was loaded.
-fn check_columns(operator: &str, expr: &TypedExpr, schema: &SchemaRef) -> Result<(), PlanError> {
+pub(crate) fn check_columns(operator: &str, expr: &TypedExpr, schema: &SchemaRef) -> Result<(), PlanError> {
     let projections = vec![Projection { name: operator.to_owned(), expr: expr.clone() }];
     FilterProjectSpec { predicate: None, projections, carried: Vec::new() }.output_schema(schema)?;
     Ok(())

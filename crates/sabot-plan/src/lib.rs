@@ -33,8 +33,11 @@ mod digest;
 mod error;
 mod explain;
 mod node;
+mod order;
+mod over;
 mod physical;
 mod plan;
+mod rank;
 
 pub use aggregate::{AggregateExpr, AggregateRequest, IntoKey, avg, count, count_of, max, min, sum};
 pub use builder::{PlanBuilder, SinkRequest, SourceRequest};
@@ -46,8 +49,15 @@ pub use explain::{DeviceVerdict, explain};
 pub use node::{
     Aggregation, Boundedness, ChangeMode, Connector, EmitMode, NodeKind, NodeRef, Properties, TimeAttribute,
 };
+pub use order::{IntoSort, OrderBy, SortExpr, asc, desc};
+pub use over::{
+    ColumnExpr, IntoColumn, Over, OverAggregate, OverColumn, OverExpr, OverFunctionExpr, OverValue,
+    dense_rank, first_value, lag, last_value, lead, range, rank, row_number, rows, running, whole,
+};
 pub use physical::{
     AggregateStage, EventTimeSpec, FragmentStage, KeyedInput, KeyedStage, KeyedWindow, MapBatchesStage,
-    PhysicalPlan, Port, Route, SinkStage, SourceStage, Stage, StageInput, StageKind,
+    OverStage, PhysicalPlan, Port, RankResult, RankStage, Route, SinkStage, SourceStage, Stage, StageInput,
+    StageKind,
 };
 pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};
+pub use rank::{Keep, RankCall, Ranking, TopNRequest};

@@ -32,11 +32,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
 
+mod columns;
 mod connectors;
 mod engine;
 mod error;
 mod execute;
 mod job;
+mod order;
 mod read;
 mod stream;
 mod table;
@@ -61,7 +63,11 @@ pub use sabot_expr::{
     CastMode, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, IntoExpr, Scalar,
     ScalarFunction, TruncUnit, call, coalesce, col, lit, null, when,
 };
-pub use sabot_plan::{AggregateExpr, IntoKey, Plan, PlanError, avg, count, count_of, max, min, sum};
+pub use sabot_plan::{
+    AggregateExpr, ColumnExpr, IntoColumn, IntoKey, IntoSort, Keep, OverExpr, OverFunctionExpr, Plan,
+    PlanError, SortExpr, asc, avg, count, count_of, dense_rank, desc, first_value, lag, last_value, lead,
+    max, min, range, rank, row_number, rows, running, sum, whole,
+};
 pub use stream::Stream;
 pub use table::Table;
 pub use time::{
@@ -72,9 +78,10 @@ pub use window::{Grouped, Window, Windowed, tumbling};
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, avg, coalesce, col, count, count_of, csv,
-        days, hours, in_order, input_channel, lit, max, micros, millis, min, minutes, out_of_orderness,
-        parquet, seconds, sum, to_channel, to_memory, tumbling, when,
+        Devices, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, asc, avg, coalesce, col, count,
+        count_of, csv, days, dense_rank, desc, first_value, hours, in_order, input_channel, lag, last_value,
+        lead, lit, max, micros, millis, min, minutes, out_of_orderness, parquet, range, rank, row_number,
+        rows, running, seconds, sum, to_channel, to_memory, tumbling, when, whole,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

@@ -7,6 +7,8 @@
 //! stand. Where the engine and this module differ, one of them is wrong, and this one is short.
 
 mod aggregate;
+mod over;
+mod rank;
 mod row;
 
 pub use row::{Cell, Rank, Row, cells};
@@ -81,7 +83,7 @@ pub fn run(plan: &Plan, inputs: &Inputs) -> Outcome {
 struct Reference<'a> {
     plan: &'a Plan,
     inputs: &'a Inputs,
-    /// Sources and aggregations are numbered as they stand in the plan; the number is part of the order.
+    /// Sources and keyed operators are numbered as they stand in the plan; the number is part of the order.
     ordinals: u64,
     /// What each node gives.
     rows: Vec<Vec<Row>>,
@@ -107,6 +109,17 @@ impl Reference<'_> {
             }
             NodeKind::Aggregate { window, keys, aggregates, .. } => {
                 self.aggregate(index, window.as_ref(), keys, aggregates)
+            }
+            NodeKind::Rank(ranking) => {
+                let ordinal = self.next_ordinal() << 20;
+                let rows = &self.rows[node.inputs[0]];
+                let batch = to_batch(&plan.nodes()[node.inputs[0]].properties.schema, rows);
+                rank::rank(ranking, &batch, rows, ordinal)
+            }
+            NodeKind::Over(over) => {
+                let rows = &self.rows[node.inputs[0]];
+                let batch = to_batch(&plan.nodes()[node.inputs[0]].properties.schema, rows);
+                over::over(over, &batch, rows)
             }
             NodeKind::LateRows => self.late[node.inputs[0]].clone(),
             NodeKind::Union => {

@@ -14,6 +14,7 @@ mod devices;
 mod errors;
 mod everywhere;
 mod named;
+mod order;
 mod plans;
 mod random;
 mod stored;

@@ -11,12 +11,16 @@
 
 mod group_by;
 mod key;
+mod over;
+mod rank;
 mod rows;
 mod state;
 mod sum;
 #[cfg(test)]
 mod tests;
 
+pub use over::over;
+pub use rank::{RankedRow, rank};
 pub(crate) use rows::batch_of;
 pub use sum::ExactSum;
 

@@ -8,7 +8,7 @@ use sabot_batch::hidden;
 use sabot_expr::TypedExpr;
 use std::collections::BTreeSet;
 
-use crate::{NodeKind, Plan};
+use crate::{NodeKind, Plan, RankCall, Ranking};
 
 /// The hidden columns that streams carry, in the order in which they stand behind the visible ones.
 pub(super) const HIDDEN: [&str; 5] =
@@ -25,7 +25,7 @@ impl HiddenSet {
         }
     }
 
-    fn merge(&mut self, other: HiddenSet) {
+    pub(super) fn merge(&mut self, other: HiddenSet) {
         self.0 |= other.0;
     }
 
@@ -78,6 +78,26 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                 }
                 demands[node.inputs[0]].merge(Demand { columns, hidden });
             }
+            NodeKind::Rank(ranking) => {
+                let order = ranking.order.iter().map(|key| &key.expr);
+                let exprs = ranking.groups.iter().map(|group| &group.expr).chain(order);
+                let mut columns = columns_of(exprs);
+                let fields = nodes[node.inputs[0]].properties.schema.fields().len();
+                columns.extend(out.columns.iter().filter(|column| **column < fields));
+                let mut hidden = stream_order(plan, node.inputs[0]);
+                if ranking.call.keeps_order() {
+                    hidden.merge(out.hidden);
+                }
+                demands[node.inputs[0]].merge(Demand { columns, hidden });
+            }
+            NodeKind::Over(over) => {
+                let fields = nodes[node.inputs[0]].properties.schema.fields().len();
+                let mut columns = columns_of(over.exprs());
+                columns.extend(out.columns.iter().filter(|column| **column < fields));
+                let mut hidden = stream_order(plan, node.inputs[0]);
+                hidden.merge(out.hidden);
+                demands[node.inputs[0]].merge(Demand { columns, hidden });
+            }
             // Late rows are rows of the aggregation's input, not of its result.
             NodeKind::LateRows => demands[nodes[node.inputs[0]].inputs[0]].merge(out),
             NodeKind::Union => node.inputs.iter().for_each(|input| demands[*input].merge(out.clone())),
@@ -97,20 +117,28 @@ pub(super) fn sink_demand(plan: &Plan, sink: usize) -> Demand {
     let mut demand =
         Demand { columns: (0..node.properties.schema.fields().len()).collect(), ..Demand::default() };
     if let NodeKind::Sink { ordered: true, .. } = node.kind {
-        if node.properties.time.is_some() {
-            demand.hidden.insert(hidden::TIME);
-            demand.hidden.insert(hidden::LATE);
-        }
-        demand.hidden.insert(hidden::PARTITION);
-        demand.hidden.insert(hidden::ROW);
-        if has_results(plan, node.inputs[0]) {
-            demand.hidden.insert(hidden::KEY);
-        }
+        demand.hidden = stream_order(plan, node.inputs[0]);
     }
     demand
 }
 
-/// Whether rows of a node are, in part at least, results of an aggregation, which are ordered by key.
+/// What the order of a node's rows is made of.
+pub(super) fn stream_order(plan: &Plan, node: usize) -> HiddenSet {
+    let mut order = HiddenSet::default();
+    if plan.nodes()[node].properties.time.is_some() {
+        order.insert(hidden::TIME);
+        order.insert(hidden::LATE);
+    }
+    order.insert(hidden::PARTITION);
+    order.insert(hidden::ROW);
+    if has_results(plan, node) {
+        order.insert(hidden::KEY);
+    }
+    order
+}
+
+/// Whether rows of a node are, in part at least, results of an aggregation or of a top-N, which are
+/// ordered by key.
 fn has_results(plan: &Plan, node: usize) -> bool {
     let mut seen = BTreeSet::new();
     let mut open = vec![node];
@@ -119,8 +147,11 @@ fn has_results(plan: &Plan, node: usize) -> bool {
             continue;
         }
         let node = &plan.nodes()[index];
-        match node.kind {
+        match &node.kind {
             NodeKind::Aggregate { .. } => return true,
+            NodeKind::Rank(Ranking { call: RankCall::TopN, .. }) => return true,
+            // Sorted rows are numbered anew.
+            NodeKind::Rank(Ranking { call: RankCall::Sort, .. }) => {}
             NodeKind::LateRows => open.extend(&plan.nodes()[node.inputs[0]].inputs),
             _ => open.extend(&node.inputs),
         }

@@ -134,6 +134,8 @@ fn describe(plan: &Plan, node: &PlanNode) -> String {
             });
             text + ": " + &join(calls)
         }
+        NodeKind::Rank(ranking) => ranking.to_string(),
+        NodeKind::Over(over) => over.to_string(),
         NodeKind::LateRows => format!("rows too late for {}", plan.nodes()[node.inputs[0]].id),
         NodeKind::Union => format!("all rows of {} inputs", node.inputs.len()),
         NodeKind::MapBatches { slot, .. } => format!("calls slot {slot} with each batch"),
@@ -263,14 +265,20 @@ fn describe_source(detail: &mut impl FnMut(&str), source: &SourceStage) {
 
 fn describe_keyed(detail: &mut impl FnMut(&str), keyed: &KeyedStage) {
     detail("runs on cpu (the owner of the keys keeps their state)");
-    detail(match keyed {
-        KeyedStage::Aggregate(stage) => match stage.input {
+    match keyed {
+        KeyedStage::Aggregate(stage) => detail(match stage.input {
             KeyedInput::Partial => "merges partial state made upstream",
             KeyedInput::Raw => {
                 "takes single rows, because partitions may return or come to windows that are closed"
             }
-        },
-    });
+        }),
+        KeyedStage::Over(_) => detail("holds all rows until the input ends"),
+        KeyedStage::Rank(stage) => detail(match (stage.windowed, stage.spec.fetch) {
+            (true, _) => "gives the rows of a window when it closes",
+            (false, Some(_)) => "holds the rows that may stay, until the input ends",
+            (false, None) => "holds all rows until the input ends",
+        }),
+    }
 }
 
 fn order(stage: &Stage, plan: &Plan) -> &'static str {
