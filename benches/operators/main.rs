@@ -10,6 +10,8 @@ mod filter_project;
 mod flights;
 mod group_by;
 mod hash;
+mod over;
+mod rank;
 
 criterion::criterion_group!(
     operators,
@@ -17,6 +19,8 @@ criterion::criterion_group!(
     group_by::benchmarks,
     hash::benchmarks,
     exchange::benchmarks,
+    rank::benchmarks,
+    over::benchmarks,
     flights::benchmarks
 );
 criterion::criterion_main!(operators);
