@@ -11,8 +11,10 @@ mod flights;
 mod functions;
 mod group_by;
 mod hash;
-mod text;
 mod join;
+mod over;
+mod rank;
+mod text;
 mod windows;
 
 criterion::criterion_group!(
@@ -23,7 +25,6 @@ criterion::criterion_group!(
     hash::benchmarks,
     join::benchmarks,
     exchange::benchmarks,
-    flights::benchmarks,
-    text::benchmarks, windows::benchmarks,
+    flights::benchmarks, over::benchmarks, rank::benchmarks, text::benchmarks, windows::benchmarks,
 );
 criterion::criterion_main!(operators);

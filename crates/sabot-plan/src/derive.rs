@@ -13,6 +13,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::node::zone_of;
+use crate::over::derive_over;
+use crate::rank::derive_ranking;
 use crate::{
     Aggregation, Boundedness, ChangeMode, KeyedWindow, NodeKind, NodeRef, PlanError, Properties,
     TimeAttribute,
@@ -58,6 +60,8 @@ pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, 
         (NodeKind::Aggregate { window, keys, aggregates, .. }, [input]) => {
             aggregate(window.as_ref(), keys, aggregates, input)
         }
+        (NodeKind::Rank(ranking), [input]) => derive_ranking(ranking, input),
+        (NodeKind::Over(over), [input]) => derive_over(over, input),
         (NodeKind::LateRows, [input]) => late_rows(input),
         (NodeKind::Join(join), [left, right]) => crate::join::derive(join, left, right),
         (NodeKind::Union, [first, rest @ ..]) if !rest.is_empty() => union(first, rest),
@@ -250,6 +254,25 @@ fn aggregate_fields(
         .collect();
     fields.extend(results);
     Ok(fields)
+}
+
+/// Checks that expressions fit the input and can be keys of this operator.
+pub(crate) fn check_keys(
+    operator: &'static str,
+    keys: &[Projection],
+    input: &SchemaRef,
+) -> Result<(), PlanError> {
+    keys.iter().try_for_each(|key| check_columns(operator, &key.expr, input))?;
+    let under_our_name = |error: PlanError| match error {
+        PlanError::Spec { error } => match *error {
+            SpecError::ColumnType { role, column, got, expected, .. } => {
+                SpecError::ColumnType { operator, role, column, got, expected }.into()
+            }
+            other => other.into(),
+        },
+        other => other,
+    };
+    aggregate_fields(keys, &[], input).map(|_| ()).map_err(under_our_name)
 }
 
 /// Puts the key's own name into an error about the key at a position.

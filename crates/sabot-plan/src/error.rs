@@ -87,6 +87,32 @@ pub enum PlanError {
         /// The unbounded source.
         source_name: String,
     },
+    /// A ranking without a window whose result would never come.
+    #[error("{call} gives its result when the input ends, but {source_name} never ends; {advice}")]
+    UnboundedRanking {
+        /// What was called: `sort`, `top_n`.
+        call: &'static str,
+        /// What would be right.
+        advice: &'static str,
+        /// The unbounded source.
+        source_name: String,
+    },
+    /// An order by nothing.
+    #[error("{operator} by nothing; name at least one column or expression to sort by")]
+    NoOrder {
+        /// The operator.
+        operator: &'static str,
+    },
+    /// An order by values that have none.
+    #[error("{operator}: `{expression}` is {got}, whose values have no order; sort by a part of it instead")]
+    SortType {
+        /// The operator.
+        operator: &'static str,
+        /// The expression.
+        expression: String,
+        /// Name of its type.
+        got: String,
+    },
     /// A sink that needs all rows, over input that never ends.
     #[error(
         "{sink} waits for the end of its input, but {source_name} never ends; use to_channel, execute_stream, or write to a sink and start the job"

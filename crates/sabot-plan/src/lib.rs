@@ -34,8 +34,11 @@ mod error;
 mod explain;
 mod join;
 mod node;
+mod order;
+mod over;
 mod physical;
 mod plan;
+mod rank;
 
 pub use aggregate::{AggregateExpr, AggregateRequest, IntoKey, avg, count, count_of, max, min, sum};
 pub use builder::{PlanBuilder, SinkRequest, SourceRequest};
@@ -48,9 +51,14 @@ pub use join::{Join, JoinKey, JoinNearest, JoinOutput, JoinOutputSource, JoinReq
 pub use node::{
     Aggregation, Boundedness, ChangeMode, Connector, EmitMode, NodeKind, NodeRef, Properties, TimeAttribute,
 };
+pub use order::{IntoSort, OrderBy, SortExpr, asc, desc};
+pub use over::{
+    ColumnExpr, IntoColumn, Over, OverAggregate, OverColumn, OverExpr, OverFunctionExpr, OverValue,
+    dense_rank, first_value, lag, last_value, lead, range, rank, row_number, rows, running, whole,
+};
 pub use physical::{
-    AggregateStage, EventTimeSpec, FragmentStage, JoinStage, KeyedInput, KeyedStage, KeyedWindow,
-    LookupStage, MapBatchesStage, PhysicalPlan, Port, Route, SinkStage, SourceStage, Stage, StageInput,
+    AggregateStage, EventTimeSpec, FragmentStage, JoinStage, KeyedInput, KeyedStage, KeyedWindow, LookupStage, MapBatchesStage, OverStage, PhysicalPlan, Port, RankResult, RankStage, Route, SinkStage, SourceStage, Stage, StageInput,
     StageKind,
 };
 pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};
+pub use rank::{Keep, RankCall, Ranking, TopNRequest};

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::derive::derive;
 use crate::digest::digest;
-use crate::{Join, KeyedWindow, PlanError};
+use crate::{Join, KeyedWindow, Over, PlanError, Ranking};
 
 /// What a source or sink is connected to.
 ///
@@ -185,6 +185,10 @@ pub enum NodeKind {
         /// When results are given.
         emit: EmitMode,
     },
+    /// Numbers the rows of each group in an order and keeps some: sort, limit, top-N, unique, distinct.
+    Rank(Ranking),
+    /// Adds values over the rows around each row.
+    Over(Over),
     /// The rows that came too late for the windows of the aggregation that is its input, with the
     /// columns that went into it.
     LateRows,
@@ -222,6 +226,8 @@ impl NodeKind {
             NodeKind::FilterProject { predicate: Some(_), .. } => "filter",
             NodeKind::FilterProject { .. } => "select",
             NodeKind::Aggregate { .. } => "aggregate",
+            NodeKind::Rank(ranking) => ranking.call.name(),
+            NodeKind::Over(_) => "over",
             NodeKind::LateRows => "late-rows",
             NodeKind::Join(join) => join.operator(),
             NodeKind::Union => "union",

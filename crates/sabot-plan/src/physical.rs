@@ -11,7 +11,7 @@
 use arrow::datatypes::SchemaRef;
 use sabot_common::{KeyGroups, OperatorId, Span};
 use sabot_expr::TypedExpr;
-use sabot_ops::{Fragment, GroupBySpec, JoinSpec};
+use sabot_ops::{Fragment, GroupBySpec, JoinSpec, OverSpec, RankSpec};
 use sabot_time::Windows;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -159,6 +159,10 @@ pub enum KeyedStage {
     Aggregate(AggregateStage),
     /// A join, whose build side is complete first.
     Join(JoinStage),
+    /// Rows numbered in an order, and some of them kept.
+    Rank(RankStage),
+    /// Values over the rows around each row.
+    Over(OverStage),
 }
 
 impl KeyedStage {
@@ -166,7 +170,7 @@ impl KeyedStage {
     pub fn late(&self) -> Option<&SchemaRef> {
         match self {
             KeyedStage::Aggregate(stage) => stage.late.as_ref(),
-            KeyedStage::Join(_) => None,
+            KeyedStage::Join(_) | KeyedStage::Rank(_) | KeyedStage::Over(_) => None,
         }
     }
 }
@@ -219,6 +223,55 @@ pub struct AggregateStage {
     pub window_end: Option<String>,
     /// Zone of the event-time column, and so of the window columns.
     pub time_zone: Option<Arc<str>>,
+}
+
+/// A ranking: rows in, some of them out.
+#[derive(Clone, Debug)]
+pub struct RankStage {
+    /// Schema of the rows that come in: those that go out, what is computed to group and sort by, hidden
+    /// columns.
+    pub rows: SchemaRef,
+    /// The ranking over these columns.
+    pub spec: RankSpec,
+    /// Whether rows of one event time are those of one window: they are ranked apart from others, and leave
+    /// when the watermark reaches it. Otherwise everything is ranked at the end of the input.
+    pub windowed: bool,
+    /// How many of the first columns go out.
+    pub kept: usize,
+    /// Whether the number of a row, from 1, stands behind them as int64.
+    pub numbered: bool,
+    /// What stands in the hidden columns of the result.
+    pub result: RankResult,
+    /// Seed of the key hash, by which rows are owned and state is snapshot.
+    pub hash_seed: u64,
+    /// This operator's number within the plan, for the hidden partition ordinal (`ordinal << 20`).
+    pub ordinal: u32,
+}
+
+/// Values over the rows around a row: rows in, the same rows with more columns out.
+#[derive(Clone, Debug)]
+pub struct OverStage {
+    /// Schema of the rows that come in: those that go out, what is computed to partition and sort by and
+    /// to read, hidden columns.
+    pub rows: SchemaRef,
+    /// The values over these columns. They stand behind those that go out.
+    pub spec: OverSpec,
+    /// How many of the first columns go out.
+    pub kept: usize,
+    /// Seed of the key hash, by which rows are owned and state is snapshot.
+    pub hash_seed: u64,
+}
+
+/// What the hidden columns of ranked rows say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RankResult {
+    /// What they said before: rows are left out and nothing else.
+    AsBefore,
+    /// The new order: the operator is the partition, and rows are numbered as they leave. There is one task.
+    Sorted,
+    /// Results by group: the operator is the partition, and the key is that of the group with the row's
+    /// number in it. The event time of a window stays.
+    Ranked,
 }
 
 /// The windows of an aggregation.

@@ -161,6 +161,16 @@ fn exprs_mut(kind: &mut NodeKind) -> Vec<&mut TypedExpr> {
             keys.iter_mut().map(|key| &mut key.expr).chain(arguments).collect()
         }
         NodeKind::Join(join) => join.exprs_mut().collect(),
+        NodeKind::Rank(ranking) => {
+            let order = ranking.order.iter_mut().map(|key| &mut key.expr);
+            ranking.groups.iter_mut().map(|group| &mut group.expr).chain(order).collect()
+        }
+        NodeKind::Over(over) => {
+            let keys = over.partition.iter_mut().map(|key| &mut key.expr);
+            let order = over.order.iter_mut().map(|key| &mut key.expr);
+            let arguments = over.columns.iter_mut().filter_map(crate::OverColumn::argument_mut);
+            keys.chain(order).chain(arguments).collect()
+        }
         _ => Vec::new(),
     }
 }

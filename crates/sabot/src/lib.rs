@@ -32,12 +32,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
 
+mod columns;
 mod connectors;
 mod engine;
 mod error;
 mod execute;
 mod job;
 mod join;
+mod order;
 mod read;
 mod stream;
 mod table;
@@ -64,7 +66,11 @@ pub use sabot_expr::{
     ScalarFunction, TruncUnit, call, coalesce, col, concat, concat_ws, function, greatest, hash, least, lit,
     null, pi, when,
 };
-pub use sabot_plan::{AggregateExpr, IntoKey, Plan, PlanError, avg, count, count_of, max, min, sum};
+pub use sabot_plan::{
+    AggregateExpr, ColumnExpr, IntoColumn, IntoKey, IntoSort, Keep, OverExpr, OverFunctionExpr, Plan,
+    PlanError, SortExpr, asc, avg, count, count_of, dense_rank, desc, first_value, lag, last_value, lead,
+    max, min, range, rank, row_number, rows, running, sum, whole,
+};
 pub use sabot_time::CalendarUnit;
 pub use stream::Stream;
 pub use table::Table;
@@ -76,7 +82,7 @@ pub use window::{Grouped, Window, Windowed, calendar, count_window, cumulate, ho
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, arrow_ipc, avg, calendar, coalesce, col, concat, count, count_of, count_window, csv, cumulate, days, file, greatest, hopping, hours, in_order, input_channel, least, lit, max, micros, millis, min, minutes, ndjson, on, out_of_orderness, parquet, seconds, session, sum, to_channel, to_memory, tumbling, when,
+        Devices, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, arrow_ipc, asc, avg, calendar, coalesce, col, concat, count, count_of, count_window, csv, cumulate, days, dense_rank, desc, file, first_value, greatest, hopping, hours, in_order, input_channel, lag, last_value, lead, least, lit, max, micros, millis, min, minutes, ndjson, on, out_of_orderness, parquet, range, rank, row_number, rows, running, seconds, session, sum, to_channel, to_memory, tumbling, when, whole,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

@@ -270,24 +270,6 @@ impl Stream {
         Ok(self.with_node(node))
     }
 
-    /// Adds columns, or replaces those of the same name.
-    ///
-    /// ```
-    /// # use sabot::prelude::*;
-    /// let flights = Stream::read(csv("data/flights.csv"))?.with_columns([col("delay").gt(15).alias("late")])?;
-    /// assert_eq!(flights.schema().fields().len(), 4);
-    /// assert_eq!(flights.collect()?[0].num_columns(), 4);
-    /// # Ok::<(), sabot::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// For an unknown column, a type error, or two new columns of one name.
-    pub fn with_columns(self, columns: impl IntoIterator<Item = Expr>) -> Result<Self> {
-        let columns: Vec<Expr> = columns.into_iter().collect();
-        let node = self.builder.with_columns(&self.node, &columns)?;
-        Ok(self.with_node(node))
-    }
-
     /// Puts rows into windows of event time.
     ///
     /// ```

@@ -8,6 +8,8 @@
 
 mod aggregate;
 mod join;
+mod over;
+mod rank;
 mod row;
 
 pub use row::{Cell, Rank, Row, cells};
@@ -82,7 +84,7 @@ pub fn run(plan: &Plan, inputs: &Inputs) -> Outcome {
 struct Reference<'a> {
     plan: &'a Plan,
     inputs: &'a Inputs,
-    /// Sources, aggregations and joins are numbered as they stand in the plan; the number is part of the order.
+    /// Sources and keyed operators are numbered as they stand in the plan; the number is part of the order.
     ordinals: u64,
     /// What each node gives.
     rows: Vec<Vec<Row>>,
@@ -108,6 +110,17 @@ impl Reference<'_> {
             }
             NodeKind::Aggregate { window, keys, aggregates, .. } => {
                 self.aggregate(index, window.as_ref(), keys, aggregates)
+            }
+            NodeKind::Rank(ranking) => {
+                let ordinal = self.next_ordinal() << 20;
+                let rows = &self.rows[node.inputs[0]];
+                let batch = to_batch(&plan.nodes()[node.inputs[0]].properties.schema, rows);
+                rank::rank(ranking, &batch, rows, ordinal)
+            }
+            NodeKind::Over(over) => {
+                let rows = &self.rows[node.inputs[0]];
+                let batch = to_batch(&plan.nodes()[node.inputs[0]].properties.schema, rows);
+                over::over(over, &batch, rows)
             }
             NodeKind::LateRows => self.late[node.inputs[0]].clone(),
             NodeKind::Join(join) => self.join(node, join),

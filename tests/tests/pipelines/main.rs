@@ -15,6 +15,7 @@ mod errors;
 mod everywhere;
 mod joins;
 mod named;
+mod order;
 mod plans;
 mod random;
 mod stored;

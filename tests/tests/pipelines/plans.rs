@@ -14,6 +14,7 @@ use sabot_tests::{Case, CaseBuilder, data, function, random};
 use std::sync::Arc;
 
 use crate::joins;
+use crate::order;
 
 /// A maker of cases: rows over all partitions, partitions.
 pub(crate) type Make = fn(usize, usize) -> Case;
@@ -40,9 +41,16 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("joins_of_what_they_share", joins::shared),
     ("more_joins", joins::more),
     ("asof_joins", joins::asof),
+    ("top_n", order::top_n),
+    ("top_n_by_key", order::top_n_by_key),
+    ("sorted", order::sorted),
+    ("limits", order::limits),
+    ("unique", order::unique),
+    ("distinct", order::distinct),
+    ("over", order::over),
 ];
 
-fn events(builder: &mut CaseBuilder, seed: u64, rows: usize, partitions: usize) -> Stream {
+pub(crate) fn events(builder: &mut CaseBuilder, seed: u64, rows: usize, partitions: usize) -> Stream {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let rows = data::events(&mut rng, rows, partitions);
     let stream = builder.source(data::schema(), rows);

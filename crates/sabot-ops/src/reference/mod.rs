@@ -12,6 +12,8 @@
 mod group_by;
 mod join;
 mod key;
+mod over;
+mod rank;
 mod rows;
 mod state;
 mod sum;
@@ -19,6 +21,8 @@ mod sum;
 mod tests;
 
 pub use join::join;
+pub use over::over;
+pub use rank::{RankedRow, rank};
 pub(crate) use rows::batch_of;
 pub use sum::ExactSum;
 

@@ -5,6 +5,8 @@ use sabot_common::Span;
 use sabot_expr::{col, lit};
 use sabot_time::{CountWindow, CumulateWindow, HoppingWindow, SessionWindow, TumblingWindow, Windows};
 
+mod order;
+
 use super::*;
 use crate::{Plan, TimeAttribute, avg, count, max, min, sum};
 

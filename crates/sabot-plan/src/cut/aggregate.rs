@@ -177,7 +177,7 @@ fn prepare(
     wanted: &[&Aggregation],
     side: Option<&SchemaRef>,
 ) -> Result<Prepared, PlanError> {
-    let mut columns = Columns { projections: Vec::new(), taken: HashSet::new() };
+    let mut columns = Columns::default();
     for aggregate in wanted {
         // Partial state stands beside the keys, so no key may be named like a part of it.
         columns
@@ -213,13 +213,14 @@ fn prepare(
 }
 
 /// Columns under names of their own, each distinct expression once.
-struct Columns {
-    projections: Vec<Projection>,
+#[derive(Default)]
+pub(super) struct Columns {
+    pub(super) projections: Vec<Projection>,
     taken: HashSet<String>,
 }
 
 impl Columns {
-    fn find_or_add(&mut self, expr: TypedExpr) -> usize {
+    pub(super) fn find_or_add(&mut self, expr: TypedExpr) -> usize {
         match self.projections.iter().position(|p| p.expr == expr) {
             // A function that gives another value each time is another column each time.
             Some(same) if expr.is_deterministic() => same,
@@ -230,7 +231,7 @@ impl Columns {
         }
     }
 
-    fn add(&mut self, name: &str, expr: TypedExpr) -> usize {
+    pub(super) fn add(&mut self, name: &str, expr: TypedExpr) -> usize {
         let numbered = (2u64..).map(|n| format!("{name} {n}"));
         let free = std::iter::once(name.to_owned()).chain(numbered).find(|name| !self.taken.contains(name));
         let name = free.unwrap_or_default();

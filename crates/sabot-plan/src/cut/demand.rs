@@ -8,7 +8,7 @@ use sabot_batch::hidden;
 use sabot_expr::TypedExpr;
 use std::collections::BTreeSet;
 
-use crate::{KeyedWindow, NodeKind, Plan};
+use crate::{KeyedWindow, NodeKind, Plan, RankCall, Ranking};
 
 /// The hidden columns that streams carry, in the order in which they stand behind the visible ones.
 pub(super) const HIDDEN: [&str; 5] =
@@ -31,7 +31,7 @@ impl HiddenSet {
         }
     }
 
-    fn merge(&mut self, other: HiddenSet) {
+    pub(super) fn merge(&mut self, other: HiddenSet) {
         self.0 |= other.0;
     }
 
@@ -87,6 +87,26 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                 }
                 demands[node.inputs[0]].merge(Demand { columns, hidden });
             }
+            NodeKind::Rank(ranking) => {
+                let order = ranking.order.iter().map(|key| &key.expr);
+                let exprs = ranking.groups.iter().map(|group| &group.expr).chain(order);
+                let mut columns = columns_of(exprs);
+                let fields = nodes[node.inputs[0]].properties.schema.fields().len();
+                columns.extend(out.columns.iter().filter(|column| **column < fields));
+                let mut hidden = stream_order(plan, node.inputs[0]);
+                if ranking.call.keeps_order() {
+                    hidden.merge(out.hidden);
+                }
+                demands[node.inputs[0]].merge(Demand { columns, hidden });
+            }
+            NodeKind::Over(over) => {
+                let fields = nodes[node.inputs[0]].properties.schema.fields().len();
+                let mut columns = columns_of(over.exprs());
+                columns.extend(out.columns.iter().filter(|column| **column < fields));
+                let mut hidden = stream_order(plan, node.inputs[0]);
+                hidden.merge(out.hidden);
+                demands[node.inputs[0]].merge(Demand { columns, hidden });
+            }
             // Late rows are rows of the aggregation's input, not of its result.
             NodeKind::LateRows => demands[nodes[node.inputs[0]].inputs[0]].merge(out),
             NodeKind::Join(join) => {
@@ -110,26 +130,28 @@ pub(super) fn sink_demand(plan: &Plan, sink: usize) -> Demand {
     let mut demand =
         Demand { columns: (0..node.properties.schema.fields().len()).collect(), ..Demand::default() };
     if let NodeKind::Sink { ordered: true, .. } = node.kind {
-        if node.properties.time.is_some() {
-            demand.hidden.insert(hidden::TIME);
-            demand.hidden.insert(hidden::LATE);
-        }
-        order_of_rows(plan, node.inputs[0], &mut demand.hidden);
+        demand.hidden = stream_order(plan, node.inputs[0]);
     }
     demand
 }
 
-/// What tells rows of a node apart that have one time.
-fn order_of_rows(plan: &Plan, node: usize, hidden: &mut HiddenSet) {
-    hidden.insert(hidden::PARTITION);
-    hidden.insert(hidden::ROW);
-    if has_results(plan, node) {
-        hidden.insert(hidden::KEY);
+/// What the order of a node's rows is made of.
+pub(super) fn stream_order(plan: &Plan, node: usize) -> HiddenSet {
+    let mut order = HiddenSet::default();
+    if plan.nodes()[node].properties.time.is_some() {
+        order.insert(hidden::TIME);
+        order.insert(hidden::LATE);
     }
+    order.insert(hidden::PARTITION);
+    order.insert(hidden::ROW);
+    if has_results(plan, node) {
+        order.insert(hidden::KEY);
+    }
+    order
 }
 
-/// Whether rows of a node are, in part at least, results of an aggregation, which are ordered by key, or of
-/// a join, which gives several for one row.
+/// Whether rows of a node are, in part at least, results of an aggregation or of a top-N, which are ordered
+/// by key, or of a join, which gives several for one row.
 pub(super) fn has_results(plan: &Plan, node: usize) -> bool {
     let mut seen = BTreeSet::new();
     let mut open = vec![node];
@@ -143,6 +165,9 @@ pub(super) fn has_results(plan: &Plan, node: usize) -> bool {
             NodeKind::Join(join) if join.kind.gives_build() => return true,
             // Rows of the left side, each at most once.
             NodeKind::Join(_) => open.extend(node.inputs.first()),
+            NodeKind::Rank(Ranking { call: RankCall::TopN, .. }) => return true,
+            // Sorted rows are numbered anew.
+            NodeKind::Rank(Ranking { call: RankCall::Sort, .. }) => {}
             NodeKind::LateRows => open.extend(&plan.nodes()[node.inputs[0]].inputs),
             _ => open.extend(&node.inputs),
         }

@@ -14,7 +14,9 @@ mod aggregate;
 mod demand;
 mod flow;
 mod join;
+mod over;
 mod pruning;
+mod rank;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_batch::hidden;
@@ -149,6 +151,8 @@ impl Cutter<'_> {
             NodeKind::Aggregate { window, keys, aggregates, .. } => {
                 self.aggregate(index, window.as_ref(), keys, aggregates)?
             }
+            NodeKind::Rank(ranking) => self.rank(index, ranking)?,
+            NodeKind::Over(over) => self.over(index, over)?,
             NodeKind::LateRows => {
                 let mut flow = self.late[node.inputs[0]]
                     .clone()

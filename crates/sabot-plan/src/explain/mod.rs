@@ -136,6 +136,8 @@ fn describe(plan: &Plan, node: &PlanNode) -> String {
             text + ": " + &join(calls)
         }
         NodeKind::Join(join) => join::describe(join, plan, node),
+        NodeKind::Rank(ranking) => ranking.to_string(),
+        NodeKind::Over(over) => over.to_string(),
         NodeKind::LateRows => format!("rows too late for {}", plan.nodes()[node.inputs[0]].id),
         NodeKind::Union => format!("all rows of {} inputs", node.inputs.len()),
         NodeKind::MapBatches { slot, .. } => format!("calls slot {slot} with each batch"),
@@ -284,6 +286,12 @@ fn describe_keyed(detail: &mut impl FnMut(&str), keyed: &KeyedStage) {
             }
         }),
         KeyedStage::Join(stage) => join::keyed(detail, stage),
+        KeyedStage::Over(_) => detail("holds all rows until the input ends"),
+        KeyedStage::Rank(stage) => detail(match (stage.windowed, stage.spec.fetch) {
+            (true, _) => "gives the rows of a window when it closes",
+            (false, Some(_)) => "holds the rows that may stay, until the input ends",
+            (false, None) => "holds all rows until the input ends",
+        }),
     }
 }
 

@@ -253,7 +253,8 @@ fn open_rows(
     Ok(open.map(|open| BooleanArray::new(BooleanBuffer::from(open), None)))
 }
 
-fn check_inserts(morsel: &Morsel) -> Result<(), OperatorError> {
+/// Refuses rows that are alive and no inserts.
+pub(crate) fn check_inserts(morsel: &Morsel) -> Result<(), OperatorError> {
     if morsel.kinds().is_append_only() {
         return Ok(());
     }

@@ -6,7 +6,8 @@ use sabot_ops::OperatorSpec;
 use std::collections::BTreeSet;
 
 use crate::{
-    KeyedInput, KeyedStage, NodeKind, PhysicalPlan, Plan, Port, Route, Stage, StageInput, StageKind,
+    KeyedInput, KeyedStage, NodeKind, PhysicalPlan, Plan, Port, RankResult, Route, Stage, StageInput,
+    StageKind,
 };
 
 /// Panics with the first rule that does not hold.
@@ -64,6 +65,24 @@ fn check_edge(physical: &PhysicalPlan, stage: &Stage, input: &StageInput) {
                 assert_eq!(from.field_with_name(field.name()).unwrap(), field.as_ref());
             }
             assert_eq!(input.route, Route::Forward);
+        }
+        StageKind::Keyed(KeyedStage::Over(over)) => {
+            let by_key = !over.spec.partition.is_empty();
+            assert_eq!(input.route, if by_key { Route::KeyGroups } else { Route::Gather });
+            assert_eq!(rows, &over.rows);
+            for name in [hidden::PARTITION, hidden::ROW] {
+                assert!(rows.field_with_name(name).is_ok(), "over without {name}");
+            }
+        }
+        StageKind::Keyed(KeyedStage::Rank(rank)) => {
+            let by_key = !rank.spec.groups.is_empty();
+            assert_eq!(input.route, if by_key { Route::KeyGroups } else { Route::Gather });
+            assert_eq!(stage.inputs.len(), 1);
+            assert_eq!(rows, &rank.rows);
+            assert!(!rank.windowed || rows.field_with_name(hidden::TIME).is_ok());
+            for name in [hidden::PARTITION, hidden::ROW] {
+                assert!(rows.field_with_name(name).is_ok(), "a ranking without {name}");
+            }
         }
         StageKind::Keyed(KeyedStage::Aggregate(keyed)) => {
             assert_eq!((stage.inputs.len(), input.route), (1, Route::KeyGroups));
@@ -149,6 +168,26 @@ fn check_stage(stage: &Stage) {
         StageKind::Fragment(fragment) => {
             assert_eq!(fragment.fragment.output(), &stage.output);
             assert!(fragment.late.is_none() || fragment.late == fragment.fragment.late());
+        }
+        StageKind::Keyed(KeyedStage::Over(over)) => {
+            let added = over.spec.result_fields(&over.rows).unwrap();
+            let visible = hidden::visible_schema(&stage.output);
+            assert_eq!(visible.fields()[..over.kept], over.rows.fields()[..over.kept]);
+            assert_eq!(visible.fields().len(), over.kept + added.len());
+        }
+        StageKind::Keyed(KeyedStage::Rank(rank)) => {
+            rank.spec.check(&rank.rows).unwrap();
+            let visible = hidden::visible_schema(&stage.output);
+            assert_eq!(visible.fields()[..rank.kept], rank.rows.fields()[..rank.kept]);
+            assert_eq!(visible.fields().len(), rank.kept + usize::from(rank.numbered));
+            for field in stage.output.fields() {
+                let before = rank.result == RankResult::AsBefore && hidden::is_hidden(field.name());
+                assert!(
+                    !before || rank.rows.index_of(field.name()).is_ok(),
+                    "no {} to pass on",
+                    field.name()
+                );
+            }
         }
         StageKind::Keyed(KeyedStage::Aggregate(keyed)) => {
             let values = keyed.partial.to_final().output_schema(&keyed.partial_schema).unwrap();

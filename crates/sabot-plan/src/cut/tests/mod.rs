@@ -1,6 +1,7 @@
 //! What is cut of plans that are written out here; random ones are in `random`.
 
 mod check;
+mod order;
 mod random;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
