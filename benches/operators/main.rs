@@ -25,6 +25,10 @@ criterion::criterion_group!(
     hash::benchmarks,
     join::benchmarks,
     exchange::benchmarks,
-    flights::benchmarks, over::benchmarks, rank::benchmarks, text::benchmarks, windows::benchmarks,
+    flights::benchmarks,
+    over::benchmarks,
+    rank::benchmarks,
+    text::benchmarks,
+    windows::benchmarks,
 );
 criterion::criterion_main!(operators);

@@ -57,8 +57,9 @@ pub use over::{
     dense_rank, first_value, lag, last_value, lead, range, rank, row_number, rows, running, whole,
 };
 pub use physical::{
-    AggregateStage, EventTimeSpec, FragmentStage, JoinStage, KeyedInput, KeyedStage, KeyedWindow, LookupStage, MapBatchesStage, OverStage, PhysicalPlan, Port, RankResult, RankStage, Route, SinkStage, SourceStage, Stage, StageInput,
-    StageKind,
+    AggregateStage, EventTimeSpec, FragmentStage, JoinStage, KeyedInput, KeyedStage, KeyedWindow,
+    LookupStage, MapBatchesStage, OverStage, PhysicalPlan, Port, RankResult, RankStage, Route, SinkStage,
+    SourceStage, Stage, StageInput, StageKind,
 };
 pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};
 pub use rank::{Keep, RankCall, Ranking, TopNRequest};

@@ -82,7 +82,11 @@ pub use window::{Grouped, Window, Windowed, calendar, count_window, cumulate, ho
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, arrow_ipc, asc, avg, calendar, coalesce, col, concat, count, count_of, count_window, csv, cumulate, days, dense_rank, desc, file, first_value, greatest, hopping, hours, in_order, input_channel, lag, last_value, lead, least, lit, max, micros, millis, min, minutes, ndjson, on, out_of_orderness, parquet, range, rank, row_number, rows, running, seconds, session, sum, to_channel, to_memory, tumbling, when, whole,
+        Devices, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, arrow_ipc, asc, avg, calendar,
+        coalesce, col, concat, count, count_of, count_window, csv, cumulate, days, dense_rank, desc, file,
+        first_value, greatest, hopping, hours, in_order, input_channel, lag, last_value, lead, least, lit,
+        max, micros, millis, min, minutes, ndjson, on, out_of_orderness, parquet, range, rank, row_number,
+        rows, running, seconds, session, sum, to_channel, to_memory, tumbling, when, whole,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

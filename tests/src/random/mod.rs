@@ -15,7 +15,8 @@ use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    AggregateExpr, CalendarUnit, Expr, Stream, avg, calendar, col, count, count_of, cumulate, hopping, max, micros, min, on, out_of_orderness, session, sum, tumbling,
+    AggregateExpr, CalendarUnit, Expr, Stream, avg, calendar, col, count, count_of, cumulate, hopping, max,
+    micros, min, on, out_of_orderness, session, sum, tumbling,
 };
 use sabot_connect::Boundedness;
 use std::collections::BTreeSet;

@@ -83,7 +83,7 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                     hidden.insert(hidden::LATE);
                 }
                 if window.as_ref().is_some_and(KeyedWindow::counts_rows) {
-                    order_of_rows(plan, node.inputs[0], &mut hidden);
+                    hidden.merge(stream_order(plan, node.inputs[0]));
                 }
                 demands[node.inputs[0]].merge(Demand { columns, hidden });
             }
