@@ -26,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aggregate;
 mod builder;
 pub mod cast;
 mod error;
@@ -39,6 +40,7 @@ pub mod temporal;
 mod typed;
 pub mod types;
 
+pub use aggregate::{BoundAggregate, UserAggregate, UserState};
 pub use builder::{Case, IntoExpr, When, call, coalesce, col, lit, null, when};
 pub use error::{ExprError, RowError, RowErrorKind};
 pub use expr::{BinaryOp, CastMode, DatePart, Expr, MathFunc, StringMatchKind, TruncUnit};
