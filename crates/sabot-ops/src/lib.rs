@@ -17,6 +17,7 @@ mod group_by;
 mod partition;
 pub mod reference;
 mod schema_data;
+pub mod sketch;
 mod spec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod testing;
@@ -31,7 +32,10 @@ pub use backend::{
 };
 pub use filter_project::{FilterProjectSpec, Projection};
 pub use fragment::Fragment;
-pub use group_by::{AggregateFunction, AggregateSpec, GroupByMode, GroupBySpec};
+pub use group_by::{
+    AggregateFunction, AggregateInfo, AggregateSpec, ArgumentSpec, CATALOG, GroupByMode, GroupBySpec,
+    ORDER_COLUMNS, Place, Places, Quantile, UserFunction, WideSum, central_product, nearest_double,
+};
 pub use partition::PartitionSpec;
 pub use schema_data::schema_serde;
 pub use spec::{OperatorSpec, SpecError};

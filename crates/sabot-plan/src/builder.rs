@@ -5,15 +5,16 @@
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_common::{OperatorId, Span};
-use sabot_expr::{Expr, FunctionRegistry, TypedExpr, resolve};
+use sabot_expr::types::decoded_type;
+use sabot_expr::{Expr, FunctionRegistry, TypedExpr, resolve, when};
 use sabot_ops::Projection;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::derive::{check_names, check_window};
 use crate::{
-    AggregateRequest, Aggregation, Boundedness, ChangeMode, Connector, EmitMode, KeyedWindow, NodeKind,
-    NodeRef, PlanError,
+    AggregateExpr, AggregateRequest, Aggregation, Boundedness, ChangeMode, Connector, EmitMode, KeyedWindow,
+    NodeKind, NodeRef, PlanError,
 };
 
 /// Makes the nodes of a plan. Cheap to clone: it holds the user functions that expressions may call, and
@@ -227,13 +228,31 @@ impl PlanBuilder {
         let keys = self.projections("group_by", input, &request.keys)?;
         let mut aggregates = Vec::with_capacity(request.aggregates.len());
         for call in &request.aggregates {
-            let argument =
-                call.argument.as_ref().map(|expr| self.resolve("aggregate", input, expr)).transpose()?;
-            aggregates.push(Aggregation { function: call.function, argument, name: call.output_name() });
+            aggregates.push(self.aggregation(input, call)?);
         }
         let kind =
             NodeKind::Aggregate { window: request.window.clone(), keys, aggregates, emit: EmitMode::Final };
         NodeRef::new(kind, vec![input.clone()])
+    }
+
+    fn aggregation(&self, input: &NodeRef, call: &AggregateExpr) -> Result<Aggregation, PlanError> {
+        const OPERATOR: &str = "aggregate";
+        let filter = call.filter.as_ref().map(|expr| self.resolve(OPERATOR, input, expr)).transpose()?;
+        let mut arguments = Vec::with_capacity(call.arguments.len());
+        for expr in &call.arguments {
+            let argument = self.resolve(OPERATOR, input, expr)?;
+            arguments.push(match &call.filter {
+                // Of a row that does not take part nothing is computed that could fail.
+                Some(filter) if argument.can_fail() => {
+                    self.resolve(OPERATOR, input, &when(filter.clone()).then(expr.clone()).end())?
+                }
+                _ => argument,
+            });
+        }
+        let mut function = call.function.clone();
+        let types: Vec<_> = arguments.iter().map(|a| decoded_type(a.data_type()).clone()).collect();
+        function.bind(&types, &self.functions).map_err(|error| PlanError::expression(OPERATOR, error))?;
+        Ok(Aggregation { function, arguments, filter, name: call.output_name() })
     }
 
     /// The rows that came too late for the windows of an aggregation, with all columns that went in.

@@ -35,6 +35,16 @@ pub enum PlanError {
         /// Name of its type.
         got: String,
     },
+    /// The filter of an aggregate is no predicate.
+    #[error("aggregate: the filter `{expression}` of \"{aggregate}\" is {got}; it must be a boolean")]
+    AggregateFilter {
+        /// The expression.
+        expression: String,
+        /// The aggregate's name.
+        aggregate: String,
+        /// Name of its type.
+        got: String,
+    },
     /// A key or an aggregate of a type that cannot be one.
     #[error("{error}")]
     Spec {

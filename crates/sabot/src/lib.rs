@@ -31,6 +31,7 @@
 //! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../../docs/aggregates.md"))]
 
 mod connectors;
 mod engine;
@@ -59,9 +60,13 @@ pub use sabot_connect::{
 pub use sabot_exec::{JobError, JobHandle, JobMetrics, Stop};
 pub use sabot_expr::{
     CastMode, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, IntoExpr, Scalar,
-    ScalarFunction, TruncUnit, call, coalesce, col, lit, null, when,
+    ScalarFunction, TruncUnit, UserAggregate, UserState, call, coalesce, col, lit, null, when,
 };
-pub use sabot_plan::{AggregateExpr, IntoKey, Plan, PlanError, avg, count, count_of, max, min, sum};
+pub use sabot_plan::{
+    AggregateExpr, IntoKey, Plan, PlanError, approx_count_distinct, approx_quantile, array_agg, avg,
+    bool_and, bool_or, call_aggregate, corr, count, count_distinct, count_of, covar_pop, covar_samp, first,
+    last, max, min, stddev_pop, stddev_samp, string_agg, sum, var_pop, var_samp,
+};
 pub use stream::Stream;
 pub use table::Table;
 pub use time::{
@@ -72,9 +77,11 @@ pub use window::{Grouped, Window, Windowed, tumbling};
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, avg, coalesce, col, count, count_of, csv,
-        days, hours, in_order, input_channel, lit, max, micros, millis, min, minutes, out_of_orderness,
-        parquet, seconds, sum, to_channel, to_memory, tumbling, when,
+        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, approx_count_distinct, approx_quantile,
+        array_agg, avg, bool_and, bool_or, coalesce, col, corr, count, count_distinct, count_of, covar_pop,
+        covar_samp, csv, days, first, hours, in_order, input_channel, last, lit, max, micros, millis, min,
+        minutes, out_of_orderness, parquet, seconds, stddev_pop, stddev_samp, string_agg, sum, to_channel,
+        to_memory, tumbling, var_pop, var_samp, when,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

@@ -23,7 +23,7 @@ use sabot_ops::Projection;
 use sabot_plan::{Aggregation, Connector, KeyedWindow, NodeKind, Plan, PlanNode};
 use std::collections::BTreeMap;
 
-use aggregate::{GroupKey, aggregate, window_start};
+use aggregate::{GroupKey, Taken, aggregate, window_start};
 use row::{canonical, to_batch};
 
 /// Partitions of a source, each a list of batches.
@@ -243,8 +243,16 @@ impl Reference<'_> {
                 keys.iter().map(|key| value(&key.expr, &batch, number, row).value).collect();
             let ranks = key.iter().map(Rank::of).collect();
             let group = groups.entry((start, ranks)).or_insert_with(|| Group::new(&key, aggregates.len()));
-            for (values, aggregate) in group.values.iter_mut().zip(aggregates) {
-                values.push(aggregate.argument.as_ref().map(|argument| value(argument, &batch, number, row)));
+            for (taken, aggregate) in group.taken.iter_mut().zip(aggregates) {
+                let passes = |filter: &TypedExpr| {
+                    interpret(filter, &batch, number).expect("filters can be computed").as_bool()
+                        == Some(true)
+                };
+                if aggregate.filter.as_ref().is_none_or(passes) {
+                    let arguments =
+                        aggregate.arguments.iter().map(|argument| value(argument, &batch, number, row));
+                    taken.push(Taken { arguments: arguments.collect(), place: row.place_in_time() });
+                }
             }
         }
         if window.is_none() && keys.is_empty() && groups.is_empty() {
@@ -260,15 +268,15 @@ impl Reference<'_> {
 struct Group {
     /// The key of its first row.
     key: Vec<Cell>,
-    /// The argument of each aggregate, for each row.
-    values: Vec<Vec<Option<Cell>>>,
+    /// The rows that take part in each aggregate.
+    taken: Vec<Vec<Taken>>,
 }
 
 impl Group {
     fn new(key: &[Scalar], aggregates: usize) -> Self {
         Self {
             key: key.iter().map(|value| canonical(value).into()).collect(),
-            values: vec![Vec::new(); aggregates],
+            taken: vec![Vec::new(); aggregates],
         }
     }
 }
@@ -292,9 +300,9 @@ fn result(
         time = Some(end - 1);
     }
     cells.extend(group.key);
-    for (spec, values) in aggregates.iter().zip(&group.values) {
+    for (spec, taken) in aggregates.iter().zip(&group.taken) {
         cells.push(
-            aggregate(spec, values)
+            aggregate(spec, taken)
                 .unwrap_or_else(|overflow| panic!("{overflow}; the test data is too large")),
         );
     }

@@ -12,7 +12,6 @@
 mod group_by;
 mod key;
 mod rows;
-mod state;
 mod sum;
 #[cfg(test)]
 mod tests;

@@ -2,13 +2,13 @@
 //!
 //! Demands flow from the sinks upwards, so that sources read and stages pass on only what has a reader.
 //! Hidden columns are demanded like any other: windows ask for event time and lateness, ordered sinks
-//! for all that the total order of rows is made of.
+//! for all that the total order of rows is made of, ordered aggregates for where rows stand.
 
 use sabot_batch::hidden;
 use sabot_expr::TypedExpr;
 use std::collections::BTreeSet;
 
-use crate::{NodeKind, Plan};
+use crate::{Aggregation, NodeKind, Plan};
 
 /// The hidden columns that streams carry, in the order in which they stand behind the visible ones.
 pub(super) const HIDDEN: [&str; 5] =
@@ -69,9 +69,12 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                 let first = keys.len() + if window.is_some() { 2 } else { 0 };
                 let wanted =
                     aggregates.iter().enumerate().filter(|(i, _)| out.columns.contains(&(first + i)));
-                let arguments = wanted.filter_map(|(_, aggregate)| aggregate.argument.as_ref());
-                let columns = columns_of(keys.iter().map(|key| &key.expr).chain(arguments));
-                let mut hidden = HiddenSet::default();
+                let wanted: Vec<&Aggregation> = wanted.map(|(_, aggregate)| aggregate).collect();
+                let exprs = wanted.iter().flat_map(|aggregate| aggregate.exprs());
+                let columns = columns_of(keys.iter().map(|key| &key.expr).chain(exprs));
+                let ordered = wanted.iter().any(|aggregate| aggregate.function.is_ordered());
+                let input = node.inputs[0];
+                let mut hidden = if ordered { place_of_rows(plan, input) } else { HiddenSet::default() };
                 if window.is_some() {
                     hidden.insert(hidden::TIME);
                     hidden.insert(hidden::LATE);
@@ -97,17 +100,26 @@ pub(super) fn sink_demand(plan: &Plan, sink: usize) -> Demand {
     let mut demand =
         Demand { columns: (0..node.properties.schema.fields().len()).collect(), ..Demand::default() };
     if let NodeKind::Sink { ordered: true, .. } = node.kind {
+        demand.hidden = place_of_rows(plan, node.inputs[0]);
         if node.properties.time.is_some() {
-            demand.hidden.insert(hidden::TIME);
             demand.hidden.insert(hidden::LATE);
-        }
-        demand.hidden.insert(hidden::PARTITION);
-        demand.hidden.insert(hidden::ROW);
-        if has_results(plan, node.inputs[0]) {
-            demand.hidden.insert(hidden::KEY);
         }
     }
     demand
+}
+
+/// What says where the rows of a node stand among each other.
+fn place_of_rows(plan: &Plan, node: usize) -> HiddenSet {
+    let mut place = HiddenSet::default();
+    if plan.nodes()[node].properties.time.is_some() {
+        place.insert(hidden::TIME);
+    }
+    place.insert(hidden::PARTITION);
+    place.insert(hidden::ROW);
+    if has_results(plan, node) {
+        place.insert(hidden::KEY);
+    }
+    place
 }
 
 /// Whether rows of a node are, in part at least, results of an aggregation, which are ordered by key.

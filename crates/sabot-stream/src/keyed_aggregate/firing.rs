@@ -189,7 +189,7 @@ fn spread(parts: &[Part], rows: usize, value: fn(&Part) -> i64) -> Vec<i64> {
 }
 
 fn name_the_group(error: AccumulateError, ids: &[u32], pane: &Pane, layout: &Layout) -> OperatorError {
-    let AccumulateError::Overflow { aggregate, position, sum, data_type } = error else {
+    let Some(position) = error.position().filter(|position| *position < ids.len()) else {
         return OperatorError::Aggregate(error);
     };
     let id = &ids[position..position + 1];
@@ -210,5 +210,13 @@ fn name_the_group(error: AccumulateError, ids: &[u32], pane: &Pane, layout: &Lay
         true => "all rows".to_owned(),
         false => parts.iter().map(text).collect::<Vec<_>>().join(", "),
     };
-    OperatorError::Overflow { aggregate, key, sum, data_type }
+    match error {
+        AccumulateError::Overflow { aggregate, sum, data_type, .. } => {
+            OperatorError::Overflow { aggregate, key, sum, data_type }
+        }
+        AccumulateError::Function { aggregate, function, message, .. } => {
+            OperatorError::Function { aggregate, key, function, message }
+        }
+        other => OperatorError::Aggregate(other),
+    }
 }

@@ -7,6 +7,8 @@
 //!   into morsels, on how many tasks share the keys, or on a snapshot and restore in between.
 //! - What has come out lies in front of the output watermark, and nothing behind it will come.
 
+#[cfg(test)]
+mod families;
 mod firing;
 mod input;
 mod layout;
