@@ -211,3 +211,68 @@ impl fmt::Debug for BoundAggregate {
         write!(f, "{} version {}", self.0.name(), self.0.version())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Promises one int64 and gives what it was made with.
+    #[derive(Clone, Debug)]
+    struct Given(Vec<Scalar>);
+
+    impl UserAggregate for Given {
+        fn name(&self) -> &str {
+            "given"
+        }
+        fn version(&self) -> u32 {
+            1
+        }
+        fn return_type(&self, _arguments: &[DataType]) -> Result<DataType, FunctionError> {
+            Ok(DataType::Int64)
+        }
+        fn state_types(&self, _arguments: &[DataType]) -> Result<Vec<DataType>, FunctionError> {
+            Ok(vec![DataType::Int64])
+        }
+        fn start(&self, _arguments: &[DataType]) -> Box<dyn UserState> {
+            Box::new(self.clone())
+        }
+    }
+
+    impl UserState for Given {
+        fn accumulate(&mut self, _arguments: &[ArrayRef]) -> Result<(), FunctionError> {
+            Ok(())
+        }
+        fn merge(&mut self, _state: &[ArrayRef]) -> Result<(), FunctionError> {
+            Ok(())
+        }
+        fn snapshot(&self) -> Result<Vec<Scalar>, FunctionError> {
+            Ok(self.0.clone())
+        }
+        fn result(&self) -> Result<Scalar, FunctionError> {
+            Ok(self.0[0].clone())
+        }
+    }
+
+    fn bound(parts: &[Scalar]) -> (BoundAggregate, Box<dyn UserState>) {
+        let code = BoundAggregate::new(Arc::new(Given(parts.to_vec())));
+        let state = code.start(&[]);
+        (code, state)
+    }
+
+    #[test]
+    fn promises_are_kept_or_broken_by_name() {
+        let (code, state) = bound(&[Scalar::Int64(7)]);
+        let types = code.state_types(&[]).unwrap();
+        assert_eq!(code.snapshot(state.as_ref(), &types), Ok(vec![Scalar::Int64(7)]));
+        assert_eq!(code.result(state.as_ref(), &DataType::Int64), Ok(Scalar::Int64(7)));
+        let (code, state) = bound(&[Scalar::Null(DataType::Null)]);
+        assert_eq!(code.result(state.as_ref(), &DataType::Int64), Ok(Scalar::Null(DataType::Int64)));
+        let (code, state) = bound(&["7".into()]);
+        let wrong = code.result(state.as_ref(), &DataType::Int64).unwrap_err();
+        assert_eq!(wrong.message, "gave utf8, promised int64");
+        assert_eq!(code.snapshot(state.as_ref(), &types), Err(wrong));
+        let (code, state) = bound(&[Scalar::Int64(1), Scalar::Int64(2)]);
+        let wrong = code.snapshot(state.as_ref(), &types).unwrap_err();
+        assert_eq!(wrong.message, "gave a snapshot of 2 parts, promised 1");
+    }
+}

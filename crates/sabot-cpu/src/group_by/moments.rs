@@ -115,10 +115,14 @@ impl Moments {
         let share = count as f64 / after as f64;
         let weight = before as f64 * share;
         let mut distances = [0.0; 2];
-        for axis in 0..self.kind.axes {
+        for (axis, distance) in distances.iter_mut().enumerate().take(self.kind.axes) {
             let mean = &mut self.means[axis][id];
-            distances[axis] = if before == 0 { 0.0 } else { means[axis] - *mean };
-            *mean = if before == 0 { means[axis] } else { *mean + distances[axis] * share };
+            if before == 0 {
+                *mean = means[axis];
+            } else {
+                *distance = means[axis] - *mean;
+                *mean += *distance * share;
+            }
         }
         for product in &self.kind.products {
             let [x, y] = AXES[*product].map(|axis| distances[axis]);
