@@ -60,6 +60,14 @@ impl Basic {
 
 impl State for Basic {
     fn add(&mut self, row: &Row<'_>) -> Result<(), Failure> {
+        if let Kind::Count(count) = &mut self.state {
+            // Without an argument every row counts.
+            let is_null = |a: &ArrayRef| a.logical_nulls().is_some_and(|nulls| nulls.is_null(0));
+            if !row.arguments.first().is_some_and(is_null) {
+                *count = more(*count, 1)?;
+            }
+            return Ok(());
+        }
         // Times are added up as counts of units.
         let count = |a: &ArrayRef| match (&self.state, a.data_type()) {
             (Kind::Integers { .. }, DataType::Timestamp(..) | DataType::Duration(_)) => {
@@ -70,12 +78,10 @@ impl State for Basic {
         let argument = row.arguments.first().map(count).transpose().map_err(internal)?;
         let argument = argument.map(|a| Scalar::from_array(a.as_ref(), 0));
         let argument = argument.transpose().map_err(internal)?;
-        // Without an argument every row counts.
         if argument.as_ref().is_some_and(Scalar::is_null) {
             return Ok(());
         }
         match (&mut self.state, &argument) {
-            (Kind::Count(count), _) => *count = more(*count, 1)?,
             (Kind::Integers { sum, count, .. }, Some(value)) => {
                 *sum = Some(wider(sum.unwrap_or(0), whole(value).ok_or_else(|| unfit(value))?)?);
                 *count = more(*count, 1)?;
@@ -85,7 +91,7 @@ impl State for Basic {
                 *count = more(*count, 1)?;
             }
             (Kind::Best { value: best, wanted }, Some(value)) => better(best, value, *wanted),
-            (_, None) => return Err(internal("an aggregate without its argument")),
+            _ => return Err(internal("an aggregate without its argument")),
         }
         Ok(())
     }
