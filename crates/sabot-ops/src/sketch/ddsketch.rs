@@ -128,12 +128,11 @@ impl DdSketch {
 
     /// The buckets that are not empty, ascending.
     fn buckets(&self) -> impl Iterator<Item = (i32, u64)> {
-        let counts = |(page, counts): (&i32, &Box<[u64; PAGE]>)| {
+        self.pages.iter().flat_map(|(page, counts)| {
             let first = page * PAGE as i32;
             let all = (0i32..).zip(**counts).filter(|(_, count)| *count > 0);
-            all.map(|(i, count)| (first + i, count)).collect::<Vec<_>>()
-        };
-        self.pages.iter().flat_map(counts)
+            all.map(move |(i, count)| (first + i, count))
+        })
     }
 }
 
