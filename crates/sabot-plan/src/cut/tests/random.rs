@@ -100,8 +100,7 @@ fn build(choices: Vec<Choice>) -> Option<Plan> {
                 ordered: choice.1 & 1 == 0 && can_order,
                 ..SinkRequest::new(Connector::slot(format!("out{i}")))
             };
-            // Some are refused, such as one in order over rows that never end and have no time.
-            sinks.extend(b.sink(node, request));
+            sinks.push(b.sink(node, request).unwrap());
         }
     }
     Plan::from_sinks(&sinks).ok()
