@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::expect_used, reason = "a benchmark whose data cannot be set up has nothing to measure")]
 
+mod aggregates;
 mod exchange;
 mod filter_project;
 mod flights;
@@ -22,6 +23,7 @@ criterion::criterion_group!(
     filter_project::benchmarks,
     functions::benchmarks,
     group_by::benchmarks,
+    aggregates::benchmarks,
     hash::benchmarks,
     join::benchmarks,
     exchange::benchmarks,

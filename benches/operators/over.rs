@@ -34,12 +34,7 @@ fn contest(
     let Size { rows, .. } = Size::of_this_run();
     let values = data::ints(13, rows, -1_000..1_000);
     let batch = data::batch([("value", Arc::new(Int64Array::from(values.clone())) as ArrayRef)]);
-    let aggregate = AggregateSpec {
-        function,
-        input: Some(0),
-        input_type: Some(DataType::Int64),
-        name: "result".to_owned(),
-    };
+    let aggregate = AggregateSpec::new(function, [(0, DataType::Int64)], "result");
     let call = OverCall { function: OverFunction::Aggregate(aggregate), frame, name: "result".to_owned() };
     let spec = OverSpec { partition: Vec::new(), order: Vec::new(), calls: vec![call] };
     let step = OverStep::new(&spec, &batch.schema()).expect("a call over these columns");
@@ -49,7 +44,7 @@ fn contest(
         name: name.to_owned(),
         rows: rows as u64,
         bytes: data::bytes(std::slice::from_ref(&batch)),
-        expected: sum(&naively(&values, frame, function)),
+        expected: sum(&naively(&values, frame)),
     };
     let ours = (|| computed(&step, &batch), |results: &Vec<i64>| sum(results));
     let theirs = (|| by_hand(&values), |results: &Vec<i64>| sum(results));
@@ -84,12 +79,12 @@ fn running_min(values: &[i64]) -> Vec<i64> {
 }
 
 /// Each frame by itself; the running one only as far as it is cheap, then from the result before.
-fn naively(values: &[i64], frame: Frame, function: AggregateFunction) -> Vec<i64> {
+fn naively(values: &[i64], frame: Frame) -> Vec<i64> {
     let mut results: Vec<i64> = Vec::with_capacity(values.len());
     for end in 1..=values.len() {
-        results.push(match (frame.start, function) {
-            (FrameBound::Preceding(_), _) => values[end.saturating_sub(100)..end].iter().sum(),
-            (_, _) => results.last().map_or(values[0], |before| (*before).min(values[end - 1])),
+        results.push(match frame.start {
+            FrameBound::Preceding(_) => values[end.saturating_sub(100)..end].iter().sum(),
+            _ => results.last().map_or(values[0], |before| (*before).min(values[end - 1])),
         });
     }
     results

@@ -26,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aggregate;
 mod builder;
 pub mod cast;
 mod error;
@@ -40,6 +41,7 @@ pub mod temporal;
 mod typed;
 pub mod types;
 
+pub use aggregate::{BoundAggregate, UserAggregate, UserState};
 pub use builder::{
     Case, IntoExpr, When, call, coalesce, col, concat, concat_ws, function, greatest, hash, least, lit, null,
     pi, when,

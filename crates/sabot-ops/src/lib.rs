@@ -20,6 +20,7 @@ mod partition;
 mod rank;
 pub mod reference;
 mod schema_data;
+pub mod sketch;
 mod sort_key;
 mod spec;
 #[cfg(any(test, feature = "conformance"))]
@@ -35,7 +36,10 @@ pub use backend::{
 };
 pub use filter_project::{FilterProjectSpec, Projection};
 pub use fragment::Fragment;
-pub use group_by::{AggregateFunction, AggregateSpec, GroupByMode, GroupBySpec};
+pub use group_by::{
+    AggregateFunction, AggregateInfo, AggregateSpec, ArgumentSpec, CATALOG, GroupByMode, GroupBySpec,
+    ORDER_COLUMNS, Place, Places, Quantile, UserFunction, WideSum, central_product, nearest_double,
+};
 pub use join::{Direction, JoinColumn, JoinKind, JoinSource, JoinSpec, Nearest, in_units};
 pub use over::{Distance, Frame, FrameBound, FrameUnits, OverCall, OverFunction, OverSpec};
 pub use partition::PartitionSpec;

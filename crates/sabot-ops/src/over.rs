@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use crate::spec::column;
-use crate::{AggregateSpec, SortKey, SpecError};
+use crate::{AggregateFunction, AggregateSpec, SortKey, SpecError};
 
 const OPERATOR: &str = "over";
 
@@ -57,6 +57,7 @@ pub struct OverCall {
 /// | first_value, last_value | the value of the frame's first or last row, be it null; null for an empty frame |
 /// | aggregates | the aggregate of the frame's rows; of an empty frame count is 0 and all else null |
 ///
+/// Aggregates may have filters; those that depend on the order of rows, and functions of users, are refused.
 /// Aggregates are never computed by taking away what left the frame, so floats keep the bound that they
 /// have in a group-by, over the rows of the frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -264,7 +265,14 @@ impl OverCall {
             OverFunction::Lag(index, _) | OverFunction::Lead(index, _) => value(*index),
             OverFunction::FirstValue(index) | OverFunction::LastValue(index) => value(*index),
             OverFunction::Aggregate(spec) => {
-                if let Some(index) = spec.input {
+                if spec.function.is_ordered() || matches!(spec.function, AggregateFunction::User(_)) {
+                    return invalid(format!(
+                        "{} as \"{}\" cannot be had over rows around; first_value and last_value can, and every \
+                         built-in aggregate whose result does not depend on the order of rows",
+                        spec.function, self.name
+                    ));
+                }
+                for index in spec.arguments.iter().map(|argument| argument.column).chain(spec.filter) {
                     column(OPERATOR, input, index)?;
                 }
                 Ok(spec.result_field()?.with_name(&self.name))
@@ -275,7 +283,7 @@ impl OverCall {
 
 impl OverFunction {
     /// Its name in SQL.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             OverFunction::RowNumber => "row_number",
             OverFunction::Rank => "rank",

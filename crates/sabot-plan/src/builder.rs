@@ -5,7 +5,8 @@
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_common::{OperatorId, Span};
-use sabot_expr::{Expr, FunctionRegistry, TypedExpr, col, resolve};
+use sabot_expr::types::decoded_type;
+use sabot_expr::{Expr, FunctionRegistry, TypedExpr, col, resolve, when};
 use sabot_ops::Projection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -229,9 +230,7 @@ impl PlanBuilder {
         let keys = self.projections("group_by", input, &request.keys)?;
         let mut aggregates = Vec::with_capacity(request.aggregates.len());
         for call in &request.aggregates {
-            let argument =
-                call.argument.as_ref().map(|expr| self.resolve("aggregate", input, expr)).transpose()?;
-            aggregates.push(Aggregation { function: call.function, argument, name: call.output_name() });
+            aggregates.push(self.aggregation("aggregate", input, call)?);
         }
         let kind =
             NodeKind::Aggregate { window: request.window.clone(), keys, aggregates, emit: EmitMode::Final };
@@ -373,11 +372,7 @@ impl PlanBuilder {
     fn over(&self, input: &NodeRef, values: &[(&OverExpr, String)]) -> Result<NodeRef, PlanError> {
         const OPERATOR: &str = "over";
         let Some((first, _)) = values.first() else { return Ok(input.clone()) };
-        let aggregate = |call: &AggregateExpr| -> Result<Aggregation, PlanError> {
-            let argument =
-                call.argument.as_ref().map(|expr| self.resolve(OPERATOR, input, expr)).transpose()?;
-            Ok(Aggregation { function: call.function, argument, name: call.output_name() })
-        };
+        let aggregate = |call: &AggregateExpr| self.aggregation(OPERATOR, input, call);
         let mut columns = Vec::with_capacity(values.len());
         for (over, name) in values {
             let value = over.value.try_map(|expr| self.resolve(OPERATOR, input, expr), &aggregate)?;
@@ -402,6 +397,30 @@ impl PlanBuilder {
             Ok(OrderBy { expr, descending: key.descending, nulls_first: key.nulls_first })
         };
         keys.iter().map(key).collect()
+    }
+
+    fn aggregation(
+        &self,
+        operator: &str,
+        input: &NodeRef,
+        call: &AggregateExpr,
+    ) -> Result<Aggregation, PlanError> {
+        let filter = call.filter.as_ref().map(|expr| self.resolve(operator, input, expr)).transpose()?;
+        let mut arguments = Vec::with_capacity(call.arguments.len());
+        for expr in &call.arguments {
+            let argument = self.resolve(operator, input, expr)?;
+            arguments.push(match &call.filter {
+                // Of a row that does not take part nothing is computed that could fail.
+                Some(filter) if argument.can_fail() => {
+                    self.resolve(operator, input, &when(filter.clone()).then(expr.clone()).end())?
+                }
+                _ => argument,
+            });
+        }
+        let mut function = call.function.clone();
+        let types: Vec<_> = arguments.iter().map(|a| decoded_type(a.data_type()).clone()).collect();
+        function.bind(&types, &self.functions).map_err(|error| PlanError::expression(operator, error))?;
+        Ok(Aggregation { function, arguments, filter, name: call.output_name() })
     }
 
     /// The rows that came too late for the windows of an aggregation, with all columns that went in.

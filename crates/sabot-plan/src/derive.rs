@@ -227,11 +227,12 @@ fn aggregate_fields(
     aggregates: &[Aggregation],
     input: &SchemaRef,
 ) -> Result<Vec<Field>, PlanError> {
-    let arguments = aggregates.iter().filter_map(|a| a.argument.as_ref());
-    for expr in keys.iter().map(|key| &key.expr).chain(arguments) {
+    let of_aggregates = aggregates.iter().flat_map(Aggregation::exprs);
+    for expr in keys.iter().map(|key| &key.expr).chain(of_aggregates) {
         check_columns("aggregate", expr, input)?;
     }
-    let specs: Vec<AggregateSpec> = aggregates.iter().map(|a| aggregate_spec(a, None)).collect();
+    aggregates.iter().try_for_each(|aggregate| check_filter("aggregate", aggregate))?;
+    let specs: Vec<AggregateSpec> = aggregates.iter().map(aggregate_spec).collect();
     let results = specs.iter().map(AggregateSpec::result_field).collect::<Result<Vec<_>, _>>()?;
     // Names are checked on the result; here they only must not get in each other's way.
     let key_fields: Vec<Field> = keys
@@ -287,14 +288,22 @@ fn name_key(error: SpecError, keys: &[Projection]) -> SpecError {
     }
 }
 
-/// The aggregate as an operator spec that reads column `input`.
-pub(crate) fn aggregate_spec(aggregation: &Aggregation, input: Option<usize>) -> AggregateSpec {
-    AggregateSpec {
-        function: aggregation.function,
-        input,
-        input_type: aggregation.argument.as_ref().map(|expr| expr.data_type().clone()),
-        name: aggregation.name.clone(),
+pub(crate) fn check_filter(operator: &'static str, aggregate: &Aggregation) -> Result<(), PlanError> {
+    match &aggregate.filter {
+        Some(filter) if filter.data_type() != &DataType::Boolean => Err(PlanError::AggregateFilter {
+            operator,
+            expression: filter.to_string(),
+            aggregate: aggregate.name.clone(),
+            got: type_name(filter.data_type()),
+        }),
+        _ => Ok(()),
     }
+}
+
+/// The aggregate as an operator spec over all rows, for its fields: which columns it reads is left open.
+pub(crate) fn aggregate_spec(aggregation: &Aggregation) -> AggregateSpec {
+    let arguments = aggregation.arguments.iter().map(|expr| (0, expr.data_type().clone()));
+    AggregateSpec::new(aggregation.function.clone(), arguments, aggregation.name.clone())
 }
 
 fn late_rows(input: &NodeRef) -> Result<Properties, PlanError> {

@@ -35,6 +35,18 @@ pub enum PlanError {
         /// Name of its type.
         got: String,
     },
+    /// The filter of an aggregate is no predicate.
+    #[error("{operator}: the filter `{expression}` of \"{aggregate}\" is {got}; it must be a boolean")]
+    AggregateFilter {
+        /// The operator.
+        operator: &'static str,
+        /// The expression.
+        expression: String,
+        /// The aggregate's name.
+        aggregate: String,
+        /// Name of its type.
+        got: String,
+    },
     /// A key or an aggregate of a type that cannot be one.
     #[error("{error}")]
     Spec {

@@ -40,7 +40,11 @@ mod physical;
 mod plan;
 mod rank;
 
-pub use aggregate::{AggregateExpr, AggregateRequest, IntoKey, avg, count, count_of, max, min, sum};
+pub use aggregate::{
+    AggregateExpr, AggregateRequest, IntoKey, approx_count_distinct, approx_quantile, array_agg, avg,
+    bool_and, bool_or, call_aggregate, corr, count, count_distinct, count_of, covar_pop, covar_samp, first,
+    last, max, min, stddev_pop, stddev_samp, string_agg, sum, var_pop, var_samp,
+};
 pub use builder::{PlanBuilder, SinkRequest, SourceRequest};
 pub use cut::{CutOptions, cut};
 pub use derive::{WINDOW_END, WINDOW_START};

@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::aggregate::call_text;
 use crate::derive::derive;
 use crate::digest::digest;
 use crate::{Join, KeyedWindow, Over, PlanError, Ranking};
@@ -120,19 +121,26 @@ pub struct TimeAttribute {
 pub struct Aggregation {
     /// The function.
     pub function: AggregateFunction,
-    /// What it reads, over the input's visible columns; `None` for `count(*)`.
-    pub argument: Option<TypedExpr>,
+    /// What it reads, over the input's visible columns; nothing for `count(*)`.
+    pub arguments: Vec<TypedExpr>,
+    /// Which rows take part; all without. An argument that may fail is guarded by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<TypedExpr>,
     /// Name of the result column.
     pub name: String,
+}
+
+impl Aggregation {
+    /// All expressions: the arguments, then the filter.
+    pub fn exprs(&self) -> impl Iterator<Item = &TypedExpr> {
+        self.arguments.iter().chain(&self.filter)
+    }
 }
 
 /// `sum(delay)`.
 impl fmt::Display for Aggregation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.argument {
-            Some(argument) => write!(f, "{}({argument})", self.function.name()),
-            None => write!(f, "{}(*)", self.function.name()),
-        }
+        f.write_str(&call_text(&self.function, &self.arguments, self.filter.as_ref()))
     }
 }
 

@@ -14,11 +14,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::derive::{
-    aggregate_spec, append_only, check_columns, check_names, refuse_changes, unbounded_source,
+    aggregate_spec, append_only, check_columns, check_filter, check_names, refuse_changes, unbounded_source,
 };
 use crate::{
     AggregateExpr, Aggregation, IntoKey, IntoSort, NodeRef, OrderBy, PlanError, Properties, SortExpr,
 };
+
+const OPERATOR: &str = "over";
 
 /// A function over rows around a row that still has to be told which: see [`OverFunctionExpr::over`].
 ///
@@ -367,29 +369,31 @@ impl<E, A> OverValue<E, A> {
 }
 
 impl OverColumn {
-    /// The expression that the column reads.
-    pub(crate) fn argument(&self) -> Option<&TypedExpr> {
+    /// The expressions that the column reads: arguments, then the filter of an aggregate.
+    pub(crate) fn exprs(&self) -> Vec<&TypedExpr> {
         match &self.value {
-            OverValue::Lag(value, _) | OverValue::Lead(value, _) => Some(value),
-            OverValue::FirstValue(value) | OverValue::LastValue(value) => Some(value),
-            OverValue::Aggregate(aggregate) => aggregate.argument.as_ref(),
-            OverValue::RowNumber | OverValue::Rank | OverValue::DenseRank => None,
+            OverValue::Lag(value, _) | OverValue::Lead(value, _) => vec![value],
+            OverValue::FirstValue(value) | OverValue::LastValue(value) => vec![value],
+            OverValue::Aggregate(aggregate) => aggregate.exprs().collect(),
+            OverValue::RowNumber | OverValue::Rank | OverValue::DenseRank => Vec::new(),
         }
     }
 
-    pub(crate) fn argument_mut(&mut self) -> Option<&mut TypedExpr> {
+    pub(crate) fn exprs_mut(&mut self) -> Vec<&mut TypedExpr> {
         match &mut self.value {
-            OverValue::Lag(value, _) | OverValue::Lead(value, _) => Some(value),
-            OverValue::FirstValue(value) | OverValue::LastValue(value) => Some(value),
-            OverValue::Aggregate(aggregate) => aggregate.argument.as_mut(),
-            OverValue::RowNumber | OverValue::Rank | OverValue::DenseRank => None,
+            OverValue::Lag(value, _) | OverValue::Lead(value, _) => vec![value],
+            OverValue::FirstValue(value) | OverValue::LastValue(value) => vec![value],
+            OverValue::Aggregate(aggregate) => {
+                aggregate.arguments.iter_mut().chain(&mut aggregate.filter).collect()
+            }
+            OverValue::RowNumber | OverValue::Rank | OverValue::DenseRank => Vec::new(),
         }
     }
 
-    /// The call as the operator carries it out, its argument in column `argument`.
-    pub(crate) fn call(&self, argument: Option<usize>) -> OverCall {
+    /// The call as the operator carries it out, what it reads ([`OverColumn::exprs`]) in these columns.
+    pub(crate) fn call(&self, places: &[usize]) -> OverCall {
         // Functions with an argument were given its place; there is no column of that number otherwise.
-        let at = argument.unwrap_or(usize::MAX);
+        let at = places.first().copied().unwrap_or(usize::MAX);
         let function = match &self.value {
             OverValue::RowNumber => OverFunction::RowNumber,
             OverValue::Rank => OverFunction::Rank,
@@ -398,7 +402,14 @@ impl OverColumn {
             OverValue::Lead(_, n) => OverFunction::Lead(at, *n),
             OverValue::FirstValue(_) => OverFunction::FirstValue(at),
             OverValue::LastValue(_) => OverFunction::LastValue(at),
-            OverValue::Aggregate(aggregate) => OverFunction::Aggregate(aggregate_spec(aggregate, argument)),
+            OverValue::Aggregate(aggregate) => {
+                let mut spec = aggregate_spec(aggregate);
+                for (argument, place) in spec.arguments.iter_mut().zip(places) {
+                    argument.column = *place;
+                }
+                spec.filter = aggregate.filter.as_ref().and(places.last().copied());
+                OverFunction::Aggregate(spec)
+            }
         };
         OverCall { function, frame: self.frame, name: self.name.clone() }
     }
@@ -408,7 +419,7 @@ impl Over {
     /// All expressions over the columns of the input.
     pub(crate) fn exprs(&self) -> impl Iterator<Item = &TypedExpr> {
         let keys = self.partition.iter().map(|key| &key.expr).chain(self.order.iter().map(|key| &key.expr));
-        keys.chain(self.columns.iter().filter_map(OverColumn::argument))
+        keys.chain(self.columns.iter().flat_map(OverColumn::exprs))
     }
 }
 
@@ -417,7 +428,7 @@ impl fmt::Display for Over {
         let columns = self.columns.iter().map(|column| {
             let call = column.value.to_string();
             let name = if call == column.name { String::new() } else { format!(" as {}", column.name) };
-            let looks = column.call(None).function.looks_at_the_frame();
+            let looks = column.call(&[]).function.looks_at_the_frame();
             let frame = if looks { format!(" over {}", column.frame) } else { String::new() };
             format!("{call}{frame}{name}")
         });
@@ -436,7 +447,6 @@ impl fmt::Display for Over {
 }
 
 pub(crate) fn derive_over(over: &Over, input: &NodeRef) -> Result<Properties, PlanError> {
-    const OPERATOR: &str = "over";
     refuse_changes(OPERATOR, input)?;
     if let Some(source_name) = unbounded_source(input) {
         let advice = "aggregate it in windows, or read a bounded part of it";
@@ -474,7 +484,11 @@ fn result_fields(over: &Over, input: &SchemaRef) -> Result<Vec<Field>, PlanError
     }
     let mut calls = Vec::with_capacity(over.columns.len());
     for column in &over.columns {
-        calls.push(column.call(column.argument().map(|expr| add(&named(expr), expr))));
+        if let OverValue::Aggregate(aggregate) = &column.value {
+            check_filter(OPERATOR, aggregate)?;
+        }
+        let places: Vec<usize> = column.exprs().into_iter().map(|expr| add(&named(expr), expr)).collect();
+        calls.push(column.call(&places));
     }
     if over.by_event_time {
         order.push(SortKey::ascending(fields.len()));

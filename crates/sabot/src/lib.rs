@@ -31,6 +31,7 @@
 //! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../../docs/aggregates.md"))]
 
 mod columns;
 mod connectors;
@@ -63,13 +64,15 @@ pub use sabot_connect::{
 pub use sabot_exec::{JobError, JobHandle, JobMetrics, Stop};
 pub use sabot_expr::{
     CastMode, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, IntoExpr, Scalar,
-    ScalarFunction, TruncUnit, call, coalesce, col, concat, concat_ws, function, greatest, hash, least, lit,
-    null, pi, when,
+    ScalarFunction, TruncUnit, UserAggregate, UserState, call, coalesce, col, concat, concat_ws, function,
+    greatest, hash, least, lit, null, pi, when,
 };
 pub use sabot_plan::{
     AggregateExpr, ColumnExpr, IntoColumn, IntoKey, IntoSort, Keep, OverExpr, OverFunctionExpr, Plan,
-    PlanError, SortExpr, asc, avg, count, count_of, dense_rank, desc, first_value, lag, last_value, lead,
-    max, min, range, rank, row_number, rows, running, sum, whole,
+    PlanError, SortExpr, approx_count_distinct, approx_quantile, array_agg, asc, avg, bool_and, bool_or,
+    call_aggregate, corr, count, count_distinct, count_of, covar_pop, covar_samp, dense_rank, desc, first,
+    first_value, lag, last, last_value, lead, max, min, range, rank, row_number, rows, running, stddev_pop,
+    stddev_samp, string_agg, sum, var_pop, var_samp, whole,
 };
 pub use sabot_time::CalendarUnit;
 pub use stream::Stream;
@@ -82,11 +85,13 @@ pub use window::{Grouped, Window, Windowed, calendar, count_window, cumulate, ho
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, arrow_ipc, asc, avg, calendar,
-        coalesce, col, concat, count, count_of, count_window, csv, cumulate, days, dense_rank, desc, file,
-        first_value, greatest, hopping, hours, in_order, input_channel, lag, last_value, lead, least, lit,
-        max, micros, millis, min, minutes, ndjson, on, out_of_orderness, parquet, range, rank, row_number,
-        rows, running, seconds, session, sum, to_channel, to_memory, tumbling, when, whole,
+        Devices, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, approx_count_distinct,
+        approx_quantile, array_agg, arrow_ipc, asc, avg, bool_and, bool_or, calendar, coalesce, col, concat,
+        corr, count, count_distinct, count_of, count_window, covar_pop, covar_samp, csv, cumulate, days,
+        dense_rank, desc, file, first, first_value, greatest, hopping, hours, in_order, input_channel, lag,
+        last, last_value, lead, least, lit, max, micros, millis, min, minutes, ndjson, on, out_of_orderness,
+        parquet, range, rank, row_number, rows, running, seconds, session, stddev_pop, stddev_samp,
+        string_agg, sum, to_channel, to_memory, tumbling, var_pop, var_samp, when, whole,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

@@ -6,6 +6,7 @@
 //! round are carried to the sinks and not computed with.
 
 mod exprs;
+mod spread;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
@@ -15,8 +16,9 @@ use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    AggregateExpr, CalendarUnit, Expr, Stream, avg, calendar, col, count, count_of, cumulate, hopping, max,
-    micros, min, on, out_of_orderness, session, sum, tumbling,
+    AggregateExpr, CalendarUnit, Expr, Stream, approx_count_distinct, avg, bool_or, calendar, col, count,
+    count_distinct, count_of, cumulate, first, hopping, last, max, micros, min, on, out_of_orderness,
+    session, stddev_samp, sum, tumbling,
 };
 use sabot_connect::Boundedness;
 use std::collections::BTreeSet;
@@ -290,23 +292,33 @@ impl Growing {
     /// Aggregates under new names, and which of their results are approximate.
     fn aggregates(&mut self, rng: &mut ChaCha8Rng, from: &Grown) -> (Vec<AggregateExpr>, BTreeSet<String>) {
         let mut approximate = BTreeSet::new();
-        let first = self.name();
-        let mut aggregates = vec![count().alias(first)];
+        let rows = self.name();
+        let mut aggregates = vec![count().alias(rows)];
         let exact = from.exact();
         for _ in 0..rng.random_range(0..=3) {
             let Some(field) = exact.choose(rng) else { continue };
             let (value, name) = (col(field.name().as_str()), self.name());
             let is_float = field.data_type().is_floating();
             let numeric = is_float || field.data_type().is_integer();
-            let aggregate = match rng.random_range(0..5) {
+            let mut aggregate = match rng.random_range(0..11) {
                 0 if numeric => sum(value),
                 1 if numeric || field.data_type() == &DataType::Boolean => avg(value),
                 2 => min(value),
                 3 => max(value),
+                4 => first(value),
+                5 => last(value),
+                6 => count_distinct(value),
+                7 if numeric => stddev_samp(value),
+                8 if field.data_type() == &DataType::Boolean => bool_or(value),
+                9 => approx_count_distinct(value),
                 _ => count_of(value),
             };
+            let flag = exact.iter().find(|f| f.data_type() == &DataType::Boolean);
+            if let Some(flag) = flag.filter(|_| rng.random_ratio(1, 4)) {
+                aggregate = aggregate.filter(col(flag.name().as_str()));
+            }
             let adds = matches!(aggregate.function.name(), "sum" | "avg");
-            if is_float && adds {
+            if is_float && adds || aggregate.function.name() == "stddev_samp" {
                 approximate.insert(name.clone());
             }
             aggregates.push(aggregate.alias(name));
@@ -360,10 +372,10 @@ impl Growing {
             self.plant_failure(rng, ends[0]);
         }
         for end in ends {
-            let end = &self.streams[end];
+            let Grown { stream, timed, .. } = &self.streams[end];
             // Rows without time and without end have no order that could ever be given.
-            let ordered = rng.random_ratio(3, 4) && (end.timed || end.stream.is_bounded());
-            self.builder.output(&end.stream, ordered);
+            let ordered = rng.random_ratio(3, 4) && (*timed || stream.is_bounded());
+            self.builder.output(stream, ordered);
         }
         self.builder.build()
     }

@@ -26,7 +26,7 @@ use sabot_ops::Projection;
 use sabot_plan::{Aggregation, Connector, KeyedWindow, NodeKind, Plan, PlanNode};
 use std::collections::BTreeMap;
 
-use aggregate::{Bounds, aggregate, windows};
+use aggregate::{Bounds, Taken, aggregate, windows};
 use row::{canonical, to_batch};
 
 /// Partitions of a source, each a list of batches.
@@ -261,6 +261,22 @@ impl Reference<'_> {
             groups.insert(Vec::new(), (Vec::new(), Vec::new()));
         }
         self.outcome.late_rows += self.late[index].len() as u64;
+        let taken = |aggregate: &Aggregation, numbers: &mut dyn Iterator<Item = usize>| -> Vec<Taken> {
+            let mut taken = Vec::new();
+            for number in numbers {
+                let row = &self.rows[input][number];
+                let passes = |filter: &TypedExpr| {
+                    interpret(filter, &batch, number).expect("filters can be computed").as_bool()
+                        == Some(true)
+                };
+                if aggregate.filter.as_ref().is_none_or(passes) {
+                    let arguments =
+                        aggregate.arguments.iter().map(|argument| value(argument, &batch, number, row));
+                    taken.push(Taken { arguments: arguments.collect(), place: row.place_in_time() });
+                }
+            }
+            taken
+        };
         let mut results = Vec::new();
         for (ranks, (key, numbers)) in groups {
             let rows: Vec<&Row> = numbers.iter().map(|number| &self.rows[input][*number]).collect();
@@ -268,11 +284,10 @@ impl Reference<'_> {
             for (place, (bounds, members)) in windows.iter().enumerate() {
                 // Windows of one key with one end are numbered.
                 let number = windows[..place].iter().filter(|(other, _)| other.0 == bounds.0).count() as u64;
-                let values = |aggregate: &Aggregation| -> Vec<Option<Cell>> {
-                    let argument = |expr, row: usize| value(expr, &batch, numbers[row], rows[row]);
-                    members.iter().map(|row| Some(argument(aggregate.argument.as_ref()?, *row))).collect()
-                };
-                let values: Vec<_> = aggregates.iter().map(values).collect();
+                let values: Vec<_> = aggregates
+                    .iter()
+                    .map(|aggregate| taken(aggregate, &mut members.iter().map(|row| numbers[*row])))
+                    .collect();
                 let time = window.map(|_| *bounds);
                 let cells = result(node, time, &key, aggregates, &values);
                 let time = time.map(|(end, _)| end - 1);
@@ -290,7 +305,7 @@ fn result(
     window: Option<Bounds>,
     key: &[Scalar],
     aggregates: &[Aggregation],
-    values: &[Vec<Option<Cell>>],
+    values: &[Vec<Taken>],
 ) -> Vec<Cell> {
     let mut cells = Vec::new();
     if let Some((end, start)) = window {
@@ -300,9 +315,9 @@ fn result(
         }
     }
     cells.extend(key.iter().map(|value| Cell::from(canonical(value))));
-    for (spec, values) in aggregates.iter().zip(values) {
+    for (spec, taken) in aggregates.iter().zip(values) {
         cells.push(
-            aggregate(spec, values)
+            aggregate(spec, taken)
                 .unwrap_or_else(|overflow| panic!("{overflow}; the test data is too large")),
         );
     }

@@ -8,7 +8,7 @@ use sabot_plan::{Over, OverColumn, OverValue};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::aggregate::aggregate;
+use super::aggregate::{Taken, aggregate};
 use super::rank::order;
 use super::{Cell, Rank, Row, value};
 
@@ -75,9 +75,16 @@ fn cell(over: &Over, column: &OverColumn, batch: &RecordBatch, members: &[Member
         OverValue::FirstValue(expr) => read(expr, frame().first().copied()),
         OverValue::LastValue(expr) => read(expr, frame().last().copied()),
         OverValue::Aggregate(spec) => {
-            let argument = |member: &usize| spec.argument.as_ref().map(|expr| read(expr, Some(*member)));
-            let values: Vec<Option<Cell>> = frame().iter().map(argument).collect();
-            aggregate(spec, &values)
+            let passes = |member: &usize| {
+                let filter = spec.filter.as_ref().map(|filter| read(filter, Some(*member)).value);
+                filter.is_none_or(|value| value.as_bool() == Some(true))
+            };
+            let taken = |member: usize| Taken {
+                arguments: spec.arguments.iter().map(|expr| read(expr, Some(member))).collect(),
+                place: members[member].row.place_in_time(),
+            };
+            let taken: Vec<Taken> = frame().into_iter().filter(passes).map(taken).collect();
+            aggregate(spec, &taken)
                 .unwrap_or_else(|overflow| panic!("{overflow}; the test data is too large"))
         }
     }

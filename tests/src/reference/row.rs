@@ -46,6 +46,12 @@ impl Row {
         let time = self.time.map_or(0, |time| time.saturating_add(self.late));
         (time, self.partition, self.number, &self.key)
     }
+
+    /// Where the row stands for aggregates that depend on order: as above, but a late row stands where its
+    /// event time says.
+    pub fn place_in_time(&self) -> (i64, u64, u64, Vec<Rank>) {
+        (self.time.unwrap_or(0), self.partition, self.number, self.key.clone())
+    }
 }
 
 /// A key value that can be compared: equal as keys, and in the order of keys, which has null last.

@@ -77,3 +77,13 @@ fn keys_of_many_types() {
 fn event_times_of_every_type() {
     everywhere(plans::times);
 }
+
+#[test]
+fn aggregates_of_every_family() {
+    everywhere(plans::aggregates);
+}
+
+#[test]
+fn ordered_aggregates_over_copies_and_results() {
+    everywhere(plans::ordered);
+}

@@ -7,8 +7,10 @@ use arrow::record_batch::RecordBatch;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    CalendarUnit, Stream, avg, calendar, call, coalesce, col, count, count_of, count_window, cumulate,
-    hopping, lit, max, micros, min, out_of_orderness, seconds, session, sum, tumbling, when,
+    CalendarUnit, Stream, approx_count_distinct, approx_quantile, avg, bool_and, bool_or, calendar, call,
+    call_aggregate, coalesce, col, corr, count, count_distinct, count_of, count_window, covar_samp, cumulate,
+    first, hopping, last, lit, max, micros, min, out_of_orderness, seconds, session, stddev_pop, string_agg,
+    sum, tumbling, var_samp, when,
 };
 use sabot_tests::{Case, CaseBuilder, data, function, random};
 use std::sync::Arc;
@@ -48,6 +50,8 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("unique", order::unique),
     ("distinct", order::distinct),
     ("over", order::over),
+    ("aggregates", aggregates),
+    ("ordered", ordered),
 ];
 
 pub(crate) fn events(builder: &mut CaseBuilder, seed: u64, rows: usize, partitions: usize) -> Stream {
@@ -342,6 +346,57 @@ pub(crate) fn float_sums(rows: usize, partitions: usize) -> Case {
         ])
         .unwrap();
     builder.output(&windows, true);
+    builder.build()
+}
+
+/// Every family of aggregate functions, filtered and not, with and without windows.
+pub(crate) fn aggregates(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("aggregates of every family");
+    let start = events(&mut builder, 15, rows, partitions).with_functions(random::functions());
+    let all = || {
+        let late = col("n").gt(120);
+        [
+            count_distinct(col("m")).alias("kinds"),
+            count_distinct(col("d")).filter(late.clone()).alias("late_kinds"),
+            approx_count_distinct(col("n")).alias("about"),
+            approx_quantile(col("r"), 0.9).alias("most"),
+            bool_and(col("b")).alias("all"),
+            bool_or(col("b").and(late.clone())).alias("any"),
+            first(col("x")).alias("first"),
+            last(col("d")).filter(col("d").is_not_null()).alias("last"),
+            string_agg(col("k"), "|").filter(late.clone()).alias("where"),
+            var_samp(col("n")).alias("variance"),
+            stddev_pop(col("r")).alias("deviation"),
+            covar_samp(col("n"), col("m")).alias("both"),
+            corr(col("n"), col("r")).alias("related"),
+            call_aggregate("spread", 1, [col("n")]).alias("spread"),
+            sum(lit(1_000) / (col("n") - 120)).filter(late).alias("guarded"),
+        ]
+    };
+    let windows = start.clone().window(tumbling(seconds(60)).allowed_lateness(seconds(3))).unwrap();
+    builder.output(&windows.group_by(["m"]).unwrap().aggregate(all()).unwrap(), true);
+    builder.output(&start.group_by(["k"]).unwrap().aggregate(all()).unwrap(), true);
+    builder.build()
+}
+
+/// First and last where rows meet their copies, and over results of windows.
+pub(crate) fn ordered(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("ordered aggregates");
+    let start = events(&mut builder, 16, rows, partitions).select([col("k"), col("n"), col("d")]).unwrap();
+    let other = start.clone().with_columns([(col("n") + 1_000).alias("n")]).unwrap();
+    let both = start.clone().union(&other).unwrap();
+    let ends = [
+        first(col("n")).alias("first"),
+        last(col("n")).alias("last"),
+        string_agg(col("d").cast(DataType::Utf8), "").alias("all"),
+    ];
+    let ends = both.window(tumbling(seconds(30))).unwrap().group_by(["k"]).unwrap().aggregate(ends).unwrap();
+    builder.output(&ends, true);
+    let fine = start.window(tumbling(seconds(10))).unwrap().group_by(["k", "n"]).unwrap();
+    let fine = fine.aggregate([count().alias("rows")]).unwrap();
+    let coarse = fine.window(tumbling(seconds(100))).unwrap().group_by(["rows"]).unwrap();
+    let coarse = coarse.aggregate([first(col("n")).alias("first"), last(col("k")).alias("last")]).unwrap();
+    builder.output(&coarse, true);
     builder.build()
 }
 

@@ -69,12 +69,7 @@ fn frame(rng: &mut ChaCha8Rng, order: &[SortKey]) -> Frame {
 }
 
 fn aggregate(function: AggregateFunction, input: Option<(usize, DataType)>) -> OverFunction {
-    OverFunction::Aggregate(AggregateSpec {
-        function,
-        input: input.as_ref().map(|(column, _)| *column),
-        input_type: input.map(|(_, data_type)| data_type),
-        name: "value".to_owned(),
-    })
+    OverFunction::Aggregate(AggregateSpec::new(function, input, "value"))
 }
 
 fn functions() -> Vec<OverFunction> {

@@ -15,7 +15,6 @@ mod key;
 mod over;
 mod rank;
 mod rows;
-mod state;
 mod sum;
 #[cfg(test)]
 mod tests;

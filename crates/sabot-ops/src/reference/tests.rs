@@ -163,8 +163,8 @@ fn time_bounds_and_origin_stay_while_they_are_true() {
 }
 
 fn aggregate_of(function: AggregateFunction, input: Option<usize>, schema: &Schema) -> AggregateSpec {
-    let input_type = input.map(|i| schema.field(i).data_type().clone());
-    AggregateSpec { function, input, input_type, name: format!("{}_{input:?}", function.name()) }
+    let name = format!("{}_{input:?}", function.name());
+    AggregateSpec::new(function, input.map(|i| (i, schema.field(i).data_type().clone())), name)
 }
 
 fn all_functions(schema: &Schema) -> GroupBySpec {

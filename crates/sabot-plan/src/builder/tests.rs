@@ -8,7 +8,7 @@ use sabot_time::{CountWindow, CumulateWindow, HoppingWindow, SessionWindow, Tumb
 mod order;
 
 use super::*;
-use crate::{Plan, TimeAttribute, avg, count, max, min, sum};
+use crate::{Plan, TimeAttribute, approx_quantile, avg, call_aggregate, count, max, min, sum};
 
 fn flights_schema() -> SchemaRef {
     let date = DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into()));
@@ -128,8 +128,19 @@ fn type_errors_show_both_types_and_the_expression() {
     );
     assert_eq!(
         refused(b.aggregate(&flights(), &AggregateRequest::new(["origin"], [sum(col("destination"))]))),
-        "group-by: sum of utf8 as \"sum(destination)\"; its argument must be an integer or a float"
+        "group-by: sum of utf8 as \"sum(destination)\"; it takes an integer, a float, a decimal or a duration"
     );
+    let aggregate = |call| refused(b.aggregate(&flights(), &AggregateRequest::new(["origin"], [call])));
+    assert_eq!(
+        aggregate(count().filter(col("delay")).alias("late")),
+        "aggregate: the filter `delay` of \"late\" is int32; it must be a boolean"
+    );
+    assert_eq!(
+        aggregate(approx_quantile(col("delay"), 95.0)),
+        "group-by: approx_quantile at 95; a quantile is a share from 0 to 1, such as 0.95 for 95 %"
+    );
+    let unknown = aggregate(call_aggregate("product", 1, [col("delay")]));
+    assert!(unknown.starts_with("aggregate: unknown function product version 1"), "{unknown}");
 }
 
 #[test]

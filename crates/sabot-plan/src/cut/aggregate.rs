@@ -10,8 +10,8 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_batch::hidden;
 use sabot_expr::TypedExpr;
 use sabot_ops::{
-    AggregateSpec, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec, PartitionSpec,
-    Projection, UnionSpec, WindowAssignSpec,
+    AggregateSpec, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec, ORDER_COLUMNS, OperatorSpec,
+    PartitionSpec, Projection, UnionSpec, WindowAssignSpec,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -180,18 +180,20 @@ fn prepare(
     let mut columns = Columns::default();
     for aggregate in wanted {
         // Partial state stands beside the keys, so no key may be named like a part of it.
-        columns
-            .taken
-            .extend(aggregate_spec(aggregate, None).state_fields()?.into_iter().map(|f| f.name().clone()));
+        let parts = aggregate_spec(aggregate).state_fields()?;
+        columns.taken.extend(parts.into_iter().map(|f| f.name().clone()));
     }
     for key in keys {
         columns.add(&key.name, flow.localise(&key.expr, logical));
     }
     let mut aggregates = Vec::with_capacity(wanted.len());
     for aggregate in wanted {
-        let argument =
-            aggregate.argument.as_ref().map(|expr| columns.find_or_add(flow.localise(expr, logical)));
-        aggregates.push(aggregate_spec(aggregate, argument));
+        let mut spec = aggregate_spec(aggregate);
+        for (argument, expr) in spec.arguments.iter_mut().zip(&aggregate.arguments) {
+            argument.column = columns.find_or_add(flow.localise(expr, logical));
+        }
+        spec.filter = aggregate.filter.as_ref().map(|f| columns.find_or_add(flow.localise(f, logical)));
+        aggregates.push(spec);
     }
     // Hidden columns are carried behind all others, so visible ones must all be placed first.
     let (mut late_columns, mut carried) = (Vec::new(), Vec::new());
@@ -205,6 +207,11 @@ fn prepare(
         }
     }
     late_columns.extend(columns.projections.len()..columns.projections.len() + carried.len());
+    if aggregates.iter().any(|aggregate| aggregate.function.is_ordered()) {
+        let places = ORDER_COLUMNS.iter().filter_map(|name| flow.schema.index_of(name).ok());
+        let missing: Vec<usize> = places.filter(|column| !carried.contains(column)).collect();
+        carried.extend(missing);
+    }
     if windowed {
         carried.push(flow.schema.fields().len());
     }

@@ -2,13 +2,13 @@
 //!
 //! Demands flow from the sinks upwards, so that sources read and stages pass on only what has a reader.
 //! Hidden columns are demanded like any other: windows ask for event time and lateness, ordered sinks
-//! for all that the total order of rows is made of.
+//! for all that the total order of rows is made of, ordered aggregates for where rows stand.
 
 use sabot_batch::hidden;
 use sabot_expr::TypedExpr;
 use std::collections::BTreeSet;
 
-use crate::{KeyedWindow, NodeKind, Plan, RankCall, Ranking};
+use crate::{Aggregation, KeyedWindow, NodeKind, Plan, RankCall, Ranking};
 
 /// The hidden columns that streams carry, in the order in which they stand behind the visible ones.
 pub(super) const HIDDEN: [&str; 5] =
@@ -75,17 +75,20 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                 let first = keys.len() + if window.is_some() { 2 } else { 0 };
                 let wanted =
                     aggregates.iter().enumerate().filter(|(i, _)| out.columns.contains(&(first + i)));
-                let arguments = wanted.filter_map(|(_, aggregate)| aggregate.argument.as_ref());
-                let columns = columns_of(keys.iter().map(|key| &key.expr).chain(arguments));
-                let mut hidden = HiddenSet::default();
+                let wanted: Vec<&Aggregation> = wanted.map(|(_, aggregate)| aggregate).collect();
+                let exprs = wanted.iter().flat_map(|aggregate| aggregate.exprs());
+                let columns = columns_of(keys.iter().map(|key| &key.expr).chain(exprs));
+                let ordered = wanted.iter().any(|aggregate| aggregate.function.is_ordered());
+                let input = node.inputs[0];
+                let mut hidden = if ordered { stream_order(plan, input) } else { HiddenSet::default() };
                 if window.is_some() {
                     hidden.insert(hidden::TIME);
                     hidden.insert(hidden::LATE);
                 }
                 if window.as_ref().is_some_and(KeyedWindow::counts_rows) {
-                    hidden.merge(stream_order(plan, node.inputs[0]));
+                    hidden.merge(stream_order(plan, input));
                 }
-                demands[node.inputs[0]].merge(Demand { columns, hidden });
+                demands[input].merge(Demand { columns, hidden });
             }
             NodeKind::Rank(ranking) => {
                 let order = ranking.order.iter().map(|key| &key.expr);

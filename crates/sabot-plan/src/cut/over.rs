@@ -42,8 +42,10 @@ impl Cutter<'_> {
         for (_, column) in
             over.columns.iter().enumerate().filter(|(i, _)| demand.columns.contains(&(before + i)))
         {
-            let argument = column.argument().map(|expr| columns.find_or_add(flow.localise(expr, &logical)));
-            calls.push(column.call(argument));
+            let exprs = column.exprs().into_iter();
+            let places: Vec<usize> =
+                exprs.map(|expr| columns.find_or_add(flow.localise(expr, &logical))).collect();
+            calls.push(column.call(&places));
         }
         let mut carried = stream_order(plan, node.inputs[0]);
         carried.merge(demand.hidden);

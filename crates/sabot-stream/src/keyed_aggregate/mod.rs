@@ -12,6 +12,8 @@
 
 mod combine;
 mod counts;
+#[cfg(test)]
+mod families;
 mod firing;
 mod input;
 mod layout;

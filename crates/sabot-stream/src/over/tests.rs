@@ -42,12 +42,7 @@ fn stage(partition: Vec<usize>, order: Vec<SortKey>) -> (OverStage, SchemaRef) {
         start: FrameBound::Preceding(Distance::Span(sabot_common::Span(7))),
         end: FrameBound::CurrentRow,
     };
-    let sum = AggregateSpec {
-        function: AggregateFunction::Sum,
-        input: Some(1),
-        input_type: Some(DataType::Int64),
-        name: "sum".to_owned(),
-    };
+    let sum = AggregateSpec::new(AggregateFunction::Sum, [(1, DataType::Int64)], "sum");
     let calls = vec![
         OverCall { function: OverFunction::RowNumber, frame, name: "number".to_owned() },
         OverCall { function: OverFunction::Lag(1, 1), frame, name: "before".to_owned() },

@@ -59,20 +59,15 @@ fn flights() -> SchemaRef {
 }
 
 fn by_origin(keys: Vec<usize>, delay: usize) -> GroupBySpec {
-    let aggregate = |function, input: Option<usize>, name: &str| AggregateSpec {
-        function,
-        input,
-        input_type: input.map(|_| DataType::Int32),
-        name: name.to_owned(),
-    };
+    let of_delay = |function, name| AggregateSpec::new(function, [(delay, DataType::Int32)], name);
     GroupBySpec {
         keys,
         hashed: vec![0],
         seed: 77,
         aggregates: vec![
-            aggregate(AggregateFunction::Count, None, "flights"),
-            aggregate(AggregateFunction::Avg, Some(delay), "average_delay"),
-            aggregate(AggregateFunction::Sum, Some(delay), "total_delay"),
+            AggregateSpec::count("flights"),
+            of_delay(AggregateFunction::Avg, "average_delay"),
+            of_delay(AggregateFunction::Sum, "total_delay"),
         ],
         mode: GroupByMode::Partial,
     }

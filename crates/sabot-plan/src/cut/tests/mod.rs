@@ -7,14 +7,14 @@ mod random;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use sabot_common::Span;
 use sabot_expr::{ClosureFunction, Expr, FunctionRegistry, call, col, lit};
-use sabot_ops::GroupByMode;
+use sabot_ops::{AggregateSpec, GroupByMode};
 use sabot_time::{CountWindow, TumblingWindow};
 use std::time::Duration;
 
 use super::*;
 use crate::{
-    AggregateRequest, AggregateStage, Connector, KeyedInput, KeyedStage, KeyedWindow, NodeRef, PlanBuilder,
-    SinkRequest, SourceRequest, avg, count, max, sum,
+    AggregateExpr, AggregateRequest, AggregateStage, Connector, KeyedInput, KeyedStage, KeyedWindow, NodeRef,
+    PlanBuilder, SinkRequest, SourceRequest, avg, count, first, last, max, sum,
 };
 use check::check;
 
@@ -189,7 +189,8 @@ fn an_aggregation_is_prepared_upstream_and_applied_by_the_owner_of_the_keys() {
     };
     assert_eq!((partition.keys.as_slice(), partition.parallelism), ([1].as_slice(), 4));
     // Both aggregates of the delay read one column.
-    let inputs: Vec<Option<usize>> = keyed.partial.aggregates.iter().map(|a| a.input).collect();
+    let column = |a: &AggregateSpec| a.arguments.first().map(|argument| argument.column);
+    let inputs: Vec<Option<usize>> = keyed.partial.aggregates.iter().map(column).collect();
     assert_eq!(inputs, [None, Some(1), Some(1)]);
     assert_eq!(
         names(&keyed.partial_schema),
@@ -210,6 +211,59 @@ fn results_that_nobody_reads_are_not_made() {
     assert_eq!((keyed.window_start.as_deref(), keyed.window_end.as_deref()), (None, Some("window_end")));
     assert_eq!(names(&plan.stages[2].output), ["window_end", "origin", "worst"]);
     assert_eq!(keyed.partial.aggregates.len(), 1);
+}
+
+#[test]
+fn where_rows_stand_is_carried_for_ordered_aggregates_alone() {
+    let by_origin = |input: &NodeRef, aggregates: Vec<AggregateExpr>| {
+        PlanBuilder::new().aggregate(input, &AggregateRequest::new(["origin"], aggregates)).unwrap()
+    };
+    let total = by_origin(&timed(&source("in"), None), vec![sum(col("delay"))]);
+    assert!(source_of(&cut_all(&[to(&total, "out")]), 0).hidden.is_empty());
+    let first =
+        by_origin(&timed(&source("in"), None), vec![first(col("delay")).alias("first"), count().alias("n")]);
+    let plan = cut_all(&[to(&first, "out")]);
+    assert_eq!(source_of(&plan, 0).hidden, [hidden::TIME, hidden::PARTITION, hidden::ROW]);
+    let state = ["origin", ".hash", "first.value", "first.order", "n.count"];
+    assert_eq!(names(&keyed_of(&plan, 2).partial_schema), state);
+    // One that nobody reads asks for nothing, and without event time there is none to ask for.
+    let unread = select(&first, &[col("n")]);
+    assert!(source_of(&cut_all(&[to(&unread, "out")]), 0).hidden.is_empty());
+    let plan = cut_all(&[to(&by_origin(&source("in"), vec![last(col("delay"))]), "out")]);
+    assert_eq!(source_of(&plan, 0).hidden, [hidden::PARTITION, hidden::ROW]);
+    // Results of windows are told apart by their key.
+    let twice = by_origin(&hourly(&timed(&source("in"), None)), vec![last(col("worst"))]);
+    let plan = cut_all(&[to(&twice, "out")]);
+    let hidden = names(&plan.stages[2].output).into_iter().filter(|name| name.starts_with('.'));
+    assert_eq!(hidden.collect::<Vec<_>>(), [".time", ".partition", ".row", ".key"]);
+    // Rows that go to their owner raw bring their places along.
+    let idle = timed(&endless("in"), Some(Duration::from_secs(5)));
+    let request = AggregateRequest::new(["origin"], [last(col("delay"))]).windowed(hours());
+    let raw = PlanBuilder::new().aggregate(&idle, &request).unwrap();
+    let plan = cut_all(&[to(&raw, "out")]);
+    assert_eq!(names(&plan.stages[1].output), ["origin", "delay", ".time", ".partition", ".row", ".window"]);
+}
+
+#[test]
+fn filters_are_columns_and_guard_what_may_fail() {
+    let late = col("delay").gt(15);
+    let aggregates = [
+        count().filter(late.clone()).alias("late"),
+        sum(col("delay")).filter(late).alias("minutes"),
+        sum(lit(60) / col("delay")).filter(col("delay").not_eq(0)).alias("rate"),
+    ];
+    let request = AggregateRequest::new(["origin"], aggregates);
+    let node = PlanBuilder::new().aggregate(&source("in"), &request).unwrap();
+    let plan = cut_all(&[to(&node, "out")]);
+    let partial = &keyed_of(&plan, 2).partial;
+    let reads = |a: &AggregateSpec| (a.arguments.first().map(|argument| argument.column), a.filter);
+    // Keys come first; each distinct expression is one column.
+    let columns: Vec<_> = partial.aggregates.iter().map(reads).collect();
+    assert_eq!(columns, [(None, Some(1)), (Some(2), Some(1)), (Some(3), Some(4))]);
+    let NodeKind::Aggregate { aggregates, .. } = node.kind() else { panic!() };
+    assert_eq!(aggregates[1].to_string(), "sum(delay) FILTER (WHERE delay > 15)");
+    assert!(aggregates[2].arguments[0].to_string().starts_with("CASE WHEN delay <> 0 THEN 60 / delay"));
+    assert!(!aggregates[1].arguments[0].to_string().contains("CASE"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::check::check;
 use crate::{
     AggregateExpr, AggregateRequest, Boundedness, ChangeMode, Connector, CutOptions, KeyedWindow, NodeRef,
-    Plan, PlanBuilder, PlanError, SinkRequest, SourceRequest, count, cut, max, sum,
+    Plan, PlanBuilder, PlanError, SinkRequest, SourceRequest, corr, count, cut, first, max, sum,
 };
 
 /// One thing to try: what, to which of the nodes so far, and how.
@@ -43,8 +43,13 @@ fn columns(node: &NodeRef, bits: u8) -> Vec<Expr> {
 
 fn aggregate(b: &PlanBuilder, node: &NodeRef, how: u8) -> Result<NodeRef, PlanError> {
     let last = node.schema().fields().last().map_or("", |f| f.name());
-    let all: [AggregateExpr; 3] =
-        [count().alias("rows"), max(col(last)).alias("most"), sum(col("n")).alias("total")];
+    let all: [AggregateExpr; 5] = [
+        count().alias("rows"),
+        max(col(last)).alias("most"),
+        sum(col("n")).alias("total"),
+        first(col(last)).filter(col("n").gt(3)).alias("first"),
+        corr(col("n"), col("n")).alias("corr"),
+    ];
     let aggregates: Vec<AggregateExpr> =
         all.into_iter().enumerate().filter(|(i, _)| how & (1 << i) != 0).map(|(_, a)| a).collect();
     let keys = columns(node, how >> 3).into_iter().take(usize::from(how >> 6)).map(|key| {

@@ -21,11 +21,8 @@ fn schema() -> SchemaRef {
 }
 
 fn stage(size: u64, lateness: i64) -> (AggregateStage, SchemaRef) {
-    let spec = |function, input: Option<usize>, name: &str| AggregateSpec {
-        function,
-        input,
-        input_type: input.map(|_| DataType::Int64),
-        name: name.to_owned(),
+    let spec = |function, input: Option<usize>, name: &str| {
+        AggregateSpec::new(function, input.map(|column| (column, DataType::Int64)), name)
     };
     let partial = GroupBySpec {
         keys: vec![2, 0],

@@ -40,21 +40,16 @@ fn raw_schema(shape: Shape) -> SchemaRef {
 
 fn stage(shape: Shape) -> (AggregateStage, SchemaRef) {
     let raw = raw_schema(shape);
-    let spec = |function, input: Option<usize>, name: &str| AggregateSpec {
-        function,
-        input,
-        input_type: input.map(|_| DataType::Int64),
-        name: name.to_owned(),
-    };
+    let of_value = |function, name: &str| AggregateSpec::new(function, [(2, DataType::Int64)], name);
     let first = usize::from(shape.windows.is_some());
     let partial = GroupBySpec {
         keys: (0..first).map(|_| 3).chain(0..shape.keys).collect(),
         hashed: (first..first + shape.keys).collect(),
         seed: SEED,
         aggregates: vec![
-            spec(AggregateFunction::Count, None, "rows"),
-            spec(AggregateFunction::Sum, Some(2), "sum"),
-            spec(AggregateFunction::Max, Some(2), "largest"),
+            AggregateSpec::count("rows"),
+            of_value(AggregateFunction::Sum, "sum"),
+            of_value(AggregateFunction::Max, "largest"),
         ],
         mode: GroupByMode::Partial,
     };

@@ -2,28 +2,57 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, SchemaRef};
 use rand::Rng;
 use sabot_batch::Morsel;
 use sabot_expr::type_name;
 use std::sync::Arc;
+
+mod moments;
+mod user;
 
 use super::Cases;
 use crate::conformance::Equality;
 use crate::conformance::bench::{Bench, Checked, NotPassed};
 use crate::conformance::data::{self, Alive, Dress, Nulls, Values, all_types, schema_of};
 use crate::conformance::difference::{Joined, Yardstick, first_difference};
-use crate::{AggregateFunction, AggregateSpec, Fragment, GroupByMode, GroupBySpec, reference};
+use crate::{
+    AggregateFunction, AggregateSpec, Fragment, GroupByMode, GroupBySpec, ORDER_COLUMNS, Quantile, reference,
+};
 
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-const FUNCTIONS: [AggregateFunction; 5] = [
-    AggregateFunction::Count,
-    AggregateFunction::Sum,
-    AggregateFunction::Avg,
-    AggregateFunction::Min,
-    AggregateFunction::Max,
-];
+/// What a function is tried with: one column of a type, or two.
+const ONE: [AggregateFunction; 18] = {
+    use AggregateFunction as F;
+    [
+        F::Count,
+        F::CountDistinct,
+        F::Sum,
+        F::Avg,
+        F::Min,
+        F::Max,
+        F::BoolAnd,
+        F::BoolOr,
+        F::First,
+        F::Last,
+        F::ArrayAgg,
+        F::StringAgg { separator: String::new() },
+        F::VarSamp,
+        F::VarPop,
+        F::StddevSamp,
+        F::StddevPop,
+        F::ApproxCountDistinct,
+        F::ApproxQuantile { quantile: Quantile(0.4) },
+    ]
+};
+const TWO: [AggregateFunction; 3] =
+    [AggregateFunction::CovarSamp, AggregateFunction::CovarPop, AggregateFunction::Corr];
+
+/// The types of arguments: those of all operators, and decimals whose sums take another form.
+fn argument_types() -> Vec<DataType> {
+    [all_types(), vec![DataType::Decimal128(9, 2), DataType::Decimal128(38, 4)]].concat()
+}
 
 pub(super) fn add(cases: &mut Cases) {
     for data_type in all_types() {
@@ -32,12 +61,16 @@ pub(super) fn add(cases: &mut Cases) {
             let cell = format!("group-by/{}/key/{}", mode_name(mode), type_name(&data_type));
             cases.cell(cell, move |bench| keys(bench, mode, std::slice::from_ref(&data_type), vec![0]));
         }
-        for function in FUNCTIONS {
-            if aggregate(function, &data_type).result_field().is_ok() {
-                functions(cases, function, &data_type);
-            }
+    }
+    for data_type in argument_types() {
+        for function in ONE {
+            functions(cases, function, vec![data_type.clone()]);
+        }
+        for function in TWO {
+            functions(cases, function, vec![data_type.clone(), data_type.clone()]);
         }
     }
+    functions(cases, AggregateFunction::Corr, vec![DataType::Int64, DataType::Float64]);
     for mode in [GroupByMode::Partial, GroupByMode::Merge] {
         let name = mode_name(mode);
         cases.case(format!("group-by/{name}/keys"), "all types", move |bench| {
@@ -50,6 +83,11 @@ pub(super) fn add(cases: &mut Cases) {
         cases.cell(format!("group-by/{name}/no-keys"), move |bench| keys(bench, mode, &[], vec![]));
         cases.cell(format!("group-by/{name}/changelog-is-refused"), move |bench| changelog(bench, mode));
     }
+    for mode in [GroupByMode::Partial, GroupByMode::Merge, GroupByMode::Final] {
+        let name = mode_name(mode);
+        cases.cell(format!("group-by/{name}/filter"), move |bench| filtered(bench, mode));
+        cases.cell(format!("group-by/{name}/user-function"), move |bench| user::function(bench, mode));
+    }
     cases.cell("group-by/partial/no-aggregates", |bench| {
         let schema = Arc::new(schema_of(&[("key", DataType::Utf8)]));
         let spec = GroupBySpec { aggregates: vec![], ..spec(1, vec![0]) };
@@ -59,28 +97,42 @@ pub(super) fn add(cases: &mut Cases) {
     });
 }
 
-fn functions(cases: &mut Cases, function: AggregateFunction, data_type: &DataType) {
-    let name = |stage: &str| format!("group-by/{stage}/{}/{}", function.name(), type_name(data_type));
-    for (detail, values) in values_for(function, data_type) {
+/// Rows with a key, an argument or two, and where they stand among each other.
+fn schema(arguments: &[DataType]) -> SchemaRef {
+    let names = ["argument", "other"];
+    let columns = names.into_iter().zip(arguments.iter().cloned());
+    let columns: Vec<(&str, DataType)> = [("key", DataType::Utf8)].into_iter().chain(columns).collect();
+    data::with_hidden(schema_of(&columns), &ORDER_COLUMNS)
+}
+
+fn functions(cases: &mut Cases, function: AggregateFunction, types: Vec<DataType>) {
+    if aggregate(&function, &types).result_field().is_err() {
+        return;
+    }
+    let of: Vec<String> = types.iter().map(type_name).collect();
+    let name = |stage: &str| format!("group-by/{stage}/{}/{}", function.name(), of.join(", "));
+    for (detail, values) in values_for(&function, &types) {
         for mode in [GroupByMode::Partial, GroupByMode::Merge, GroupByMode::Final] {
-            let data_type = data_type.clone();
+            let (function, types) = (function.clone(), types.clone());
             cases.case(name(mode_name(mode)), detail, move |bench| {
-                one_mode(bench, mode, function, &data_type, values)
+                one_mode(bench, mode, &function, &types, values)
             });
         }
     }
-    let data_type = data_type.clone();
     // A sum that overflows has no one failing row when groups come in any order: it is tested in `Final`.
-    let whole = if function == AggregateFunction::Sum { Values::Tame } else { Values::Mixed };
-    let whole = if matches!(data_type, DataType::Float32 | DataType::Float64) { Values::Tame } else { whole };
-    cases.cell(name("whole"), move |bench| all_modes(bench, function, &data_type, whole));
+    // Moments of integers are exact, and those of others stay in the finite range.
+    let tame = function == AggregateFunction::Sum || types.iter().any(sabot_expr::types::is_float);
+    let whole = if tame { Values::Tame } else { Values::Mixed };
+    let whole_name = name("whole");
+    cases.cell(whole_name, move |bench| all_modes(bench, &function, &types, whole));
 }
 
-/// Values by which a function is tested. Float sums stay in the finite range, or have NaNs and
+/// Values by which a function is tested. What adds floats up stays in the finite range, or has NaNs and
 /// infinities on purpose.
-fn values_for(function: AggregateFunction, data_type: &DataType) -> Vec<(&'static str, Values)> {
-    let sums = matches!(function, AggregateFunction::Sum | AggregateFunction::Avg);
-    if sums && matches!(data_type, DataType::Float32 | DataType::Float64) {
+fn values_for(function: &AggregateFunction, types: &[DataType]) -> Vec<(&'static str, Values)> {
+    use AggregateFunction as F;
+    let adds = matches!(function, F::Sum | F::Avg) || moments::is_moment(function);
+    if adds && types.iter().any(sabot_expr::types::is_float) {
         return vec![("finite", Values::Tame), ("special values", Values::Few)];
     }
     vec![("tame", Values::Tame), ("wild", Values::Wild)]
@@ -94,8 +146,20 @@ fn mode_name(mode: GroupByMode) -> &'static str {
     }
 }
 
-fn aggregate(function: AggregateFunction, data_type: &DataType) -> AggregateSpec {
-    AggregateSpec { function, input: None, input_type: Some(data_type.clone()), name: "value".to_owned() }
+/// The function over the columns behind the key.
+fn aggregate(function: &AggregateFunction, types: &[DataType]) -> AggregateSpec {
+    AggregateSpec::new(function.clone(), (1..).zip(types.iter().cloned()), "value")
+}
+
+/// The aggregates that a function is tested in. With a covariance goes a correlation, from whose state the
+/// bounds for both can be told.
+fn aggregates(function: &AggregateFunction, types: &[DataType]) -> Vec<AggregateSpec> {
+    let mut aggregates = vec![aggregate(function, types)];
+    if matches!(function, AggregateFunction::CovarSamp | AggregateFunction::CovarPop) {
+        let name = "all moments".to_owned();
+        aggregates.push(AggregateSpec { name, ..aggregate(&AggregateFunction::Corr, types) });
+    }
+    aggregates
 }
 
 /// A spec over `keys` key columns without aggregates.
@@ -111,16 +175,11 @@ fn keys(bench: &mut Bench<'_>, mode: GroupByMode, types: &[DataType], hashed: Ve
         names.iter().map(String::as_str).zip(types.iter().cloned()).collect();
     columns.push(("value", DataType::Int32));
     let schema = Arc::new(schema_of(&columns));
-    let value = |function, input: Option<usize>, name: &str| AggregateSpec {
-        function,
-        input,
-        input_type: input.map(|_| DataType::Int32),
-        name: name.to_owned(),
-    };
+    let value = |function, name| AggregateSpec::new(function, [(types.len(), DataType::Int32)], name);
     let aggregates = vec![
-        value(AggregateFunction::Count, None, "rows"),
-        value(AggregateFunction::Count, Some(types.len()), "values"),
-        value(AggregateFunction::Sum, Some(types.len()), "sum"),
+        AggregateSpec::count("rows"),
+        value(AggregateFunction::Count, "values"),
+        value(AggregateFunction::Sum, "sum"),
     ];
     let spec = GroupBySpec { aggregates, ..spec(types.len(), hashed) };
     for values in [Values::Few, Values::Wild] {
@@ -135,18 +194,35 @@ fn keys(bench: &mut Bench<'_>, mode: GroupByMode, types: &[DataType], hashed: Ve
 fn one_mode(
     bench: &mut Bench<'_>,
     mode: GroupByMode,
-    function: AggregateFunction,
-    data_type: &DataType,
+    function: &AggregateFunction,
+    types: &[DataType],
     values: Values,
 ) -> Checked {
-    let schema = Arc::new(schema_of(&[("key", DataType::Utf8), ("argument", data_type.clone())]));
-    let spec = GroupBySpec {
-        aggregates: vec![AggregateSpec { input: Some(1), ..aggregate(function, data_type) }],
-        ..spec(1, vec![0])
-    };
-    let of_column = |i| if i == 0 { Values::Few } else { values };
+    let schema = schema(types);
+    let spec = GroupBySpec { aggregates: aggregates(function, types), ..spec(1, vec![0]) };
+    // Times are few, so that rows stand in another order than they come.
+    let of_column = |i| if (1..=types.len()).contains(&i) { values } else { Values::Few };
     let (fragment, morsels) = inputs(bench, mode, &spec, &schema, &of_column)?;
     bench.check_against(&fragment, &morsels, &|morsel| yardsticks(&fragment, morsel))
+}
+
+/// Aggregates of the rows that pass a filter, which may be null.
+fn filtered(bench: &mut Bench<'_>, mode: GroupByMode) -> Checked {
+    let schema = schema(&[DataType::Int32, DataType::Boolean]);
+    use AggregateFunction as F;
+    let of = |function: F| {
+        let name = function.name().to_owned();
+        AggregateSpec::new(function, [(1, DataType::Int32)], name)
+    };
+    let mut aggregates =
+        vec![AggregateSpec::count("rows").filtered(2), of(F::Sum), AggregateSpec::count("all")];
+    aggregates.extend(
+        [F::Avg, F::Min, F::First, F::ArrayAgg, F::CountDistinct, F::VarPop].map(|f| of(f).filtered(2)),
+    );
+    let spec = GroupBySpec { aggregates, ..spec(1, vec![0]) };
+    let of_column = |i| if i == 1 { Values::Tame } else { Values::Few };
+    let (fragment, morsels) = inputs(bench, mode, &spec, &schema, &of_column)?;
+    bench.check(&fragment, &morsels, &[])
 }
 
 /// The fragment for a mode of `spec`, and morsels to put in: rows, or partial state of rows.
@@ -184,38 +260,44 @@ fn inputs(
     Ok((Fragment::new(state, vec![second.into()])?, morsels))
 }
 
-/// Yardsticks for the output of a group-by: the stated bound for float sums, exactness for all else.
+/// Yardsticks for the output of a group-by: the stated bounds for sums and moments of floats, exactness
+/// for all else.
 ///
-/// The bound needs the number and the sum of the magnitudes of what was added up: that is, the state of
-/// an average over magnitudes.
+/// The bound for sums needs the number and the sum of the magnitudes of what was added up: that is, the state
+/// of an average over magnitudes.
 fn yardsticks(fragment: &Fragment, morsel: &Morsel) -> Result<Vec<Yardstick>, NotPassed> {
+    use AggregateFunction as F;
     let mut columns: Vec<Yardstick> =
         fragment.output().fields().iter().map(|_| Equality::Exact.into()).collect();
     let Some(crate::OperatorSpec::GroupBy(spec)) = fragment.steps().first() else { return Ok(columns) };
     let mut state_column = spec.keys.len() + 1;
     for (position, aggregate) in spec.aggregates.iter().enumerate() {
-        let sum_column = state_column;
+        let first = state_column;
         state_column += aggregate.state_fields()?.len();
-        let floats = aggregate.input_type.as_ref().is_some_and(sabot_expr::types::is_float);
-        let sums = matches!(aggregate.function, AggregateFunction::Sum | AggregateFunction::Avg);
-        let added = match spec.mode {
-            GroupByMode::Partial => aggregate.input.unwrap_or_default(),
-            GroupByMode::Merge => sum_column,
-            // Nothing is added, and a division has one rounding.
-            GroupByMode::Final => {
-                if floats && matches!(aggregate.function, AggregateFunction::Min | AggregateFunction::Max) {
-                    // min and max may return either zero.
-                    columns[spec.keys.len() + position] = Equality::Ulp(0).into();
+        let floats = aggregate.arguments.iter().any(|a| sabot_expr::types::is_float(&a.data_type));
+        let last = spec.mode == GroupByMode::Final;
+        match &aggregate.function {
+            function if moments::is_moment(function) => {
+                if last {
+                    columns[spec.keys.len() + position] = moments::ROUNDED.into();
+                } else {
+                    moments::state(fragment, spec, position, morsel, &mut columns[first..state_column])?;
                 }
-                continue;
             }
-        };
-        if floats && sums {
-            let distances = distances(spec, added, morsel)?;
-            columns[sum_column] = Yardstick { equality: Equality::Bound, distances };
-        } else if floats && !matches!(aggregate.function, AggregateFunction::Count) {
             // min and max may return either zero.
-            columns[sum_column] = Equality::Ulp(0).into();
+            F::Min | F::Max if floats => {
+                columns[if last { spec.keys.len() + position } else { first }] = Equality::Ulp(0).into();
+            }
+            // Nothing is added at the end, and a division has one rounding.
+            F::Sum | F::Avg if floats && !last => {
+                let added = match spec.mode {
+                    GroupByMode::Partial => aggregate.arguments[0].column,
+                    _ => first,
+                };
+                let distances = distances(spec, added, morsel)?;
+                columns[first] = Yardstick { equality: Equality::Bound, distances };
+            }
+            _ => {}
         }
     }
     Ok(columns)
@@ -226,7 +308,7 @@ fn distances(spec: &GroupBySpec, added: usize, morsel: &Morsel) -> Result<Vec<f6
     let dense = morsel.clone().into_dense_host()?;
     let magnitudes = with_magnitudes(&dense, added)?;
     let data_type = magnitudes.column(added).data_type().clone();
-    let average = AggregateSpec { input: Some(added), ..aggregate(AggregateFunction::Avg, &data_type) };
+    let average = AggregateSpec::new(AggregateFunction::Avg, [(added, data_type)], "magnitude");
     let probe = GroupBySpec { aggregates: vec![average], mode: GroupByMode::Partial, ..spec.clone() };
     let probe = Fragment::new(magnitudes.schema(), vec![probe.into()])?;
     let output = reference::run(&probe, &Morsel::new(magnitudes))?;
@@ -256,16 +338,14 @@ fn with_magnitudes(batch: &RecordBatch, column: usize) -> Result<RecordBatch, No
 /// Partial state of morsels, merged in random groups and random order until one is left, as values.
 fn all_modes(
     bench: &mut Bench<'_>,
-    function: AggregateFunction,
-    data_type: &DataType,
+    function: &AggregateFunction,
+    types: &[DataType],
     values: Values,
 ) -> Checked {
-    let schema: SchemaRef = Arc::new(schema_of(&[("key", DataType::Utf8), ("argument", data_type.clone())]));
-    let spec = GroupBySpec {
-        aggregates: vec![AggregateSpec { input: Some(1), ..aggregate(function, data_type) }],
-        ..spec(1, vec![0])
-    };
-    let morsels = bench.morsels(&schema, false, &|i| if i == 0 { Values::Few } else { values })?;
+    let schema = schema(types);
+    let spec = GroupBySpec { aggregates: vec![aggregate(function, types)], ..spec(1, vec![0]) };
+    let of_column = |i| if (1..=types.len()).contains(&i) { values } else { Values::Few };
+    let morsels = bench.morsels(&schema, false, &of_column)?;
     let partial = Fragment::new(schema.clone(), vec![spec.clone().into()])?;
     let state = partial.output().clone();
     let merge = Fragment::new(state.clone(), vec![spec.to_merge().into()])?;
@@ -285,7 +365,7 @@ fn all_modes(
     let dense = morsels.iter().map(|m| m.clone().into_dense_host()).collect::<Result<Vec<_>, _>>()?;
     let rows = concat_batches(&schema, &dense)?;
     let expected = sorted(&reference::aggregate(&spec, &schema, std::slice::from_ref(&rows))?)?;
-    let yardstick = whole_yardstick(function, data_type, &schema, &rows, &expected)?;
+    let yardstick = whole_yardstick(function, types, &schema, &rows, &expected)?;
     match first_difference(&expected, &got, &[Equality::Exact.into(), yardstick])
         .map_err(NotPassed::Failed)?
     {
@@ -319,21 +399,20 @@ fn sorted(batch: &RecordBatch) -> Result<RecordBatch, NotPassed> {
 }
 
 fn whole_yardstick(
-    function: AggregateFunction,
-    data_type: &DataType,
-    schema: &Arc<Schema>,
+    function: &AggregateFunction,
+    types: &[DataType],
+    schema: &SchemaRef,
     rows: &RecordBatch,
     expected: &RecordBatch,
 ) -> Result<Yardstick, NotPassed> {
+    if moments::is_moment(function) {
+        return moments::whole(function, types, schema, rows, expected);
+    }
     let sums = matches!(function, AggregateFunction::Sum | AggregateFunction::Avg);
-    if !sums || !sabot_expr::types::is_float(data_type) {
+    if !sums || !sabot_expr::types::is_float(&types[0]) {
         return Ok(Equality::Ulp(0).into());
     }
-    let of = |function, name: &str| AggregateSpec {
-        input: Some(1),
-        name: name.to_owned(),
-        ..aggregate(function, data_type)
-    };
+    let of = |function, name: &str| AggregateSpec { name: name.to_owned(), ..aggregate(&function, types) };
     let probe = GroupBySpec {
         aggregates: vec![of(AggregateFunction::Count, "n"), of(AggregateFunction::Sum, "magnitude")],
         ..spec(1, vec![0])
@@ -358,12 +437,7 @@ fn whole_yardstick(
 /// Deletes and update pairs do not get into an aggregation unnoticed.
 fn changelog(bench: &mut Bench<'_>, mode: GroupByMode) -> Checked {
     let schema = Arc::new(schema_of(&[("key", DataType::Utf8), ("argument", DataType::Int64)]));
-    let count = AggregateSpec {
-        input: None,
-        input_type: None,
-        ..aggregate(AggregateFunction::Count, &DataType::Int64)
-    };
-    let spec = GroupBySpec { aggregates: vec![count], ..spec(1, vec![0]) };
+    let spec = GroupBySpec { aggregates: vec![AggregateSpec::count("rows")], ..spec(1, vec![0]) };
     let (fragment, morsels) = inputs(bench, mode, &spec, &schema, &|_| Values::Few)?;
     let mut dressed = Vec::new();
     for morsel in morsels {
