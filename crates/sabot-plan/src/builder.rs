@@ -375,7 +375,7 @@ impl PlanBuilder {
         let aggregate = |call: &AggregateExpr| self.aggregation(OPERATOR, input, call);
         let mut columns = Vec::with_capacity(values.len());
         for (over, name) in values {
-            let value = over.value.try_map(|expr| self.resolve(OPERATOR, input, expr), &aggregate)?;
+            let value = over.value.try_map(|expr| self.resolve(OPERATOR, input, expr), aggregate)?;
             columns.push(OverColumn { value, frame: over.frame, name: name.clone() });
         }
         let over = Over {

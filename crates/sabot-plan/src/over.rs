@@ -203,7 +203,8 @@ pub fn rows(preceding: u64) -> Frame {
 /// before that of the row; those equal to it are in it.
 ///
 /// ```
-/// /// let day = sabot_plan::range(Span::from_secs(86_400));
+/// use sabot_common::Span;
+/// let day = sabot_plan::range(Span::from_secs(86_400));
 /// assert!(day.to_string().starts_with("range between"));
 /// ```
 pub fn range(preceding: impl Into<Distance>) -> Frame {

@@ -128,7 +128,8 @@ fn poisoned_values_under_nulls_and_columns_of_nulls() {
     let rows = RecordBatch::try_new(schema(), columns).unwrap();
     for nulls_first in [true, false] {
         let order = vec![SortKey { nulls_first, ..SortKey::ascending(2) }, SortKey::ascending(1)];
-        check(&RankSpec { order, groups: vec![1], ..RankSpec::default() }, &[rows.clone()]).unwrap();
+        check(&RankSpec { order, groups: vec![1], ..RankSpec::default() }, std::slice::from_ref(&rows))
+            .unwrap();
     }
 }
 

@@ -364,6 +364,7 @@ impl DatePart {
 /// # use sabot_expr::TruncUnit;
 /// assert_eq!(TruncUnit::ALL.first(), Some(&TruncUnit::Millennium));
 /// assert_eq!(TruncUnit::from_name("quarter"), Some(TruncUnit::Quarter));
+/// assert_eq!(TruncUnit::Quarter.name(), "quarter");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
