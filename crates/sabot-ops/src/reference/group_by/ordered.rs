@@ -1,10 +1,11 @@
 //! What depends on where rows stand: the first value, the last one, all of them in order.
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, LargeStringArray, StringArray, make_comparator, new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, LargeStringArray, make_comparator, new_null_array,
 };
-use arrow::compute::SortOptions;
+use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::error::ArrowError;
 use sabot_expr::RowErrorKind;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -154,14 +155,13 @@ impl State for Listed {
             return Ok(Ok(new_null_array(&self.returns, 1)));
         }
         let Some(separator) = &self.separator else { return Ok(Ok(self.parts()?.remove(0))) };
-        let text = |item: &Item| match item.value.as_string_opt::<i32>() {
-            Some(text) => text.value(0).to_owned(),
-            None => item.value.as_string::<i64>().value(0).to_owned(),
+        let text = |item: &Item| {
+            let text = cast(&item.value, &DataType::LargeUtf8)?;
+            Ok(text.as_string::<i64>().value(0).to_owned())
         };
-        let joined = self.sorted().iter().map(text).collect::<Vec<_>>().join(separator);
-        Ok(Ok(match self.returns {
-            DataType::LargeUtf8 => Arc::new(LargeStringArray::from(vec![joined])),
-            _ => Arc::new(StringArray::from(vec![joined])),
-        }))
+        let texts =
+            self.sorted().iter().map(text).collect::<Result<Vec<_>, ArrowError>>().map_err(internal)?;
+        let joined: ArrayRef = Arc::new(LargeStringArray::from(vec![texts.join(separator)]));
+        Ok(Ok(cast(&joined, &self.returns).map_err(internal)?))
     }
 }
