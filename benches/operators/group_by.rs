@@ -68,23 +68,21 @@ struct Steps {
 
 impl Steps {
     fn new(batch: &RecordBatch, morsel_rows: usize) -> Self {
-        let aggregate = |function: AggregateFunction, input: Option<usize>| AggregateSpec {
-            function,
-            input,
-            input_type: input.map(|_| DataType::Int64),
-            name: function.name().to_owned(),
+        let aggregate = |function: AggregateFunction| {
+            let name = function.name().to_owned();
+            AggregateSpec::new(function, [(1, DataType::Int64)], name)
         };
-        use AggregateFunction::{Avg, Count, Max, Min, Sum};
+        use AggregateFunction::{Avg, Max, Min, Sum};
         let partial = GroupBySpec {
             keys: vec![0],
             hashed: vec![0],
             seed: SEED,
             aggregates: vec![
-                aggregate(Count, None),
-                aggregate(Sum, Some(1)),
-                aggregate(Min, Some(1)),
-                aggregate(Max, Some(1)),
-                aggregate(Avg, Some(1)),
+                AggregateSpec::count("count"),
+                aggregate(Sum),
+                aggregate(Min),
+                aggregate(Max),
+                aggregate(Avg),
             ],
             mode: GroupByMode::Partial,
         };

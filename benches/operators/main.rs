@@ -5,18 +5,32 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::expect_used, reason = "a benchmark whose data cannot be set up has nothing to measure")]
 
+mod aggregates;
 mod exchange;
 mod filter_project;
 mod flights;
+mod functions;
 mod group_by;
 mod hash;
+mod join;
+mod over;
+mod rank;
+mod text;
+mod windows;
 
 criterion::criterion_group!(
     operators,
     filter_project::benchmarks,
+    functions::benchmarks,
     group_by::benchmarks,
+    aggregates::benchmarks,
     hash::benchmarks,
+    join::benchmarks,
     exchange::benchmarks,
-    flights::benchmarks
+    flights::benchmarks,
+    over::benchmarks,
+    rank::benchmarks,
+    text::benchmarks,
+    windows::benchmarks,
 );
 criterion::criterion_main!(operators);

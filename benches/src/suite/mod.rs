@@ -2,7 +2,7 @@
 //!
 //! A [`Query`] says the same thing four times: as a Sabot pipeline, as SQL, as a Polars expression, and
 //! naively, row by row. The naive one decides: no engine is timed before its result had the [`Digest`] of
-//! that. A further operator is a further function in [`queries`] and nothing else.
+//! that. A further operator is a further function in [`mod@queries`] and nothing else.
 
 pub mod digest;
 pub mod queries;

@@ -24,7 +24,8 @@ pub const KEY: &str = "__sabot.key";
 /// UInt64, not null: the key hash of the row.
 pub const HASH: &str = "__sabot.hash";
 
-/// Int64, not null: the start of the row's window in µs UTC.
+/// Int64, not null: the start of the row's slice in µs UTC: a stretch of time that no window divides, which is
+/// the window itself where windows do not overlap.
 pub const WINDOW: &str = "__sabot.window";
 
 /// Whether a column name belongs to the engine.

@@ -51,6 +51,30 @@ pub enum ConnectError {
         /// What stands there.
         found: String,
     },
+    /// A record of a source is wrong as a whole: too long, or no record of its format.
+    #[error("{location}: expected {expected}, found {found}")]
+    MalformedRecord {
+        /// The file or partition, and the record in it.
+        location: RowLocation,
+        /// What would be right.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// More records were put aside as dead letters than the source allows.
+    #[error(
+        "{name}: more than {max} records cannot be read, the last one at {location}: {reason}; raise max_dead_letters, or mend the input"
+    )]
+    TooManyDeadLetters {
+        /// Where dead letters are written.
+        name: String,
+        /// How many are allowed.
+        max: u64,
+        /// The first record beyond that.
+        location: RowLocation,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file is not in the format that it should have, or a part of it is broken.
     #[error("{} is not a readable {format} file: {reason}", path.display())]
     Corrupt {

@@ -9,10 +9,12 @@
 mod channel;
 mod collect;
 mod cut;
+mod dead_letters;
 mod error;
 pub mod generator;
 mod memory;
 pub mod prune;
+mod pull;
 mod reader;
 pub mod registry;
 mod shape;
@@ -28,6 +30,7 @@ pub use channel::{
 };
 pub use collect::{CollectSink, Collected};
 pub use cut::Cutter;
+pub use dead_letters::{DeadLetter, DeadLetters};
 pub use error::ConnectError;
 pub use generator::{GeneratorColumn, GeneratorSource, GeneratorSpec};
 pub use memory::MemorySource;

@@ -2,17 +2,17 @@
 
 use arrow::array::RecordBatchReader;
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use crate::cut::Cutter;
-use crate::shape::{PauseGate, Shaper, batch_bytes};
+use crate::pull::{Pull, PullReader, only_from_start};
+use crate::shape::Shaper;
 use crate::source::unknown_partition;
 use crate::{
-    Boundedness, ConnectError, PartitionId, PartitionReader, Position, ReadCounters, ReadRequest, Source,
-    SourceItem, Spawner,
+    Boundedness, ConnectError, PartitionId, PartitionReader, Position, ReadRequest, Source, Spawner,
 };
 
 /// A bounded source of one partition that pulls batches from a reader, one each time it has nothing left
@@ -77,75 +77,27 @@ impl Source for ReaderSource {
         if partition.as_str() != &*self.name {
             return Err(unknown_partition(&self.name(), partition, &self.discover()?));
         }
-        if let Some(position) = from.filter(|position| position.row > 0) {
-            let reason = "rows of a reader cannot be read twice".to_owned();
-            return Err(ConnectError::BadPosition { name: self.name(), row: position.row, reason });
-        }
+        only_from_start(self.name(), "reader", from)?;
         let shaper = Shaper::new(self.name(), &self.schema, request)?;
         let taken = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         let reader = taken.ok_or_else(|| ConnectError::AlreadyClaimed { name: self.name() })?;
-        Ok(Box::new(PullingReader {
-            name: self.name(),
-            reader: Some(reader),
-            shaper,
-            cutter: Cutter::new(request.morsel_rows),
-            gate: PauseGate::default(),
-            counters: ReadCounters::default(),
-        }))
+        Ok(Box::new(PullReader::new(Pulled { name: self.name(), reader: Some(reader) }, shaper, request)))
     }
 }
 
-struct PullingReader {
+struct Pulled {
     name: String,
     /// Gone after its end, so that it is never asked again.
     reader: Option<Box<dyn RecordBatchReader + Send>>,
-    shaper: Shaper,
-    cutter: Cutter,
-    gate: PauseGate,
-    counters: ReadCounters,
 }
 
-impl PartitionReader for PullingReader {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<SourceItem>, ConnectError>> {
-        if self.gate.holds(cx) {
-            return Poll::Pending;
+impl Pull for Pulled {
+    fn poll_batch(&mut self, _cx: &mut Context<'_>) -> Poll<Result<Option<RecordBatch>, ConnectError>> {
+        let next = self.reader.as_mut().and_then(Iterator::next).transpose();
+        if !matches!(next, Ok(Some(_))) {
+            self.reader = None;
         }
-        // Readers may yield batches without rows; the next one is asked for at once.
-        while self.cutter.is_empty() {
-            match self.reader.as_mut().and_then(Iterator::next) {
-                Some(Ok(batch)) => self.cutter.put(self.shaper.shape(&batch)?),
-                Some(Err(source)) => {
-                    self.reader = None;
-                    return Poll::Ready(Err(ConnectError::Reader { name: self.name.clone(), source }));
-                }
-                None => {
-                    self.reader = None;
-                    return Poll::Ready(Ok(None));
-                }
-            }
-        }
-        Poll::Ready(Ok(self.cutter.cut().map(|batch| {
-            let first_row = self.counters.rows;
-            self.counters.rows += batch.num_rows() as u64;
-            self.counters.bytes += batch_bytes(&batch);
-            SourceItem::Rows { batch, first_row }
-        })))
-    }
-
-    fn position(&self) -> Position {
-        Position::at_row(self.counters.rows)
-    }
-
-    fn pause(&mut self) {
-        self.gate.pause();
-    }
-
-    fn resume(&mut self) {
-        self.gate.resume();
-    }
-
-    fn counters(&self) -> ReadCounters {
-        self.counters
+        Poll::Ready(next.map_err(|source| ConnectError::Reader { name: self.name.clone(), source }))
     }
 }
 

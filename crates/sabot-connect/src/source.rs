@@ -14,7 +14,7 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::{ConnectError, PruneFilter, Spawner};
+use crate::{ConnectError, DeadLetters, PruneFilter, Spawner};
 
 /// Whether a source ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -129,6 +129,9 @@ pub struct ReadRequest {
     /// String columns to deliver as `Dictionary(Int32, <their type>)`. Every source obeys; where
     /// [`Source::reads_dictionaries`] is false it costs a conversion.
     pub strings_as_dictionary: Vec<usize>,
+    /// Where to put records that cannot be read; without it the first one is an error. Then all columns
+    /// are checked, read or not, so that what is malformed does not depend on the request.
+    pub dead_letters: Option<Arc<dyn DeadLetters>>,
 }
 
 impl Default for ReadRequest {
@@ -141,6 +144,7 @@ impl Default for ReadRequest {
             look_ahead_bytes: 64 << 20,
             event_time: None,
             strings_as_dictionary: Vec::new(),
+            dead_letters: None,
         }
     }
 }
@@ -199,6 +203,8 @@ pub struct ReadCounters {
     pub rows: u64,
     /// Bytes read from the medium; in memory, the bytes of the batches delivered.
     pub bytes: u64,
+    /// Records put aside because they cannot be read.
+    pub dead_letters: u64,
 }
 
 /// What a reader delivers.
@@ -211,14 +217,15 @@ pub enum SourceItem {
         /// The number of the first of them in the partition, from 0.
         first_row: u64,
     },
-    /// A run of rows that the filter refuses as a whole.
+    /// A run of rows that the filter refuses as a whole, or of records that are dead letters. They keep
+    /// their numbers: the rows behind them are numbered as if these had been delivered.
     Skipped {
         /// The number of the first of them.
         first_row: u64,
         /// How many.
         rows: u64,
         /// The largest value of the event-time column over them, in the column's own unit. `None` when
-        /// the request names no such column, or when all its values here are null.
+        /// the request names no such column, or when all its values here are null or cannot be read.
         event_time_max: Option<i64>,
     },
 }
@@ -238,6 +245,7 @@ pub enum SourceItem {
 /// assert!(!source.may_grow());
 /// source.on_growth(Waker::noop().clone()); // never woken: a bounded source has its partitions
 ///
+/// assert!(source.dead_letters()?.is_none()); // a record that cannot be read would be an error
 /// source.claim()?;
 /// let partitions = source.discover()?;
 /// let spawner: Arc<dyn Spawner> = Arc::new(InlineSpawner);
@@ -271,6 +279,15 @@ pub trait Source: Debug + Send + Sync {
     /// # Errors
     /// [`ConnectError::AlreadyClaimed`] when the source can be read once and a job has it.
     fn claim(&self) -> Result<(), ConnectError>;
+
+    /// Where the records go that cannot be read: a place of its own for each job, which belongs to the
+    /// job like its sinks. `None` where the first such record is an error.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when it cannot be written to, or another job is writing it.
+    fn dead_letters(&self) -> Result<Option<Arc<dyn DeadLetters>>, ConnectError> {
+        Ok(None)
+    }
 
     /// Whether [`Source::discover`] may name partitions later that it does not name now. It is asked
     /// before `discover`; once it has said no it never says yes again, and the source ends with its

@@ -1,12 +1,14 @@
-//! Window-assign: the start of each row's window, and late rows to the side.
+//! Window-assign: the start of each row's slice, and late rows to the side.
 //!
-//! Most morsels lie in one window and are on time. Then the window column is one number repeated, and
-//! the only work per row is one comparison of its lateness.
+//! Most morsels lie in one slice and are on time. Then the window column is one number repeated, and
+//! the only work per row is one comparison of its lateness. Where windows leave gaps, rows in one are
+//! told by the start of their slice, which is looked up once for rows that follow each other in it.
 
 use arrow::array::Int64Array;
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
 use sabot_batch::{Morsel, TimeBounds, hidden};
+use sabot_common::EventTime;
 use sabot_ops::WindowAssignSpec;
 use std::sync::Arc;
 
@@ -29,7 +31,7 @@ impl WindowAssign {
         Self { spec: spec.clone(), input: input.clone(), level }
     }
 
-    /// The rows that are on time, with their window; and those that are late, if there are any.
+    /// The rows that are on time, with their slice; and those that are late, if there are any.
     ///
     /// # Errors
     /// Only when the rows are not of the step's input schema.
@@ -40,7 +42,7 @@ impl WindowAssign {
     ) -> Result<(Rows, Option<Morsel>), Halt> {
         let late = self.late_rows(&mut rows, bounds)?;
         let times = self.column(&rows, hidden::TIME)?.values().clone();
-        let one = bounds.and_then(|b| self.spec.window.one_window(b.min, b.max));
+        let one = bounds.and_then(|b| self.spec.window.one_slice(b.min, b.max));
         let starts = match one {
             Some(start) => vec![start.micros(); rows.len()],
             None => {
@@ -49,8 +51,21 @@ impl WindowAssign {
                 starts
             }
         };
+        if self.spec.window.has_gaps() {
+            rows.narrow(&self.in_windows(&starts));
+        }
         rows.push_column(Arc::new(Int64Array::from(starts)));
         Ok((rows, late))
+    }
+
+    /// Which rows lie in a window, by the start of their slice.
+    fn in_windows(&self, starts: &[i64]) -> BooleanBuffer {
+        let mut known: Option<(i64, bool)> = None;
+        let mut inside = |start: i64| match known {
+            Some((same, inside)) if same == start => inside,
+            _ => known.insert((start, !self.spec.window.is_gap(EventTime(start)))).1,
+        };
+        starts.iter().map(|start| inside(*start)).collect()
     }
 
     /// Takes the late rows out of the live ones.

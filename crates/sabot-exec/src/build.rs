@@ -4,8 +4,10 @@
 //! sources that do not open, sinks that cannot write.
 
 use sabot_common::OperatorId;
-use sabot_connect::{Boundedness, PartitionId, ReadRequest, SinkWriter, Source};
-use sabot_plan::{KeyedStage, PhysicalPlan, Route, SinkStage, SourceStage, Stage, StageKind, encode_keys};
+use sabot_connect::{Boundedness, DeadLetters, PartitionId, ReadRequest, Sink, SinkWriter, Source};
+use sabot_plan::{
+    JoinStage, KeyedStage, PhysicalPlan, Route, SinkStage, SourceStage, Stage, StageKind, encode_keys,
+};
 use sabot_stream::keyed_operator;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
@@ -17,9 +19,11 @@ use crate::engine::EngineCore;
 use crate::error::JobError;
 use crate::event_times::EventTimes;
 use crate::fragment_task::{FragmentLane, FragmentStage};
+use crate::gate::Gate;
 use crate::inputs::Inputs;
 use crate::job::{JobCore, JobSink, SourceControl, SourceOrders};
 use crate::keyed_task::KeyedTask;
+use crate::lookup_join::{LookupProgram, Replica, TableTask};
 use crate::map_batches::MapProgram;
 use crate::order::OrderBuffer;
 use crate::outputs::{Fan, Outputs};
@@ -98,8 +102,11 @@ fn build_with(
     let plan = &plan;
     let wiring = Wiring::new(plan, &opened, engine.config.queue_morsels);
     let job_sinks = sinks.values().map(|s| JobSink { operator: s.operator.clone(), sink: s.sink.clone() });
-    let job = JobCore::new(name.to_owned(), engine, job_sinks.collect());
+    // Dead letters are committed with the rest; behind it, so that the numbers of sink stages stay.
+    let job_sinks = job_sinks.chain(dead_letter_sinks(plan, &opened)).collect();
+    let job = JobCore::new(name.to_owned(), engine, job_sinks);
     let scheduler = engine.scheduler()?;
+    let gates = gates(plan, &wiring.instances);
     let mut builder = Builder {
         plan,
         bindings,
@@ -110,6 +117,8 @@ fn build_with(
         tasks: Vec::new(),
         sources: Vec::new(),
         growths: Vec::new(),
+        gates,
+        replicas: BTreeMap::new(),
     };
     if let Err(error) = builder.stages(&opened, sinks) {
         builder.tasks.iter().for_each(|task| task.clear());
@@ -117,6 +126,18 @@ fn build_with(
     }
     let Builder { job, tasks, sources, growths, .. } = builder;
     Ok(Built { job, tasks, sources, growths })
+}
+
+/// What each source that must wait waits for: the ends of all tasks of other sources.
+fn gates(plan: &PhysicalPlan, instances: &[usize]) -> BTreeMap<usize, Arc<Gate>> {
+    let gate = |(index, stage): (usize, &Stage)| match &stage.kind {
+        StageKind::Source(source) if !source.after.is_empty() => {
+            let tasks = source.after.iter().filter_map(|other| instances.get(*other)).sum();
+            Some((index, Arc::new(Gate::new(tasks))))
+        }
+        _ => None,
+    };
+    plan.stages.iter().enumerate().filter_map(gate).collect()
 }
 
 struct OpenSource {
@@ -127,11 +148,12 @@ struct OpenSource {
     tasks: usize,
     /// String columns that are read as dictionaries, as indices into the source's schema.
     dictionaries: Vec<usize>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
 }
 
 struct ResolvedSink {
     operator: OperatorId,
-    sink: Arc<dyn sabot_connect::Sink>,
+    sink: Arc<dyn Sink>,
     writer: Option<Box<dyn SinkWriter>>,
 }
 
@@ -161,16 +183,23 @@ fn open_sources(
     bindings: &Bindings,
     workers: usize,
 ) -> Result<BTreeMap<usize, OpenSource>, JobError> {
-    let mut opened = BTreeMap::new();
+    let mut opened: BTreeMap<usize, OpenSource> = BTreeMap::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         if let StageKind::Source(spec) = &stage.kind {
             let operator = last_operator(stage);
             let source = bindings.source(&spec.connector).map_err(|e| unresolved(&operator, e))?;
             let may_grow = source.may_grow();
             let partitions = source.discover().map_err(|e| JobError::connect(&operator, e))?;
+            // Stages that read one source share its dead letters.
+            let shared = opened.values().find(|open| Arc::ptr_eq(&open.source, &source));
+            let dead_letters = match shared {
+                Some(open) => open.dead_letters.clone(),
+                None => source.dead_letters().map_err(|e| JobError::connect(&operator, e))?,
+            };
             let tasks = tasks_of(partitions.len(), may_grow, workers);
-            opened
-                .insert(index, OpenSource { source, partitions, may_grow, tasks, dictionaries: Vec::new() });
+            let dictionaries = Vec::new();
+            let open = OpenSource { source, partitions, may_grow, tasks, dictionaries, dead_letters };
+            opened.insert(index, open);
         }
     }
     // Claimed last of all that can be refused before anything is opened.
@@ -178,6 +207,19 @@ fn open_sources(
         open.source.claim().map_err(|e| JobError::connect(&last_operator(&plan.stages[*index]), e))?;
     }
     Ok(opened)
+}
+
+/// The places for dead letters, each once.
+fn dead_letter_sinks(plan: &PhysicalPlan, opened: &BTreeMap<usize, OpenSource>) -> Vec<JobSink> {
+    let mut found: Vec<JobSink> = Vec::new();
+    for (index, open) in opened {
+        let Some(letters) = open.dead_letters.clone() else { continue };
+        let sink: Arc<dyn Sink> = letters;
+        if !found.iter().any(|other| Arc::ptr_eq(&other.sink, &sink)) {
+            found.push(JobSink { operator: last_operator(&plan.stages[*index]), sink });
+        }
+    }
+    found
 }
 
 fn resolve_sinks(
@@ -213,12 +255,12 @@ impl Wiring {
             depths.push(stage.inputs.iter().map(|input| depths[input.stage] + 1).max().unwrap_or(0));
             instances.push(match &stage.kind {
                 StageKind::Source(_) => opened.get(&index).map_or(0, |s| s.tasks),
-                StageKind::Fragment(_) | StageKind::MapBatches(_) => {
+                StageKind::Fragment(_) | StageKind::MapBatches(_) | StageKind::Lookup(_) => {
                     stage.inputs.iter().map(|input| instances[input.stage]).sum()
                 }
                 StageKind::Keyed(_) if stage.inputs.iter().all(|i| i.route == Route::Gather) => 1,
                 StageKind::Keyed(_) => plan.keyed_parallelism as usize,
-                StageKind::Sink(_) => 1,
+                StageKind::Table(_) | StageKind::Sink(_) => 1,
             });
         }
         let mut wiring = Wiring {
@@ -277,6 +319,10 @@ struct Builder<'a> {
     tasks: Vec<Arc<TaskCell>>,
     sources: Vec<Arc<SourceControl>>,
     growths: Vec<(Arc<Growth>, Vec<Arc<SourceControl>>)>,
+    /// By source stage: what it waits for before it is read.
+    gates: BTreeMap<usize, Arc<Gate>>,
+    /// By table stage.
+    replicas: BTreeMap<usize, Arc<Replica>>,
 }
 
 impl Builder<'_> {
@@ -314,6 +360,15 @@ impl Builder<'_> {
                     let program = MapProgram { function, stage: spec.clone(), output };
                     self.lanes(index, stage, Arc::new(Programs::user(Arc::new(program))));
                 }
+                StageKind::Table(spec) => self.table(index, stage, spec)?,
+                StageKind::Lookup(lookup) => {
+                    let operator = last_operator(stage);
+                    let replica = self.replicas.get(&lookup.table).cloned();
+                    let replica = replica
+                        .ok_or_else(|| JobError::internal(&operator, "it has no table to look up in"))?;
+                    let program = Arc::new(LookupProgram { replica });
+                    self.lanes(index, stage, Arc::new(Programs::on_cpu(program)));
+                }
                 StageKind::Keyed(spec) => self.keyed(index, stage, spec)?,
                 StageKind::Sink(spec) => {
                     let number = sinks.range(..index).count();
@@ -342,7 +397,7 @@ impl Builder<'_> {
         readers: usize,
     ) -> Result<(), JobError> {
         let operator = last_operator(stage);
-        let context = Arc::new(self.source_context(operator.clone(), stage, spec, open, readers)?);
+        let context = Arc::new(self.source_context(index, operator.clone(), stage, spec, open, readers)?);
         if open.partitions.len() > PARTITIONS_MAX {
             return Err(too_many(&context, open.partitions.len()));
         }
@@ -351,6 +406,7 @@ impl Builder<'_> {
         let mut controls = Vec::with_capacity(open.tasks);
         for (number, partitions) in deal(&open.partitions, open.tasks).into_iter().enumerate() {
             let cell = self.cell(index, &operator);
+            context.gate.iter().for_each(|gate| gate.add_waiting(cell.waker()));
             let (_, outputs) = self.wiring.take(index, number);
             outputs.set_producer(&cell.waker());
             let control = Arc::new(SourceControl {
@@ -369,6 +425,7 @@ impl Builder<'_> {
 
     fn source_context(
         &self,
+        index: usize,
         operator: OperatorId,
         stage: &Stage,
         spec: &SourceStage,
@@ -384,12 +441,17 @@ impl Builder<'_> {
             look_ahead_bytes: config.memory_budget / 4 / readers,
             event_time: spec.event_time.as_ref().map(|e| e.column),
             strings_as_dictionary: open.dictionaries.clone(),
+            dead_letters: open.dead_letters.clone(),
         };
         let column = spec.event_time.as_ref().and_then(|e| spec.schema.fields().get(e.column));
         let times = column.and_then(|f| EventTimes::new(f.name(), f.data_type()));
         if times.is_some() != spec.event_time.is_some() {
             return Err(JobError::internal(&operator, "the event-time column is no point in time"));
         }
+        let opens = self.plan.stages.iter().enumerate().filter_map(|(waiting, stage)| match &stage.kind {
+            StageKind::Source(other) if other.after.contains(&index) => self.gates.get(&waiting).cloned(),
+            _ => None,
+        });
         Ok(SourceContext {
             operator,
             job: self.job.clone(),
@@ -404,6 +466,8 @@ impl Builder<'_> {
             clock: config.clock.clone(),
             pause_after: config.pause_after,
             timers: self.engine.timers.clone(),
+            gate: self.gates.get(&index).cloned(),
+            opens: opens.collect(),
         })
     }
 
@@ -432,6 +496,25 @@ impl Builder<'_> {
                 cell.fill(Box::new(FragmentLane::new(shared.clone(), cell.waker())));
             }
         }
+    }
+
+    fn table(&mut self, index: usize, stage: &Stage, spec: &JoinStage) -> Result<(), JobError> {
+        let operator = last_operator(stage);
+        let replica = Replica::new(spec).map_err(|e| JobError::internal(&operator, e))?;
+        let replica = Arc::new(replica);
+        self.replicas.insert(index, replica.clone());
+        let cell = self.cell(index, &operator);
+        let (inputs, _) = self.wiring.take(index, 0);
+        inputs.iter().flatten().for_each(|edge| edge.set_consumer(cell.waker()));
+        cell.fill(Box::new(TableTask {
+            operator,
+            job: self.job.clone(),
+            inputs: Inputs::new(inputs),
+            replica,
+            rows: Vec::new(),
+            bytes: 0,
+        }));
+        Ok(())
     }
 
     fn keyed(&mut self, index: usize, stage: &Stage, spec: &KeyedStage) -> Result<(), JobError> {

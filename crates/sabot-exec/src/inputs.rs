@@ -107,10 +107,13 @@ impl Inputs {
         let n = self.sources.len();
         // What stands before a barrier must come in, wanted or not, or it would never align.
         let aligning = self.sources.iter().any(|s| s.barrier.is_some());
+        // Nor is there anything to wait for once all that is wanted has ended, as it may in a suspended run.
+        let over = !self.sources.iter().any(|s| !s.ended && wanted(s.input));
+        let all = aligning || over;
         for step in 0..n {
             let index = (self.turn + step) % n;
             let source = &self.sources[index];
-            if source.ended || source.barrier.is_some() || !(aligning || wanted(source.input)) {
+            if source.ended || source.barrier.is_some() || !(all || wanted(source.input)) {
                 continue;
             }
             if let Some(element) = source.edge.pop() {
@@ -295,6 +298,16 @@ mod tests {
         build.push(Element::Barrier(barrier(1)));
         let unwanted = |input| input == 1;
         assert!(matches!(inputs.next_of(unwanted), Some(Input::Barrier(got)) if got == barrier(1)));
+    }
+
+    /// A suspended build side has ended and is not through: it will never be wanted less.
+    #[test]
+    fn an_input_that_is_not_wanted_ends_with_those_that_are() {
+        let (probe, build, mut inputs) = build_and_probe();
+        probe.push(Element::End);
+        assert!(inputs.next_of(|input| input == 1).is_none());
+        build.push(Element::End);
+        assert!(matches!(inputs.next_of(|input| input == 1), Some(Input::End)));
     }
 
     #[test]

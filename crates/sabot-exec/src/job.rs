@@ -246,6 +246,10 @@ impl JobCore {
             for (_, committable) in staged.iter().filter(|(i, _)| *i == index) {
                 epochs.entry(committable.epoch).or_default().push(committable.clone());
             }
+            if epochs.is_empty() {
+                // No task writes to it: it holds what readers put aside.
+                epochs.insert(self.open_epoch(), Vec::new());
+            }
             for (epoch, parts) in &epochs {
                 sink.attempt(|to| to.commit(*epoch, parts))?;
             }

@@ -12,6 +12,7 @@ pub(crate) struct Counters {
     pub(crate) rows_read: AtomicU64,
     pub(crate) rows_written: AtomicU64,
     pub(crate) late_rows: AtomicU64,
+    pub(crate) dead_letters: AtomicU64,
     pub(crate) row_groups_read: AtomicU64,
     pub(crate) row_groups_pruned: AtomicU64,
     pub(crate) fallback_morsels: AtomicU64,
@@ -50,6 +51,7 @@ impl Counters {
             rows_read: get(&self.rows_read),
             rows_written: get(&self.rows_written),
             late_rows: get(&self.late_rows),
+            dead_letters: get(&self.dead_letters),
             row_groups_read: get(&self.row_groups_read),
             row_groups_pruned: get(&self.row_groups_pruned),
             fallback_morsels: get(&self.fallback_morsels),
@@ -77,6 +79,8 @@ pub struct JobMetrics {
     pub rows_written: u64,
     /// Rows that came too late for their window.
     pub late_rows: u64,
+    /// Records that cannot be read and were put aside as dead letters.
+    pub dead_letters: u64,
     /// Parquet row groups that were decoded.
     pub row_groups_read: u64,
     /// Parquet row groups whose statistics said that no row can pass.

@@ -64,7 +64,12 @@ impl Programs {
 
     /// A program of the user's own code.
     pub(crate) fn user(program: Arc<dyn Program>) -> Self {
-        Self { cpu: program, primary: Mutex::new(Primary::None), user_code: true, depth: 0 }
+        Self { user_code: true, ..Self::on_cpu(program) }
+    }
+
+    /// A program that no other device has.
+    pub(crate) fn on_cpu(program: Arc<dyn Program>) -> Self {
+        Self { cpu: program, primary: Mutex::new(Primary::None), user_code: false, depth: 0 }
     }
 
     pub(crate) fn cpu(&self) -> &Arc<dyn Program> {

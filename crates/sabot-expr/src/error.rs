@@ -102,6 +102,26 @@ pub enum ExprError {
         /// The functions there are, as text for the message.
         functions: String,
     },
+    /// A name that no built-in function has.
+    #[error("{}", unknown_built_in(name, suggestion.as_deref(), functions))]
+    UnknownBuiltIn {
+        /// The name as written.
+        name: String,
+        /// The name that was most likely meant.
+        suggestion: Option<String>,
+        /// The functions there are, as text for the message.
+        functions: String,
+    },
+    /// A call of a built-in function with too few or too many arguments.
+    #[error("`{expression}` has {count} arguments; the function is {signature}")]
+    WrongArguments {
+        /// The expression as text.
+        expression: String,
+        /// How many arguments it has.
+        count: usize,
+        /// The function with its parameters; those in brackets may be left out.
+        signature: String,
+    },
     /// A user function that is registered twice, or does not keep what it promised.
     #[error("function {name} version {version}: {message}")]
     InvalidFunction {
@@ -202,6 +222,13 @@ fn unknown_column(name: &str, context: Option<&str>, suggestion: Option<&str>, c
     }
 }
 
+fn unknown_built_in(name: &str, suggestion: Option<&str>, functions: &str) -> String {
+    match suggestion {
+        Some(near) => format!("unknown function {name}; did you mean {near}? functions: {functions}"),
+        None => format!("unknown function {name}; functions: {functions}"),
+    }
+}
+
 fn unknown_function(name: &str, version: u32, suggestion: Option<&str>, functions: &str) -> String {
     match suggestion {
         Some(near) => {
@@ -269,6 +296,13 @@ pub enum RowErrorKind {
         /// Type after the cast.
         to: DataType,
     },
+    /// A built-in function has no result for its arguments.
+    Function {
+        /// Name of the function.
+        name: &'static str,
+        /// Why.
+        message: String,
+    },
     /// A user function reported an error.
     UserFunction {
         /// Name of the function.
@@ -301,6 +335,7 @@ impl fmt::Display for RowErrorKind {
                     type_name(to)
                 )
             }
+            RowErrorKind::Function { name, message } => write!(f, "{name}: {message}"),
             RowErrorKind::UserFunction { name, message } => write!(f, "function {name} failed: {message}"),
             RowErrorKind::BadInput { message } => write!(f, "batch does not fit the expression: {message}"),
         }

@@ -26,11 +26,13 @@
 
 #![forbid(unsafe_code)]
 
+mod aggregate;
 mod builder;
 pub mod cast;
 pub mod decimal;
 mod error;
 mod expr;
+pub mod functions;
 mod interpret;
 mod like;
 mod registry;
@@ -40,9 +42,14 @@ pub mod temporal;
 mod typed;
 pub mod types;
 
-pub use builder::{Case, IntoExpr, When, call, coalesce, col, lit, null, when};
+pub use aggregate::{BoundAggregate, UserAggregate, UserState};
+pub use builder::{
+    Case, IntoExpr, When, call, coalesce, col, concat, concat_ws, function, greatest, hash, least, lit, null,
+    pi, when,
+};
 pub use error::{ExprError, RowError, RowErrorKind};
-pub use expr::{BinaryOp, CastMode, DatePart, Expr, MathFunc, StringMatchKind, TruncUnit};
+pub use expr::{BinaryOp, CastMode, DatePart, Expr, TruncUnit};
+pub use functions::{Function, RegexPattern, Replacement};
 pub use interpret::{compare, interpret, interpret_batch};
 pub use like::LikePattern;
 pub use registry::{ClosureFunction, FunctionError, FunctionRegistry, ScalarFunction};

@@ -2,19 +2,25 @@
 //!
 //! `%` stands for any run of characters, `_` for exactly one, and the escape character makes the next
 //! character stand for itself, whichever it is; at the end of the pattern it stands for itself.
-//! Characters are Unicode scalar values, compared exactly (case-sensitive, without normalisation).
+//! Characters are Unicode scalar values, compared exactly, without normalisation. ILIKE compares them in
+//! lower case, as the function `lower` gives it.
+
+use crate::functions::text_lower as lower;
 
 /// A compiled pattern.
 ///
 /// ```
 /// use sabot_expr::LikePattern;
-/// assert!(LikePattern::new("S_O", '\\').matches("SFO"));
-/// assert!(LikePattern::new("100\\%", '\\').matches("100%"));
-/// assert!(!LikePattern::new("100\\%", '\\').matches("1000"));
+/// assert!(LikePattern::new("S_O", '\\', false).matches("SFO"));
+/// assert!(LikePattern::new("100\\%", '\\', false).matches("100%"));
+/// assert!(!LikePattern::new("100\\%", '\\', false).matches("1000"));
+/// assert!(LikePattern::new("s_o", '\\', true).matches("SFO"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LikePattern {
     form: Form,
+    /// Whether letter case does not count; the form is in lower case then.
+    insensitive: bool,
 }
 
 /// The common shapes have their own form, because string search beats stepping through characters.
@@ -35,9 +41,16 @@ enum Token {
 }
 
 impl LikePattern {
-    /// Compiles a pattern. Every text is a pattern.
-    pub fn new(pattern: &str, escape: char) -> Self {
-        let tokens = tokens(pattern, escape);
+    /// Compiles a pattern of LIKE, or of ILIKE if `insensitive`. Every text is a pattern.
+    pub fn new(pattern: &str, escape: char, insensitive: bool) -> Self {
+        let mut tokens = tokens(pattern, escape);
+        if insensitive {
+            for token in &mut tokens {
+                if let Token::Char(c) = token {
+                    *c = lower(*c);
+                }
+            }
+        }
         let text = |tokens: &[Token]| -> Option<String> {
             tokens.iter().map(|token| if let Token::Char(c) = token { Some(*c) } else { None }).collect()
         };
@@ -47,11 +60,20 @@ impl LikePattern {
             [Token::AnyRun, tail @ ..] => text(tail).map(Form::Suffix),
             all => text(all).map(Form::Exact),
         };
-        Self { form: form.unwrap_or(Form::General(tokens)) }
+        Self { form: form.unwrap_or(Form::General(tokens)), insensitive }
     }
 
     /// Whether the whole text matches the pattern.
     pub fn matches(&self, text: &str) -> bool {
+        if !self.insensitive {
+            return self.matches_exactly(text);
+        }
+        let lower =
+            if text.is_ascii() { text.to_ascii_lowercase() } else { text.chars().map(lower).collect() };
+        self.matches_exactly(&lower)
+    }
+
+    fn matches_exactly(&self, text: &str) -> bool {
         match &self.form {
             Form::Exact(pattern) => text == pattern,
             Form::Prefix(head) => text.starts_with(head.as_str()),
@@ -141,7 +163,7 @@ mod tests {
             let chars: Vec<char> = text.chars().collect();
             let expected = slow(&tokens(&pattern, '\\'), &chars);
             assert_eq!(
-                LikePattern::new(&pattern, '\\').matches(&text),
+                LikePattern::new(&pattern, '\\', false).matches(&text),
                 expected,
                 "{text:?} LIKE {pattern:?}"
             );
@@ -160,34 +182,48 @@ mod tests {
             ("%abc", Form::Suffix("abc".into())),
             ("%a\\%c%", Form::Contains("a%c".into())),
         ] {
-            assert_eq!(LikePattern::new(pattern, '\\').form, form, "{pattern}");
+            assert_eq!(LikePattern::new(pattern, '\\', false).form, form, "{pattern}");
         }
-        assert!(matches!(LikePattern::new("a%b", '\\').form, Form::General(_)));
+        assert!(matches!(LikePattern::new("a%b", '\\', false).form, Form::General(_)));
     }
 
     #[test]
     fn characters_are_unicode_and_case_counts() {
-        assert!(LikePattern::new("_", '\\').matches("é"));
-        assert!(LikePattern::new("Z_rich", '\\').matches("Zürich"));
-        assert!(!LikePattern::new("_", '\\').matches("e\u{301}"));
-        assert!(!LikePattern::new("sfo", '\\').matches("SFO"));
+        assert!(LikePattern::new("_", '\\', false).matches("é"));
+        assert!(LikePattern::new("Z_rich", '\\', false).matches("Zürich"));
+        assert!(!LikePattern::new("_", '\\', false).matches("e\u{301}"));
+        assert!(!LikePattern::new("sfo", '\\', false).matches("SFO"));
     }
 
     #[test]
     fn the_escape_character_can_be_chosen() {
-        assert!(LikePattern::new("a!%", '!').matches("a%"));
-        assert!(LikePattern::new("a!!", '!').matches("a!"));
-        assert!(LikePattern::new("a!", '!').matches("a!"));
-        assert!(LikePattern::new("a\\%", '!').matches("a\\b"));
+        assert!(LikePattern::new("a!%", '!', false).matches("a%"));
+        assert!(LikePattern::new("a!!", '!', false).matches("a!"));
+        assert!(LikePattern::new("a!", '!', false).matches("a!"));
+        assert!(LikePattern::new("a\\%", '!', false).matches("a\\b"));
         // A wildcard as escape character is no wildcard any more.
-        assert!(LikePattern::new("a%%", '%').matches("a%"));
+        assert!(LikePattern::new("a%%", '%', false).matches("a%"));
+    }
+
+    #[test]
+    fn ilike_compares_in_lower_case() {
+        for (pattern, text) in
+            [("z_RICH", "Zürich"), ("%ÜR%", "zürich"), ("k", "\u{212a}"), ("i", "İ"), ("x!X", "XX")]
+        {
+            assert!(LikePattern::new(pattern, '!', true).matches(text), "{text} ILIKE {pattern}");
+        }
+        // ß has no single upper case, and SS is two characters.
+        assert!(!LikePattern::new("ß", '!', true).matches("SS"));
+        // The escape character keeps its case.
+        assert!(LikePattern::new("X%", 'x', true).matches("xyz"));
+        assert!(!LikePattern::new("x%", 'x', true).matches("xyz"));
     }
 
     #[test]
     fn many_runs_stay_fast() {
-        let pattern = LikePattern::new(&"a%".repeat(40), '\\');
+        let pattern = LikePattern::new(&"a%".repeat(40), '\\', false);
         let text = "a".repeat(5_000) + "b";
         assert!(pattern.matches(&text));
-        assert!(!LikePattern::new(&("a%".repeat(40) + "c"), '\\').matches(&text));
+        assert!(!LikePattern::new(&("a%".repeat(40) + "c"), '\\', false).matches(&text));
     }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::aggregate::UserAggregate;
 use crate::error::ExprError;
 
 /// A function of whole batches, written by a user.
@@ -198,8 +199,12 @@ impl ScalarFunction for ClosureFunction {
 /// ```
 #[derive(Clone, Default)]
 pub struct FunctionRegistry {
-    functions: BTreeMap<String, BTreeMap<u32, Arc<dyn ScalarFunction>>>,
+    functions: Versions<dyn ScalarFunction>,
+    aggregates: Versions<dyn UserAggregate>,
 }
+
+/// Functions of one kind, by name and version.
+struct Versions<F: ?Sized>(BTreeMap<String, BTreeMap<u32, Arc<F>>>);
 
 impl FunctionRegistry {
     /// A registry without functions.
@@ -212,19 +217,7 @@ impl FunctionRegistry {
     /// # Errors
     /// [`ExprError::InvalidFunction`] when this name and version is taken, or the name is empty.
     pub fn register(&mut self, function: Arc<dyn ScalarFunction>) -> Result<(), ExprError> {
-        let (name, version) = (function.name().to_owned(), function.version());
-        let refuse = |message: &str| {
-            Err(ExprError::InvalidFunction { name: name.clone(), version, message: message.to_owned() })
-        };
-        if name.is_empty() {
-            return refuse("the name is empty");
-        }
-        let versions = self.functions.entry(name.clone()).or_default();
-        if versions.contains_key(&version) {
-            return refuse("already registered; a changed function needs a new version");
-        }
-        versions.insert(version, function);
-        Ok(())
+        self.functions.register(function.name().to_owned(), function.version(), function)
     }
 
     /// The function of this name and version.
@@ -232,12 +225,101 @@ impl FunctionRegistry {
     /// # Errors
     /// [`ExprError::UnknownFunction`] with the near miss: another version of the name, or a similar name.
     pub fn get(&self, name: &str, version: u32) -> Result<Arc<dyn ScalarFunction>, ExprError> {
-        if let Some(found) = self.functions.get(name).and_then(|versions| versions.get(&version)) {
+        self.functions.get(name, version)
+    }
+
+    /// Adds an aggregate function. Names of aggregate functions are apart from those of others.
+    ///
+    /// # Errors
+    /// As [`FunctionRegistry::register`].
+    ///
+    /// ```
+    /// # use arrow::array::{Array, ArrayRef};
+    /// # use arrow::datatypes::DataType;
+    /// # use sabot_expr::{FunctionError, FunctionRegistry, Scalar, UserAggregate, UserState};
+    /// # use std::sync::Arc;
+    /// /// How many rows there are.
+    /// #[derive(Clone, Debug)]
+    /// struct Rows(i64);
+    /// # impl UserAggregate for Rows {
+    /// #     fn name(&self) -> &str { "rows" }
+    /// #     fn version(&self) -> u32 { 1 }
+    /// #     fn return_type(&self, _: &[DataType]) -> Result<DataType, FunctionError> { Ok(DataType::Int64) }
+    /// #     fn state_types(&self, _: &[DataType]) -> Result<Vec<DataType>, FunctionError> { Ok(vec![DataType::Int64]) }
+    /// #     fn start(&self, _: &[DataType]) -> Box<dyn UserState> { Box::new(self.clone()) }
+    /// # }
+    /// # impl UserState for Rows {
+    /// #     fn accumulate(&mut self, a: &[ArrayRef]) -> Result<(), FunctionError> { self.0 += a[0].len() as i64; Ok(()) }
+    /// #     fn merge(&mut self, _: &[ArrayRef]) -> Result<(), FunctionError> { Ok(()) }
+    /// #     fn snapshot(&self) -> Result<Vec<Scalar>, FunctionError> { Ok(vec![self.0.into()]) }
+    /// #     fn result(&self) -> Result<Scalar, FunctionError> { Ok(self.0.into()) }
+    /// # }
+    /// let mut functions = FunctionRegistry::new();
+    /// functions.register_aggregate(Arc::new(Rows(0)))?;
+    /// assert!(functions.get_aggregate("rows", 1).is_ok());
+    /// let twice = functions.register_aggregate(Arc::new(Rows(0))).unwrap_err();
+    /// assert!(twice.to_string().ends_with("already registered; a changed function needs a new version"));
+    /// # Ok::<(), sabot_expr::ExprError>(())
+    /// ```
+    pub fn register_aggregate(&mut self, function: Arc<dyn UserAggregate>) -> Result<(), ExprError> {
+        self.aggregates.register(function.name().to_owned(), function.version(), function)
+    }
+
+    /// The aggregate function of this name and version.
+    ///
+    /// # Errors
+    /// As [`FunctionRegistry::get`].
+    ///
+    /// ```
+    /// # use sabot_expr::FunctionRegistry;
+    /// let missing = FunctionRegistry::new().get_aggregate("product", 1).err().map(|e| e.to_string());
+    /// assert!(missing.is_some_and(|text| text.starts_with("unknown function product version 1")));
+    /// ```
+    pub fn get_aggregate(&self, name: &str, version: u32) -> Result<Arc<dyn UserAggregate>, ExprError> {
+        self.aggregates.get(name, version)
+    }
+
+    /// Names and versions of the scalar functions in order.
+    ///
+    /// ```
+    /// # use arrow::datatypes::DataType;
+    /// # use sabot_expr::{ClosureFunction, FunctionRegistry};
+    /// # use std::sync::Arc;
+    /// let mut registry = FunctionRegistry::new();
+    /// let same = |version| ClosureFunction::new("same", version, [DataType::Int64], DataType::Int64, |a, _| Ok(a[0].clone()));
+    /// registry.register(Arc::new(same(2)))?;
+    /// registry.register(Arc::new(same(1)))?;
+    /// assert_eq!(registry.names().collect::<Vec<_>>(), [("same", 1), ("same", 2)]);
+    /// # Ok::<(), sabot_expr::ExprError>(())
+    /// ```
+    pub fn names(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.functions.names()
+    }
+}
+
+impl<F: ?Sized> Versions<F> {
+    fn register(&mut self, name: String, version: u32, function: Arc<F>) -> Result<(), ExprError> {
+        let refuse = |message: &str| {
+            Err(ExprError::InvalidFunction { name: name.clone(), version, message: message.to_owned() })
+        };
+        if name.is_empty() {
+            return refuse("the name is empty");
+        }
+        let versions = self.0.entry(name.clone()).or_default();
+        if versions.contains_key(&version) {
+            return refuse("already registered; a changed function needs a new version");
+        }
+        versions.insert(version, function);
+        Ok(())
+    }
+
+    fn get(&self, name: &str, version: u32) -> Result<Arc<F>, ExprError> {
+        if let Some(found) = self.0.get(name).and_then(|versions| versions.get(&version)) {
             return Ok(Arc::clone(found));
         }
-        let near = sabot_common::did_you_mean(name, self.functions.keys().map(String::as_str));
+        let near = sabot_common::did_you_mean(name, self.0.keys().map(String::as_str));
         let suggestion = near.and_then(|near| {
-            let versions = self.functions.get(near)?;
+            let versions = self.0.get(near)?;
             let nearest = versions
                 .contains_key(&version)
                 .then_some(version)
@@ -254,26 +336,25 @@ impl FunctionRegistry {
         })
     }
 
-    /// Names and versions in order.
-    ///
-    /// ```
-    /// # use arrow::datatypes::DataType;
-    /// # use sabot_expr::{ClosureFunction, FunctionRegistry};
-    /// # use std::sync::Arc;
-    /// let mut registry = FunctionRegistry::new();
-    /// let same = |version| ClosureFunction::new("same", version, [DataType::Int64], DataType::Int64, |a, _| Ok(a[0].clone()));
-    /// registry.register(Arc::new(same(2)))?;
-    /// registry.register(Arc::new(same(1)))?;
-    /// assert_eq!(registry.names().collect::<Vec<_>>(), [("same", 1), ("same", 2)]);
-    /// # Ok::<(), sabot_expr::ExprError>(())
-    /// ```
-    pub fn names(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.functions.iter().flat_map(|(name, versions)| versions.keys().map(move |v| (name.as_str(), *v)))
+    fn names(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.0.iter().flat_map(|(name, versions)| versions.keys().map(move |v| (name.as_str(), *v)))
+    }
+}
+
+impl<F: ?Sized> Clone for Versions<F> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<F: ?Sized> Default for Versions<F> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
     }
 }
 
 impl fmt::Debug for FunctionRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
+        f.debug_set().entries(self.names().chain(self.aggregates.names())).finish()
     }
 }

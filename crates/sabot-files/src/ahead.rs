@@ -5,11 +5,11 @@
 //! then it puts the decoder back and ends, and the reader starts another job when there is room again. So
 //! input of any size needs no more memory than the look-ahead and one batch.
 //!
-//! The invariant that keeps wakes from being lost: a job parks only while a decoded batch lies in front,
-//! and the reader, finding neither batch nor job, starts a job.
+//! The invariant that keeps wakes from being lost: a job parks only while a decoded piece lies in front,
+//! and the reader, finding neither piece nor job, starts a job.
 
 use arrow::record_batch::RecordBatch;
-use sabot_connect::{ConnectError, Job, Position, batch_bytes};
+use sabot_connect::{ConnectError, DeadLetter, Job, Position, batch_bytes};
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,10 +18,28 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-/// Turns a part of a file into batches.
+/// A run of a file's records.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Records that are rows.
+    Rows(RecordBatch),
+    /// Records that cannot be read.
+    Rejected(Vec<DeadLetter>),
+}
+
+impl Piece {
+    fn bytes(&self) -> u64 {
+        match self {
+            Piece::Rows(batch) => batch_bytes(batch),
+            Piece::Rejected(letters) => letters.iter().map(|letter| letter.bytes.len() as u64).sum(),
+        }
+    }
+}
+
+/// Turns a part of a file into pieces.
 pub(crate) trait Decode: Send {
-    /// The next batch and the position after it; `None` at the end.
-    fn next(&mut self) -> Result<Option<(RecordBatch, Position)>, ConnectError>;
+    /// The next piece and the position after it; `None` at the end.
+    fn next(&mut self) -> Result<Option<(Piece, Position)>, ConnectError>;
 }
 
 /// The look-ahead that all parts of one reader share.
@@ -67,7 +85,7 @@ pub(crate) struct Ahead {
 #[derive(Debug)]
 struct State {
     decoder: Decoder,
-    ready: VecDeque<(RecordBatch, Position)>,
+    ready: VecDeque<(Piece, Position)>,
     failed: Option<ConnectError>,
     waker: Option<Waker>,
 }
@@ -93,8 +111,8 @@ impl fmt::Debug for Decoder {
 
 /// What the reader finds in front.
 pub(crate) enum Front {
-    /// A batch and the position after it.
-    Batch(RecordBatch, Position),
+    /// A piece and the position after it.
+    Piece(Piece, Position),
     /// Nothing, for ever.
     End,
     /// Nothing yet; this job, if any, must be started.
@@ -116,9 +134,9 @@ impl Ahead {
     /// What is in front for the reader.
     pub(crate) fn poll_front(self: &Arc<Self>, cx: &Context<'_>) -> Result<Front, ConnectError> {
         let mut state = self.lock();
-        if let Some((batch, position)) = state.ready.pop_front() {
-            self.budget.held_bytes.fetch_sub(batch_bytes(&batch), Ordering::Relaxed);
-            return Ok(Front::Batch(batch, position));
+        if let Some((piece, position)) = state.ready.pop_front() {
+            self.budget.held_bytes.fetch_sub(piece.bytes(), Ordering::Relaxed);
+            return Ok(Front::Piece(piece, position));
         }
         if let Some(error) = state.failed.take() {
             return Err(error);
@@ -170,13 +188,13 @@ impl Ahead {
 
     fn decode(&self, mut decoder: Box<dyn Decode>) -> Result<(), ConnectError> {
         while !self.budget.cancelled.load(Ordering::Relaxed) {
-            let Some((batch, position)) = decoder.next()? else { break };
-            let bytes = batch_bytes(&batch);
+            let Some((piece, position)) = decoder.next()? else { break };
+            let bytes = piece.bytes();
             let held = self.budget.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
             let mut state = self.lock();
-            state.ready.push_back((batch, position));
+            state.ready.push_back((piece, position));
             if held >= self.budget.look_ahead_bytes {
-                // The batch is there under this lock, so the reader finds it and starts the next job.
+                // The piece is there under this lock, so the reader finds it and starts the next job.
                 state.decoder = Decoder::Parked(decoder);
                 wake(state);
                 return Ok(());
@@ -207,11 +225,12 @@ mod tests {
     struct Script(Vec<Option<i64>>);
 
     impl Decode for Script {
-        fn next(&mut self) -> Result<Option<(RecordBatch, Position)>, ConnectError> {
+        fn next(&mut self) -> Result<Option<(Piece, Position)>, ConnectError> {
             let Some(step) = self.0.pop() else { return Ok(None) };
             let value = step.expect("a planted panic");
             let column: ArrayRef = Arc::new(Int64Array::from(vec![value]));
-            Ok(Some((RecordBatch::try_from_iter([("v", column)]).unwrap(), Position::at_row(1))))
+            let batch = RecordBatch::try_from_iter([("v", column)]).unwrap();
+            Ok(Some((Piece::Rows(batch), Position::at_row(1))))
         }
     }
 
@@ -230,7 +249,8 @@ mod tests {
         let mut rows = 0;
         loop {
             match front(&ahead).unwrap() {
-                Front::Batch(batch, _) => rows += batch.num_rows(),
+                Front::Piece(Piece::Rows(batch), _) => rows += batch.num_rows(),
+                Front::Piece(Piece::Rejected(_), _) => panic!("nothing is rejected here"),
                 Front::End => break,
                 Front::Wait(job) => {
                     jobs += 1;
@@ -249,7 +269,7 @@ mod tests {
         assert!(ahead.start().is_none());
         assert!(matches!(front(&ahead).unwrap(), Front::Wait(None)));
         job();
-        assert!(matches!(front(&ahead).unwrap(), Front::Batch(..)));
+        assert!(matches!(front(&ahead).unwrap(), Front::Piece(..)));
         assert!(matches!(front(&ahead).unwrap(), Front::End));
     }
 
@@ -257,7 +277,7 @@ mod tests {
     fn a_panic_in_a_decoder_is_an_error_behind_what_was_decoded() {
         let ahead = ahead(vec![None, Some(1)], 1 << 20);
         ahead.start().unwrap()();
-        assert!(matches!(front(&ahead).unwrap(), Front::Batch(..)));
+        assert!(matches!(front(&ahead).unwrap(), Front::Piece(..)));
         let failed = front(&ahead).err().unwrap().to_string();
         assert_eq!(failed, "x is not a readable test file: the decoder panicked");
     }

@@ -67,7 +67,7 @@ impl FilterProjectSpec {
     pub fn output_schema(&self, input: &SchemaRef) -> Result<SchemaRef, SpecError> {
         let exprs = self.predicate.iter().chain(self.projections.iter().map(|p| &p.expr));
         for expr in exprs {
-            check_columns(expr, input)?;
+            check_columns(OPERATOR, expr, input)?;
         }
         if let Some(predicate) = &self.predicate
             && predicate.data_type() != &DataType::Boolean
@@ -94,16 +94,20 @@ impl FilterProjectSpec {
 }
 
 /// Checks that every column an expression reads is the one that it was resolved against.
-fn check_columns(expr: &TypedExpr, input: &Schema) -> Result<(), SpecError> {
+pub(crate) fn check_columns(
+    operator: &'static str,
+    expr: &TypedExpr,
+    input: &Schema,
+) -> Result<(), SpecError> {
     let mut open = vec![expr];
     while let Some(node) = open.pop() {
         open.extend(node.children());
         let Some(index) = node.as_column() else { continue };
-        let field = column(OPERATOR, input, index)?;
+        let field = column(operator, input, index)?;
         let mark = |nullable: bool| if nullable { ", nullable" } else { "" };
         if field.data_type() != node.data_type() || (field.is_nullable() && !node.nullable()) {
             return Err(SpecError::Invalid {
-                operator: OPERATOR,
+                operator,
                 message: format!(
                     "column \"{}\" is {}{}, but `{expr}` was resolved with {}{}",
                     field.name(),

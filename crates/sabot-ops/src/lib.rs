@@ -14,9 +14,14 @@ pub mod conformance;
 mod filter_project;
 mod fragment;
 mod group_by;
+mod join;
+mod over;
 mod partition;
+mod rank;
 pub mod reference;
 mod schema_data;
+pub mod sketch;
+mod sort_key;
 mod spec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod testing;
@@ -31,9 +36,16 @@ pub use backend::{
 };
 pub use filter_project::{FilterProjectSpec, Projection};
 pub use fragment::Fragment;
-pub use group_by::{AggregateFunction, AggregateSpec, GroupByMode, GroupBySpec};
+pub use group_by::{
+    AggregateFunction, AggregateInfo, AggregateSpec, ArgumentSpec, CATALOG, GroupByMode, GroupBySpec,
+    ORDER_COLUMNS, Place, Places, Quantile, UserFunction, WideSum, central_product, nearest_double,
+};
+pub use join::{Direction, JoinColumn, JoinKind, JoinSource, JoinSpec, Nearest, in_units};
+pub use over::{Distance, Frame, FrameBound, FrameUnits, OverCall, OverFunction, OverSpec};
 pub use partition::PartitionSpec;
+pub use rank::RankSpec;
 pub use schema_data::schema_serde;
+pub use sort_key::{SortKey, is_sortable};
 pub use spec::{OperatorSpec, SpecError};
 pub use union::UnionSpec;
 pub use window_assign::WindowAssignSpec;

@@ -1,8 +1,8 @@
 //! What specs refuse, in which words, and that they come back from storage as they went in.
 
 use crate::{
-    AggregateFunction, AggregateSpec, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec,
-    PartitionSpec, Projection, SpecError, UnionSpec, WindowAssignSpec,
+    AggregateFunction, AggregateSpec, CATALOG, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec,
+    OperatorSpec, PartitionSpec, Projection, Quantile, SpecError, UnionSpec, UserFunction, WindowAssignSpec,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, UnionFields, UnionMode};
 use sabot_batch::hidden;
@@ -32,13 +32,12 @@ fn project(expr: sabot_expr::Expr) -> FilterProjectSpec {
 }
 
 fn count_by_origin() -> GroupBySpec {
-    let (function, name) = (AggregateFunction::Count, "flights".to_owned());
-    let aggregates = vec![AggregateSpec { function, input: None, input_type: None, name }];
+    let aggregates = vec![AggregateSpec::count("flights")];
     GroupBySpec { keys: vec![0], hashed: vec![0], seed: 1, aggregates, mode: GroupByMode::Partial }
 }
 
 fn hourly() -> WindowAssignSpec {
-    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap().into();
     WindowAssignSpec { window, allowed_lateness: Span::from_secs(60) }
 }
 
@@ -96,20 +95,30 @@ fn group_by_says_what_does_not_fit() {
     assert_eq!(refused, text);
     let hashed = GroupBySpec { hashed: vec![1], ..count_by_origin() };
     assert_eq!(refusal(hashed), "group-by: column 1 of a schema with 1 columns");
-    let of = |function, input: Option<usize>, input_type: Option<DataType>| GroupBySpec {
-        aggregates: vec![AggregateSpec { function, input, input_type, name: "x".to_owned() }],
-        ..count_by_origin()
+    let with = |aggregate| GroupBySpec { aggregates: vec![aggregate], ..count_by_origin() };
+    let of = |function, arguments: &[(usize, DataType)]| {
+        refusal(with(AggregateSpec::new(function, arguments.to_vec(), "x")))
     };
-    let text = "group-by: sum of utf8 as \"x\"; its argument must be an integer or a float";
-    assert_eq!(refusal(of(AggregateFunction::Sum, Some(0), Some(DataType::Utf8))), text);
+    use AggregateFunction as F;
+    let text = "group-by: sum of utf8 as \"x\"; it takes an integer, a float, a decimal or a duration";
+    assert_eq!(of(F::Sum, &[(0, DataType::Utf8)]), text);
     let text = "group-by: argument \"delay\" of \"x\" is int32, declared as int64";
-    assert_eq!(refusal(of(AggregateFunction::Sum, Some(1), Some(DataType::Int64))), text);
-    assert_eq!(
-        refusal(of(AggregateFunction::Max, None, None)),
-        "group-by: max needs an argument: a boolean, an \
-        integer, a float, a string, a date or a timestamp"
-    );
-    assert!(refusal(of(AggregateFunction::Sum, None, Some(DataType::Int64))).contains("give both or none"));
+    assert_eq!(of(F::Sum, &[(1, DataType::Int64)]), text);
+    let text = "group-by: max needs an argument: a boolean, an integer, a float, a decimal, a string, a date, a time, a \
+                timestamp or a duration";
+    assert_eq!(of(F::Max, &[]), text);
+    let text =
+        "group-by: corr of int32 and utf8 as \"x\"; it takes two numbers: integers, floats or decimals";
+    assert_eq!(of(F::Corr, &[(1, DataType::Int32), (0, DataType::Utf8)]), text);
+    let text = "group-by: approx_quantile at 95; a quantile is a share from 0 to 1, such as 0.95 for 95 %";
+    assert_eq!(of(F::ApproxQuantile { quantile: Quantile(95.0) }, &[(1, DataType::Int32)]), text);
+    let text = "group-by: first as \"x\" depends on the order of rows; the input must carry __sabot.partition and \
+                __sabot.row";
+    assert_eq!(of(F::First, &[(1, DataType::Int32)]), text);
+    let text = "group-by: product version 2 (unbound); bind the plan to a function registry that has it";
+    assert_eq!(of(F::User(UserFunction::new("product", 2)), &[(1, DataType::Int32)]), text);
+    let text = "group-by: filter \"delay\" is int32; it must be a boolean";
+    assert_eq!(refusal(with(AggregateSpec::count("x").filtered(1))), text);
     let rows_for_state = refusal(count_by_origin().to_merge());
     assert!(rows_for_state.starts_with("group-by: input [origin utf8?, delay int32, "), "{rows_for_state}");
     assert!(
@@ -190,4 +199,63 @@ fn a_stored_fragment_is_checked_when_it_is_read() {
     assert!(error.contains("unknown type \"int33\"; types: null, bool, int8"), "{error}");
     let column = SpecError::ColumnIndex { operator: "x", index: 2, columns: 1 };
     assert_eq!(column.to_string(), "x: column 2 of a schema with 1 columns");
+}
+
+/// Every function with an argument that it takes.
+fn every_function() -> Vec<AggregateSpec> {
+    use AggregateFunction as F;
+    let int = || (1, DataType::Int32);
+    let one =
+        [F::Count, F::CountDistinct, F::Sum, F::Avg, F::Min, F::Max, F::VarSamp, F::VarPop, F::StddevSamp]
+            .into_iter()
+            .chain([F::StddevPop, F::ApproxCountDistinct, F::ApproxQuantile { quantile: Quantile(0.1) }])
+            .chain([F::First, F::Last, F::ArrayAgg]);
+    let mut specs: Vec<AggregateSpec> = one.map(|f| (f, vec![int()])).map(named).collect();
+    specs.extend([F::CovarSamp, F::CovarPop, F::Corr].map(|f| named((f, vec![int(), int()]))));
+    specs.extend([F::BoolAnd, F::BoolOr].map(|f| named((f, vec![(2, DataType::Boolean)]))));
+    specs.push(named((F::StringAgg { separator: ", ".to_owned() }, vec![(0, DataType::Utf8)])));
+    specs
+}
+
+fn named((function, arguments): (AggregateFunction, Vec<(usize, DataType)>)) -> AggregateSpec {
+    let name = function.name().to_owned();
+    AggregateSpec::new(function, arguments, name)
+}
+
+#[test]
+fn stored_names_of_functions_are_those_of_sql() {
+    let mut listed: Vec<&str> = CATALOG.iter().map(|info| info.name).collect();
+    for spec in every_function() {
+        let text = serde_json::to_string(&spec.function).unwrap();
+        assert!(text.contains(&format!("\"{}\"", spec.function.name())), "{text}");
+        assert_eq!(serde_json::from_str::<AggregateFunction>(&text).unwrap(), spec.function);
+        listed.retain(|name| *name != spec.function.name());
+        // What the table says of the state is what there is.
+        for field in spec.state_fields().unwrap() {
+            let part = field.name().rsplit('.').next().unwrap().to_owned();
+            let said = spec.function.info().state;
+            let there = said.contains(&format!("`{part}`")) || said.starts_with("as ") || part.contains("_");
+            assert!(there, "{part} of {}: {said}", spec.name);
+        }
+    }
+    assert!(listed.is_empty(), "not tested: {listed:?}");
+    // As the first version stored them.
+    assert_eq!(serde_json::from_str::<AggregateFunction>("\"Count\"").unwrap(), AggregateFunction::Count);
+}
+
+#[test]
+fn types_of_decimals_follow_the_rules() {
+    let of = |function, precision, scale| {
+        let spec = named((function, vec![(0, DataType::Decimal128(precision, scale))]));
+        let state = spec.state_fields().unwrap()[0].data_type().clone();
+        (spec.result_field().unwrap().data_type().clone(), state)
+    };
+    let d = DataType::Decimal128;
+    assert_eq!(of(AggregateFunction::Sum, 10, 2), (d(38, 2), d(38, 2)));
+    assert_eq!(of(AggregateFunction::Sum, 20, 2), (d(38, 2), DataType::Decimal256(76, 2)));
+    assert_eq!(of(AggregateFunction::Avg, 10, 2), (d(14, 6), d(38, 2)));
+    // As many more digits as there is room for: those before the point stay.
+    assert_eq!(of(AggregateFunction::Avg, 36, 2).0, d(38, 4));
+    assert_eq!(of(AggregateFunction::Avg, 38, 2).0, d(38, 2));
+    assert_eq!(of(AggregateFunction::Max, 38, 2), (d(38, 2), d(38, 2)));
 }

@@ -3,24 +3,27 @@
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use sabot_batch::hidden;
 use sabot_common::Span;
-use sabot_time::TumblingWindow;
+use sabot_time::Windows;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use crate::SpecError;
 
-/// Appends the hidden column [`hidden::WINDOW`]: the start of the tumbling window that holds the row's
-/// event time ([`hidden::TIME`]), in µs.
+/// Appends the hidden column [`hidden::WINDOW`]: the start of the slice that holds the row's event time
+/// ([`hidden::TIME`]), in µs. A slice is a stretch of time that no window divides
+/// ([`Windows::slice_of`]): with tumbling and calendar windows it is the window itself, with overlapping
+/// ones a part of all that hold it, and with windows that the rows of a key make it is the row's own time.
 ///
 /// A row whose lateness ([`hidden::LATE`]) exceeds `allowed_lateness` is dropped from the main output
-/// and stands, with all its input columns, in the late side output. Both hidden columns are never
-/// null. Order is kept in both outputs. An update pair of which one half is late becomes a plain delete
-/// in one output and a plain insert in the other. It never fails on data: where the start of a window
-/// would lie before the first point in time, that point is its start.
+/// and stands, with all its input columns, in the late side output. A row that is in time and lies in no
+/// window, because windows leave gaps, is dropped and stands nowhere. Both hidden columns are never
+/// null. Order is kept in both outputs. An update pair of which one half leaves becomes a plain delete or
+/// a plain insert. It never fails on data: where the start of a window would lie before the first point
+/// in time, that point is its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowAssignSpec {
     /// The windows.
-    pub window: TumblingWindow,
+    pub window: Windows,
     /// How far behind the bound of its source partition a row may be.
     pub allowed_lateness: Span,
 }

@@ -5,15 +5,18 @@
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_common::{OperatorId, Span};
-use sabot_expr::{Expr, FunctionRegistry, TypedExpr, resolve};
+use sabot_expr::types::decoded_type;
+use sabot_expr::{Expr, FunctionRegistry, TypedExpr, col, resolve, when};
 use sabot_ops::Projection;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::derive::{check_names, check_window};
+use crate::rank::is_windowed;
 use crate::{
-    AggregateRequest, Aggregation, Boundedness, ChangeMode, Connector, EmitMode, KeyedWindow, NodeKind,
-    NodeRef, PlanError,
+    AggregateExpr, AggregateRequest, Aggregation, Boundedness, ChangeMode, ColumnExpr, Connector, EmitMode,
+    Keep, KeyedWindow, NodeKind, NodeRef, OrderBy, Over, OverColumn, OverExpr, PlanError, RankCall, Ranking,
+    SortExpr, TopNRequest,
 };
 
 /// Makes the nodes of a plan. Cheap to clone: it holds the user functions that expressions may call, and
@@ -227,13 +230,197 @@ impl PlanBuilder {
         let keys = self.projections("group_by", input, &request.keys)?;
         let mut aggregates = Vec::with_capacity(request.aggregates.len());
         for call in &request.aggregates {
-            let argument =
-                call.argument.as_ref().map(|expr| self.resolve("aggregate", input, expr)).transpose()?;
-            aggregates.push(Aggregation { function: call.function, argument, name: call.output_name() });
+            aggregates.push(self.aggregation("aggregate", input, call)?);
         }
         let kind =
             NodeKind::Aggregate { window: request.window.clone(), keys, aggregates, emit: EmitMode::Final };
         NodeRef::new(kind, vec![input.clone()])
+    }
+
+    /// All rows in the order of `keys`; equal rows keep the order of the stream. The result has no event
+    /// time any more: its order is that of the keys, for ordered sinks and for what follows.
+    ///
+    /// # Errors
+    /// [`PlanError`] when there is no key, one does not fit the columns or has no order, or the rows bring
+    /// updates or deletes or never end.
+    pub fn sort(&self, input: &NodeRef, keys: &[SortExpr]) -> Result<NodeRef, PlanError> {
+        let order = self.order("sort", input, keys)?;
+        self.rank(input, Ranking { order, ..ranking(RankCall::Sort) })
+    }
+
+    /// The rows from `skip` on, at most `fetch` of them, in the order of the stream. Of a sort that nothing
+    /// else was done to it makes a top-k, which holds no more rows than it needs.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the rows bring updates or deletes, or never end.
+    pub fn limit(&self, input: &NodeRef, skip: u64, fetch: Option<u64>) -> Result<NodeRef, PlanError> {
+        if let (NodeKind::Rank(sort), [rows], false) = (input.kind(), input.inputs(), input.is_named())
+            && sort.call == RankCall::Sort
+            && (sort.skip, sort.fetch) == (0, None)
+        {
+            return self.rank(rows, Ranking { skip, fetch, ..sort.clone() });
+        }
+        self.rank(input, Ranking { skip, fetch, ..ranking(RankCall::Limit) })
+    }
+
+    /// The first rows of each group in an order, with their numbers from 1 in a column behind the others.
+    /// Of results of windows each window is a group of its own, and its rows come when the window closes;
+    /// of other rows they come when the input ends.
+    ///
+    /// # Errors
+    /// As [`PlanBuilder::sort`], for groups that cannot be keys, and when a column has the name of the
+    /// numbers.
+    pub fn top_n(&self, input: &NodeRef, request: &TopNRequest) -> Result<NodeRef, PlanError> {
+        const OPERATOR: &str = "top_n";
+        let top = Ranking {
+            groups: self.projections(OPERATOR, input, &request.groups)?,
+            windowed: is_windowed(input),
+            order: self.order(OPERATOR, input, &request.order)?,
+            fetch: Some(request.rows),
+            number: Some(request.number.clone()),
+            ..ranking(RankCall::TopN)
+        };
+        self.rank(input, top)
+    }
+
+    /// One row of each key, the first or the last in the order of the stream.
+    ///
+    /// # Errors
+    /// [`PlanError`] when there is no key, one does not fit the columns or cannot be a key, or the rows
+    /// bring updates or deletes or never end.
+    pub fn unique(&self, input: &NodeRef, keys: &[Expr], keep: Keep) -> Result<NodeRef, PlanError> {
+        let groups = self.projections("unique", input, keys)?;
+        let backwards = keep == Keep::Last;
+        self.rank(input, Ranking { groups, backwards, fetch: Some(1), ..ranking(RankCall::Unique) })
+    }
+
+    /// One row of those that are equal in all columns: the first in the order of the stream.
+    ///
+    /// # Errors
+    /// [`PlanError`] when a column cannot be a key, or the rows bring updates or deletes or never end.
+    pub fn distinct(&self, input: &NodeRef) -> Result<NodeRef, PlanError> {
+        let fields = 0..input.schema().fields().len();
+        let groups = fields.map(|i| column("distinct", input, i)).collect::<Result<_, _>>()?;
+        self.rank(input, Ranking { groups, fetch: Some(1), ..ranking(RankCall::Distinct) })
+    }
+
+    /// As [`PlanBuilder::with_columns`], where some of the columns are values over the rows around.
+    ///
+    /// # Errors
+    /// As [`PlanBuilder::with_columns`]; and for values over rows when a partition cannot be a key, an order
+    /// or a frame cannot be, or the rows bring updates or deletes or never end.
+    pub fn with_over(&self, input: &NodeRef, columns: &[ColumnExpr]) -> Result<NodeRef, PlanError> {
+        const OPERATOR: &str = "with_columns";
+        let name = |column: &ColumnExpr| match column {
+            ColumnExpr::Value(expr) => expr.output_name(),
+            ColumnExpr::Over(over) => over.output_name(),
+        };
+        let names: Vec<String> = columns.iter().map(name).collect();
+        check_names(OPERATOR, names.iter().map(String::as_str))?;
+        if columns.iter().all(|column| matches!(column, ColumnExpr::Value(_))) {
+            let exprs = columns.iter().filter_map(|column| match column {
+                ColumnExpr::Value(expr) => Some(expr.clone()),
+                ColumnExpr::Over(_) => None,
+            });
+            return self.with_columns(input, &exprs.collect::<Vec<_>>());
+        }
+        // All see the columns of the input: what is added stands under names of its own until the end.
+        let taken = |name: &str, node: &NodeRef| node.schema().index_of(name).is_ok();
+        let mut node = input.clone();
+        let mut finals: Vec<(String, Expr)> = Vec::with_capacity(columns.len());
+        let mut open: Vec<(&OverExpr, String)> = Vec::new();
+        for (column, name) in columns.iter().zip(&names) {
+            match column {
+                ColumnExpr::Value(expr) => finals.push((name.clone(), expr.clone())),
+                ColumnExpr::Over(over) => {
+                    let numbered = (2u64..).map(|n| format!("{name} {n}"));
+                    let free = std::iter::once(name.clone())
+                        .chain(numbered)
+                        .find(|free| !taken(free, input) && (free == name || !names.contains(free)));
+                    let free = free.unwrap_or_default();
+                    finals.push((name.clone(), col(free.as_str())));
+                    open.push((over, free));
+                }
+            }
+        }
+        while let Some((first, _)) = open.first().cloned() {
+            let same = |over: &OverExpr| (&over.partition, &over.order) == (&first.partition, &first.order);
+            let (together, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(|(over, _)| same(over));
+            node = self.over(&node, &together)?;
+            open = rest;
+        }
+        let mut all: Vec<(String, Expr)> =
+            input.schema().fields().iter().map(|f| (f.name().clone(), col(f.name().as_str()))).collect();
+        for (name, expr) in finals {
+            match all.iter_mut().find(|(old, _)| old == &name) {
+                Some(old) => old.1 = expr,
+                None => all.push((name, expr)),
+            }
+        }
+        let same = |((name, expr), field): (&(String, Expr), &Arc<Field>)| {
+            name == field.name() && expr == &col(name.as_str())
+        };
+        let fields = node.schema().fields();
+        if all.len() == fields.len() && all.iter().zip(fields).all(same) {
+            return Ok(node);
+        }
+        let all: Vec<Expr> = all.into_iter().map(|(name, expr)| expr.alias(name)).collect();
+        self.select(&node, &all)
+    }
+
+    /// Values over one partition and order, under their names.
+    fn over(&self, input: &NodeRef, values: &[(&OverExpr, String)]) -> Result<NodeRef, PlanError> {
+        const OPERATOR: &str = "over";
+        let Some((first, _)) = values.first() else { return Ok(input.clone()) };
+        let aggregate = |call: &AggregateExpr| self.aggregation(OPERATOR, input, call);
+        let mut columns = Vec::with_capacity(values.len());
+        for (over, name) in values {
+            let value = over.value.try_map(|expr| self.resolve(OPERATOR, input, expr), aggregate)?;
+            columns.push(OverColumn { value, frame: over.frame, name: name.clone() });
+        }
+        let over = Over {
+            partition: self.projections(OPERATOR, input, &first.partition)?,
+            order: self.order(OPERATOR, input, &first.order)?,
+            by_event_time: first.order.is_empty() && input.properties().time.is_some(),
+            columns,
+        };
+        NodeRef::new(NodeKind::Over(over), vec![input.clone()])
+    }
+
+    fn rank(&self, input: &NodeRef, ranking: Ranking) -> Result<NodeRef, PlanError> {
+        NodeRef::new(NodeKind::Rank(ranking), vec![input.clone()])
+    }
+
+    fn order(&self, operator: &str, input: &NodeRef, keys: &[SortExpr]) -> Result<Vec<OrderBy>, PlanError> {
+        let key = |key: &SortExpr| {
+            let expr = self.resolve(operator, input, &key.expr)?;
+            Ok(OrderBy { expr, descending: key.descending, nulls_first: key.nulls_first })
+        };
+        keys.iter().map(key).collect()
+    }
+
+    fn aggregation(
+        &self,
+        operator: &str,
+        input: &NodeRef,
+        call: &AggregateExpr,
+    ) -> Result<Aggregation, PlanError> {
+        let filter = call.filter.as_ref().map(|expr| self.resolve(operator, input, expr)).transpose()?;
+        let mut arguments = Vec::with_capacity(call.arguments.len());
+        for expr in &call.arguments {
+            let argument = self.resolve(operator, input, expr)?;
+            arguments.push(match &call.filter {
+                // Of a row that does not take part nothing is computed that could fail.
+                Some(filter) if argument.can_fail() => {
+                    self.resolve(operator, input, &when(filter.clone()).then(expr.clone()).end())?
+                }
+                _ => argument,
+            });
+        }
+        let mut function = call.function.clone();
+        let types: Vec<_> = arguments.iter().map(|a| decoded_type(a.data_type()).clone()).collect();
+        function.bind(&types, &self.functions).map_err(|error| PlanError::expression(operator, error))?;
+        Ok(Aggregation { function, arguments, filter, name: call.output_name() })
     }
 
     /// The rows that came too late for the windows of an aggregation, with all columns that went in.
@@ -317,6 +504,20 @@ impl PlanBuilder {
             Ok(Projection { name: expr.output_name(), expr: self.resolve(operator, input, expr)? })
         };
         exprs.iter().map(project).collect()
+    }
+}
+
+/// What each use of a ranking sets apart.
+fn ranking(call: RankCall) -> Ranking {
+    Ranking {
+        call,
+        groups: Vec::new(),
+        windowed: false,
+        order: Vec::new(),
+        backwards: false,
+        skip: 0,
+        fetch: None,
+        number: None,
     }
 }
 

@@ -8,10 +8,13 @@ use sabot_batch::hidden;
 use sabot_common::Span;
 use sabot_expr::{ExprError, TypedExpr, type_name};
 use sabot_ops::{AggregateSpec, FilterProjectSpec, GroupByMode, GroupBySpec, Projection, SpecError};
+use sabot_time::Windows;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::node::zone_of;
+use crate::over::derive_over;
+use crate::rank::derive_ranking;
 use crate::{
     Aggregation, Boundedness, ChangeMode, KeyedWindow, NodeKind, NodeRef, PlanError, Properties,
     TimeAttribute,
@@ -57,7 +60,10 @@ pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, 
         (NodeKind::Aggregate { window, keys, aggregates, .. }, [input]) => {
             aggregate(window.as_ref(), keys, aggregates, input)
         }
+        (NodeKind::Rank(ranking), [input]) => derive_ranking(ranking, input),
+        (NodeKind::Over(over), [input]) => derive_over(over, input),
         (NodeKind::LateRows, [input]) => late_rows(input),
+        (NodeKind::Join(join), [left, right]) => crate::join::derive(join, left, right),
         (NodeKind::Union, [first, rest @ ..]) if !rest.is_empty() => union(first, rest),
         (NodeKind::MapBatches { schema, .. }, [input]) => {
             check_schema(kind.name(), schema)?;
@@ -77,7 +83,7 @@ pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, 
 }
 
 /// The input's properties, for an operator that takes and gives inserts alone.
-fn append_only(input: &NodeRef) -> Properties {
+pub(crate) fn append_only(input: &NodeRef) -> Properties {
     Properties {
         accepts: ChangeMode::AppendOnly,
         produces: ChangeMode::AppendOnly,
@@ -168,14 +174,27 @@ fn aggregate(
     let bounds = window.map(|_| window_fields(zone.clone())).into_iter().flatten();
     let schema = Schema::new(bounds.chain(values).collect::<Vec<_>>());
     check_names("aggregate", schema.fields().iter().map(|f| f.name().as_str()))?;
-    let bounds = window.map(|_| WINDOW_START.to_owned());
+    let bounds = window.map_or(Some(&[][..]), |window| naming_bounds(&window.window));
+    let names = bounds.map(|bounds| bounds.iter().map(|name| (*name).to_owned()));
     Ok(Properties {
         schema: schema.into(),
         // A window's result has the time of the last instant that it covers; no column shows that one.
         time: window.map(|_| TimeAttribute { column: None, zone }),
-        upsert_key: Some(bounds.into_iter().chain(keys.iter().map(|key| key.name.clone())).collect()),
+        upsert_key: names.map(|names| names.chain(keys.iter().map(|key| key.name.clone())).collect()),
         ..append_only(input)
     })
+}
+
+/// The columns of a window's bounds that tell it from every other window of a key; none where two
+/// windows of a key may have the same bounds.
+fn naming_bounds(windows: &Windows) -> Option<&'static [&'static str]> {
+    match windows {
+        // They start together.
+        Windows::Cumulate(_) => Some(&[WINDOW_START, WINDOW_END]),
+        // Any number of rows may have one time.
+        Windows::Count(_) => None,
+        _ => Some(&[WINDOW_START]),
+    }
 }
 
 /// Whether rows of `input` can be put into windows; without a window, whether they end.
@@ -208,11 +227,12 @@ fn aggregate_fields(
     aggregates: &[Aggregation],
     input: &SchemaRef,
 ) -> Result<Vec<Field>, PlanError> {
-    let arguments = aggregates.iter().filter_map(|a| a.argument.as_ref());
-    for expr in keys.iter().map(|key| &key.expr).chain(arguments) {
+    let of_aggregates = aggregates.iter().flat_map(Aggregation::exprs);
+    for expr in keys.iter().map(|key| &key.expr).chain(of_aggregates) {
         check_columns("aggregate", expr, input)?;
     }
-    let specs: Vec<AggregateSpec> = aggregates.iter().map(|a| aggregate_spec(a, None)).collect();
+    aggregates.iter().try_for_each(|aggregate| check_filter("aggregate", aggregate))?;
+    let specs: Vec<AggregateSpec> = aggregates.iter().map(aggregate_spec).collect();
     let results = specs.iter().map(AggregateSpec::result_field).collect::<Result<Vec<_>, _>>()?;
     // Names are checked on the result; here they only must not get in each other's way.
     let key_fields: Vec<Field> = keys
@@ -237,6 +257,25 @@ fn aggregate_fields(
     Ok(fields)
 }
 
+/// Checks that expressions fit the input and can be keys of this operator.
+pub(crate) fn check_keys(
+    operator: &'static str,
+    keys: &[Projection],
+    input: &SchemaRef,
+) -> Result<(), PlanError> {
+    keys.iter().try_for_each(|key| check_columns(operator, &key.expr, input))?;
+    let under_our_name = |error: PlanError| match error {
+        PlanError::Spec { error } => match *error {
+            SpecError::ColumnType { role, column, got, expected, .. } => {
+                SpecError::ColumnType { operator, role, column, got, expected }.into()
+            }
+            other => other.into(),
+        },
+        other => other,
+    };
+    aggregate_fields(keys, &[], input).map(|_| ()).map_err(under_our_name)
+}
+
 /// Puts the key's own name into an error about the key at a position.
 fn name_key(error: SpecError, keys: &[Projection]) -> SpecError {
     match error {
@@ -249,14 +288,22 @@ fn name_key(error: SpecError, keys: &[Projection]) -> SpecError {
     }
 }
 
-/// The aggregate as an operator spec that reads column `input`.
-pub(crate) fn aggregate_spec(aggregation: &Aggregation, input: Option<usize>) -> AggregateSpec {
-    AggregateSpec {
-        function: aggregation.function,
-        input,
-        input_type: aggregation.argument.as_ref().map(|expr| expr.data_type().clone()),
-        name: aggregation.name.clone(),
+pub(crate) fn check_filter(operator: &'static str, aggregate: &Aggregation) -> Result<(), PlanError> {
+    match &aggregate.filter {
+        Some(filter) if filter.data_type() != &DataType::Boolean => Err(PlanError::AggregateFilter {
+            operator,
+            expression: filter.to_string(),
+            aggregate: aggregate.name.clone(),
+            got: type_name(filter.data_type()),
+        }),
+        _ => Ok(()),
     }
+}
+
+/// The aggregate as an operator spec over all rows, for its fields: which columns it reads is left open.
+pub(crate) fn aggregate_spec(aggregation: &Aggregation) -> AggregateSpec {
+    let arguments = aggregation.arguments.iter().map(|expr| (0, expr.data_type().clone()));
+    AggregateSpec::new(aggregation.function.clone(), arguments, aggregation.name.clone())
 }
 
 fn late_rows(input: &NodeRef) -> Result<Properties, PlanError> {
@@ -337,7 +384,7 @@ fn sink(
     Ok(Properties { accepts, order_sensitive: ordered, ..input.properties().clone() })
 }
 
-fn unbounded_source(input: &NodeRef) -> Option<String> {
+pub(crate) fn unbounded_source(input: &NodeRef) -> Option<String> {
     if input.properties().boundedness == Boundedness::Bounded {
         return None;
     }
@@ -346,7 +393,7 @@ fn unbounded_source(input: &NodeRef) -> Option<String> {
     Some(input.find_source(unbounded).unwrap_or_else(|| input.clone()).describe())
 }
 
-fn refuse_changes(operator: &str, input: &NodeRef) -> Result<(), PlanError> {
+pub(crate) fn refuse_changes(operator: &str, input: &NodeRef) -> Result<(), PlanError> {
     if input.properties().produces == ChangeMode::AppendOnly {
         return Ok(());
     }
@@ -355,7 +402,7 @@ fn refuse_changes(operator: &str, input: &NodeRef) -> Result<(), PlanError> {
     Err(PlanError::ChangesRefused { operator: operator.to_owned(), source_name })
 }
 
-fn not_negative(operator: &'static str, what: &'static str, span: Span) -> Result<(), PlanError> {
+pub(crate) fn not_negative(operator: &'static str, what: &'static str, span: Span) -> Result<(), PlanError> {
     if span < Span::ZERO { Err(PlanError::NegativeSpan { operator, what, span }) } else { Ok(()) }
 }
 
@@ -392,7 +439,7 @@ pub(crate) fn check_names<'a>(operator: &str, names: impl Iterator<Item = &'a st
 
 /// Checks that every column that an expression reads is there and of the type it was resolved with:
 /// always so when it was just resolved, to be shown when it was loaded.
-fn check_columns(operator: &str, expr: &TypedExpr, schema: &SchemaRef) -> Result<(), PlanError> {
+pub(crate) fn check_columns(operator: &str, expr: &TypedExpr, schema: &SchemaRef) -> Result<(), PlanError> {
     let projections = vec![Projection { name: operator.to_owned(), expr: expr.clone() }];
     FilterProjectSpec { predicate: None, projections, carried: Vec::new() }.output_schema(schema)?;
     Ok(())

@@ -5,7 +5,7 @@
 
 use sabot_common::Span;
 use sabot_expr::ExprError;
-use sabot_ops::SpecError;
+use sabot_ops::{JoinKind, SpecError};
 
 /// Why a plan was refused.
 ///
@@ -32,6 +32,18 @@ pub enum PlanError {
     PredicateType {
         /// The expression.
         expression: String,
+        /// Name of its type.
+        got: String,
+    },
+    /// The filter of an aggregate is no predicate.
+    #[error("{operator}: the filter `{expression}` of \"{aggregate}\" is {got}; it must be a boolean")]
+    AggregateFilter {
+        /// The operator.
+        operator: &'static str,
+        /// The expression.
+        expression: String,
+        /// The aggregate's name.
+        aggregate: String,
         /// Name of its type.
         got: String,
     },
@@ -87,6 +99,32 @@ pub enum PlanError {
         /// The unbounded source.
         source_name: String,
     },
+    /// A ranking without a window whose result would never come.
+    #[error("{call} gives its result when the input ends, but {source_name} never ends; {advice}")]
+    UnboundedRanking {
+        /// What was called: `sort`, `top_n`.
+        call: &'static str,
+        /// What would be right.
+        advice: &'static str,
+        /// The unbounded source.
+        source_name: String,
+    },
+    /// An order by nothing.
+    #[error("{operator} by nothing; name at least one column or expression to sort by")]
+    NoOrder {
+        /// The operator.
+        operator: &'static str,
+    },
+    /// An order by values that have none.
+    #[error("{operator}: `{expression}` is {got}, whose values have no order; sort by a part of it instead")]
+    SortType {
+        /// The operator.
+        operator: &'static str,
+        /// The expression.
+        expression: String,
+        /// Name of its type.
+        got: String,
+    },
     /// A sink that needs all rows, over input that never ends.
     #[error(
         "{sink} waits for the end of its input, but {source_name} never ends; use to_channel, execute_stream, or write to a sink and start the job"
@@ -132,6 +170,91 @@ pub enum PlanError {
     UnionSchemas {
         /// The first difference.
         difference: String,
+    },
+    /// Names that stand on both sides of a join.
+    #[error(
+        "{operator}: {} on both sides; name the right one differently with suffix(\"_right\") behind on(…), or with select and alias before the join",
+        both_sides(columns)
+    )]
+    AmbiguousColumns {
+        /// The operator.
+        operator: String,
+        /// The names.
+        columns: Vec<String>,
+    },
+    /// Keys, or times, of a join that cannot be compared.
+    #[error(
+        "{operator}: `{left}` is {left_type} and `{right}` is {right_type}, which have no common type; cast one of them"
+    )]
+    JoinTypes {
+        /// The operator.
+        operator: String,
+        /// The left expression.
+        left: String,
+        /// Name of its type.
+        left_type: String,
+        /// The right expression.
+        right: String,
+        /// Name of its type.
+        right_type: String,
+    },
+    /// Times of an as-of join that are none, or cannot be compared.
+    #[error(
+        "{operator}: `{left}` is {left_type} and `{right}` is {right_type}; the two times must be timestamps or dates, both with a zone or both without"
+    )]
+    JoinTimes {
+        /// The operator.
+        operator: String,
+        /// The left expression.
+        left: String,
+        /// Name of its type.
+        left_type: String,
+        /// The right expression.
+        right: String,
+        /// Name of its type.
+        right_type: String,
+    },
+    /// Something else than a column where only a column can stand.
+    #[error(
+        "{operator}: `{expression}` is not a column of the right side; compute it there with with_columns and name the result"
+    )]
+    NoColumn {
+        /// The operator.
+        operator: String,
+        /// The expression.
+        expression: String,
+    },
+    /// An option of a join that this kind of join does not have.
+    #[error("{operator}: {option} is not for this join; use {instead}")]
+    JoinOption {
+        /// The operator.
+        operator: String,
+        /// The option as it was written.
+        option: String,
+        /// What has it.
+        instead: &'static str,
+    },
+    /// A right side that never ends.
+    #[error("{}", unbounded_build_side(operator, right, left.as_deref()))]
+    UnboundedBuildSide {
+        /// The operator.
+        operator: String,
+        /// The right side's source.
+        right: String,
+        /// The left side's source, where it never ends either.
+        left: Option<String>,
+    },
+    /// A right or full join whose left side never ends.
+    #[error(
+        "{operator}: a {kind} join gives the right rows that match nothing when the left side ends, but {left} never ends; use an inner or a left join"
+    )]
+    UnboundedOuterJoin {
+        /// The operator.
+        operator: String,
+        /// The kind of join.
+        kind: JoinKind,
+        /// The left side's source.
+        left: String,
     },
     /// Two columns with one name.
     #[error("{operator}: two columns are named \"{name}\"; give one of them another name with alias")]
@@ -260,6 +383,25 @@ impl From<SpecError> for PlanError {
             }
             other => PlanError::Spec { error: Box::new(other) },
         }
+    }
+}
+
+fn both_sides(columns: &[String]) -> String {
+    match columns {
+        [one] => format!("column \"{one}\" is"),
+        several => format!("columns {} are", sabot_common::list_names(several.iter().map(String::as_str))),
+    }
+}
+
+fn unbounded_build_side(operator: &str, right: &str, left: Option<&str>) -> String {
+    let problem = format!(
+        "{operator}: the right side is loaded whole before the first row of the left one is joined, but {right} never ends"
+    );
+    match left {
+        None => format!("{problem}; exchange the two sides, because the left one ends"),
+        Some(left) => format!(
+            "{problem}, and neither does {left}; make the right side a table (a file, batches, any source that ends): two streams without end cannot be joined"
+        ),
     }
 }
 

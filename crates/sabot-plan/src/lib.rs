@@ -32,22 +32,38 @@ mod dictionaries;
 mod digest;
 mod error;
 mod explain;
+mod join;
 mod node;
+mod order;
+mod over;
 mod physical;
 mod plan;
+mod rank;
 
-pub use aggregate::{AggregateExpr, AggregateRequest, IntoKey, avg, count, count_of, max, min, sum};
+pub use aggregate::{
+    AggregateExpr, AggregateRequest, IntoKey, approx_count_distinct, approx_quantile, array_agg, avg,
+    bool_and, bool_or, call_aggregate, corr, count, count_distinct, count_of, covar_pop, covar_samp, first,
+    last, max, min, stddev_pop, stddev_samp, string_agg, sum, var_pop, var_samp,
+};
 pub use builder::{PlanBuilder, SinkRequest, SourceRequest};
 pub use cut::{CutOptions, cut};
 pub use derive::{WINDOW_END, WINDOW_START};
 pub use dictionaries::encode_keys;
 pub use error::PlanError;
 pub use explain::{DeviceVerdict, explain};
+pub use join::{Join, JoinKey, JoinNearest, JoinOutput, JoinOutputSource, JoinRequest, JoinStrategy};
 pub use node::{
     Aggregation, Boundedness, ChangeMode, Connector, EmitMode, NodeKind, NodeRef, Properties, TimeAttribute,
 };
+pub use order::{IntoSort, OrderBy, SortExpr, asc, desc};
+pub use over::{
+    ColumnExpr, IntoColumn, Over, OverAggregate, OverColumn, OverExpr, OverFunctionExpr, OverValue,
+    dense_rank, first_value, lag, last_value, lead, range, rank, row_number, rows, running, whole,
+};
 pub use physical::{
-    AggregateStage, EventTimeSpec, FragmentStage, KeyedInput, KeyedStage, KeyedWindow, MapBatchesStage,
-    PhysicalPlan, Port, Route, SinkStage, SourceStage, Stage, StageInput, StageKind,
+    AggregateStage, EventTimeSpec, FragmentStage, JoinStage, KeyedInput, KeyedStage, KeyedWindow,
+    LookupStage, MapBatchesStage, OverStage, PhysicalPlan, Port, RankResult, RankStage, Route, SinkStage,
+    SourceStage, Stage, StageInput, StageKind,
 };
 pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};
+pub use rank::{Keep, RankCall, Ranking, TopNRequest};

@@ -14,9 +14,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::aggregate::call_text;
 use crate::derive::derive;
 use crate::digest::digest;
-use crate::{KeyedWindow, PlanError};
+use crate::{Join, KeyedWindow, Over, PlanError, Ranking};
 
 /// What a source or sink is connected to.
 ///
@@ -120,19 +121,26 @@ pub struct TimeAttribute {
 pub struct Aggregation {
     /// The function.
     pub function: AggregateFunction,
-    /// What it reads, over the input's visible columns; `None` for `count(*)`.
-    pub argument: Option<TypedExpr>,
+    /// What it reads, over the input's visible columns; nothing for `count(*)`.
+    pub arguments: Vec<TypedExpr>,
+    /// Which rows take part; all without. An argument that may fail is guarded by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<TypedExpr>,
     /// Name of the result column.
     pub name: String,
+}
+
+impl Aggregation {
+    /// All expressions: the arguments, then the filter.
+    pub fn exprs(&self) -> impl Iterator<Item = &TypedExpr> {
+        self.arguments.iter().chain(&self.filter)
+    }
 }
 
 /// `sum(delay)`.
 impl fmt::Display for Aggregation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.argument {
-            Some(argument) => write!(f, "{}({argument})", self.function.name()),
-            None => write!(f, "{}(*)", self.function.name()),
-        }
+        f.write_str(&call_text(&self.function, &self.arguments, self.filter.as_ref()))
     }
 }
 
@@ -185,9 +193,15 @@ pub enum NodeKind {
         /// When results are given.
         emit: EmitMode,
     },
+    /// Numbers the rows of each group in an order and keeps some: sort, limit, top-N, unique, distinct.
+    Rank(Ranking),
+    /// Adds values over the rows around each row.
+    Over(Over),
     /// The rows that came too late for the windows of the aggregation that is its input, with the
     /// columns that went into it.
     LateRows,
+    /// Joins the rows of two inputs.
+    Join(Box<Join>),
     /// All rows of all inputs.
     Union,
     /// Calls a user's function with each batch.
@@ -220,7 +234,10 @@ impl NodeKind {
             NodeKind::FilterProject { predicate: Some(_), .. } => "filter",
             NodeKind::FilterProject { .. } => "select",
             NodeKind::Aggregate { .. } => "aggregate",
+            NodeKind::Rank(ranking) => ranking.call.name(),
+            NodeKind::Over(_) => "over",
             NodeKind::LateRows => "late-rows",
+            NodeKind::Join(join) => join.operator(),
             NodeKind::Union => "union",
             NodeKind::MapBatches { .. } => "map-batches",
             NodeKind::Sink { .. } => "sink",

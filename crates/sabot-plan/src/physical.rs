@@ -11,8 +11,8 @@
 use arrow::datatypes::SchemaRef;
 use sabot_common::{KeyGroups, OperatorId, Span};
 use sabot_expr::TypedExpr;
-use sabot_ops::{Fragment, GroupBySpec};
-use sabot_time::TumblingWindow;
+use sabot_ops::{Fragment, GroupBySpec, JoinSpec, OverSpec, RankSpec};
+use sabot_time::Windows;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +86,10 @@ pub enum StageKind {
     Fragment(FragmentStage),
     /// Calls the user's function on each batch.
     MapBatches(MapBatchesStage),
+    /// Makes a table of its input, for [`StageKind::Lookup`] stages. One task; no rows leave it.
+    Table(JoinStage),
+    /// Joins rows with a table.
+    Lookup(LookupStage),
     /// Keeps state by key.
     Keyed(KeyedStage),
     /// Hands rows to a sink.
@@ -110,6 +114,9 @@ pub struct SourceStage {
     /// This source's number within the plan; with the partition's index it makes the hidden partition
     /// ordinal (`ordinal << 20 | index`).
     pub ordinal: u32,
+    /// Source stages that must have ended before this one is read: they feed the right side of a join
+    /// whose left side this source feeds.
+    pub after: Vec<usize>,
 }
 
 /// How event time is read from a source.
@@ -150,6 +157,12 @@ pub struct MapBatchesStage {
 pub enum KeyedStage {
     /// Aggregation by key and window.
     Aggregate(AggregateStage),
+    /// A join, whose build side is complete first.
+    Join(JoinStage),
+    /// Rows numbered in an order, and some of them kept.
+    Rank(RankStage),
+    /// Values over the rows around each row.
+    Over(OverStage),
 }
 
 impl KeyedStage {
@@ -157,8 +170,31 @@ impl KeyedStage {
     pub fn late(&self) -> Option<&SchemaRef> {
         match self {
             KeyedStage::Aggregate(stage) => stage.late.as_ref(),
+            KeyedStage::Join(_) | KeyedStage::Rank(_) | KeyedStage::Over(_) => None,
         }
     }
+}
+
+/// A join: rows of the probe side (input 0) and of the build side (input 1, complete first). Of a
+/// [`StageKind::Table`] the build side is the only input.
+#[derive(Clone, Debug)]
+pub struct JoinStage {
+    /// What is joined how.
+    pub spec: JoinSpec,
+    /// Schema of the probe side.
+    pub probe: SchemaRef,
+    /// Schema of the build side.
+    pub build: SchemaRef,
+    /// Whether the sources of the probe side wait until those of the build side have ended. Otherwise
+    /// rows of the probe side come early, and the stage must keep them.
+    pub gated: bool,
+}
+
+/// A look-up of rows in a table.
+#[derive(Clone, Copy, Debug)]
+pub struct LookupStage {
+    /// The [`StageKind::Table`] stage.
+    pub table: usize,
 }
 
 /// A keyed aggregation: prepared rows in, results out.
@@ -189,13 +225,69 @@ pub struct AggregateStage {
     pub time_zone: Option<Arc<str>>,
 }
 
+/// A ranking: rows in, some of them out.
+#[derive(Clone, Debug)]
+pub struct RankStage {
+    /// Schema of the rows that come in: those that go out, what is computed to group and sort by, hidden
+    /// columns.
+    pub rows: SchemaRef,
+    /// The ranking over these columns.
+    pub spec: RankSpec,
+    /// Whether rows of one event time are those of one window: they are ranked apart from others, and leave
+    /// when the watermark reaches it. Otherwise everything is ranked at the end of the input.
+    pub windowed: bool,
+    /// How many of the first columns go out.
+    pub kept: usize,
+    /// Whether the number of a row, from 1, stands behind them as int64.
+    pub numbered: bool,
+    /// What stands in the hidden columns of the result.
+    pub result: RankResult,
+    /// Seed of the key hash, by which rows are owned and state is snapshot.
+    pub hash_seed: u64,
+    /// This operator's number within the plan, for the hidden partition ordinal (`ordinal << 20`).
+    pub ordinal: u32,
+}
+
+/// Values over the rows around a row: rows in, the same rows with more columns out.
+#[derive(Clone, Debug)]
+pub struct OverStage {
+    /// Schema of the rows that come in: those that go out, what is computed to partition and sort by and
+    /// to read, hidden columns.
+    pub rows: SchemaRef,
+    /// The values over these columns. They stand behind those that go out.
+    pub spec: OverSpec,
+    /// How many of the first columns go out.
+    pub kept: usize,
+    /// Seed of the key hash, by which rows are owned and state is snapshot.
+    pub hash_seed: u64,
+}
+
+/// What the hidden columns of ranked rows say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RankResult {
+    /// What they said before: rows are left out and nothing else.
+    AsBefore,
+    /// The new order: the operator is the partition, and rows are numbered as they leave. There is one task.
+    Sorted,
+    /// Results by group: the operator is the partition, and the key is that of the group with the row's
+    /// number in it. The event time of a window stays.
+    Ranked,
+}
+
 /// The windows of an aggregation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyedWindow {
     /// The windows.
-    pub window: TumblingWindow,
+    pub window: Windows,
     /// How long a window waits for late rows behind the watermark.
     pub allowed_lateness: Span,
+}
+
+impl KeyedWindow {
+    /// Whether the order of a key's rows decides which window each is in.
+    pub(crate) fn counts_rows(&self) -> bool {
+        matches!(self.window, Windows::Count(_))
+    }
 }
 
 /// What goes into a keyed stage.

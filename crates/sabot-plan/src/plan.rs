@@ -6,11 +6,12 @@
 //! with itself.
 
 use sabot_common::{KeyGroups, OperatorId};
+use sabot_expr::types::decoded_type;
 use sabot_expr::{FunctionRegistry, TypedExpr};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
-use crate::{Connector, NodeKind, NodeRef, PlanError, Properties};
+use crate::{Aggregation, Connector, NodeKind, NodeRef, PlanError, Properties};
 
 /// The version of the stored form that this build writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -137,6 +138,14 @@ impl Plan {
             for expr in exprs_mut(&mut node.kind) {
                 expr.bind(functions).map_err(|error| PlanError::expression(operator, error))?;
             }
+            if let NodeKind::Aggregate { aggregates, .. } = &mut node.kind {
+                for Aggregation { function, arguments, .. } in aggregates {
+                    let types: Vec<_> =
+                        arguments.iter().map(|a| decoded_type(a.data_type()).clone()).collect();
+                    let bound = function.bind(&types, functions);
+                    bound.map_err(|error| PlanError::expression(operator, error))?;
+                }
+            }
         }
         Ok(())
     }
@@ -157,8 +166,19 @@ fn exprs_mut(kind: &mut NodeKind) -> Vec<&mut TypedExpr> {
             predicate.iter_mut().chain(projections.iter_mut().map(|p| &mut p.expr)).collect()
         }
         NodeKind::Aggregate { keys, aggregates, .. } => {
-            let arguments = aggregates.iter_mut().filter_map(|a| a.argument.as_mut());
-            keys.iter_mut().map(|key| &mut key.expr).chain(arguments).collect()
+            let exprs = aggregates.iter_mut().flat_map(|a| a.arguments.iter_mut().chain(&mut a.filter));
+            keys.iter_mut().map(|key| &mut key.expr).chain(exprs).collect()
+        }
+        NodeKind::Join(join) => join.exprs_mut().collect(),
+        NodeKind::Rank(ranking) => {
+            let order = ranking.order.iter_mut().map(|key| &mut key.expr);
+            ranking.groups.iter_mut().map(|group| &mut group.expr).chain(order).collect()
+        }
+        NodeKind::Over(over) => {
+            let keys = over.partition.iter_mut().map(|key| &mut key.expr);
+            let order = over.order.iter_mut().map(|key| &mut key.expr);
+            let arguments = over.columns.iter_mut().flat_map(crate::OverColumn::exprs_mut);
+            keys.chain(order).chain(arguments).collect()
         }
         _ => Vec::new(),
     }

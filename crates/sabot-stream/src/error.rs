@@ -5,6 +5,7 @@ use sabot_batch::MorselError;
 use sabot_batch::key_index::KeyIndexError;
 use sabot_common::{EventTime, KeyGroupRange};
 use sabot_cpu::group_by::AccumulateError;
+use sabot_cpu::join::JoinError;
 use sabot_ops::{Failure, SpecError};
 use sabot_state::StateError;
 
@@ -20,9 +21,21 @@ pub enum OperatorError {
         /// The group, as text: `window 2001-01-01T00:00:00, origin ORD`.
         key: String,
         /// The exact sum.
-        sum: i128,
+        sum: String,
         /// The result type.
         data_type: DataType,
+    },
+    /// A user's function reported an error.
+    #[error("function {function} failed: {message} in \"{aggregate}\" of {key}")]
+    Function {
+        /// The aggregate's name.
+        aggregate: String,
+        /// The group, as text.
+        key: String,
+        /// The function's name.
+        function: String,
+        /// What it reported.
+        message: String,
     },
     /// The stage, as planned, cannot be carried out: a bug in the planner, reported as such.
     #[error("keyed operator: {message}")]
@@ -76,6 +89,9 @@ pub enum OperatorError {
     /// Rows could not be aggregated.
     #[error(transparent)]
     Aggregate(AccumulateError),
+    /// Rows could not be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// Rows could not be pre-aggregated.
     #[error(transparent)]
     Failure(#[from] Failure),

@@ -7,9 +7,16 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod join;
 mod keyed_aggregate;
 mod operator;
+mod over;
+mod rank;
+mod row_state;
 
 pub use error::OperatorError;
+pub use join::KeyedJoin;
 pub use keyed_aggregate::KeyedAggregate;
 pub use operator::{KeyedOperator, keyed_operator};
+pub use over::KeyedOver;
+pub use rank::KeyedRank;

@@ -13,7 +13,7 @@ use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
 use sabot_plan::KeyedStage;
 use std::fmt::Debug;
 
-use crate::{KeyedAggregate, OperatorError};
+use crate::{KeyedAggregate, KeyedJoin, KeyedOver, KeyedRank, OperatorError};
 
 /// One task's share of a keyed operator: the owner of a range of key groups.
 ///
@@ -98,6 +98,9 @@ pub fn keyed_operator(
 ) -> Result<Box<dyn KeyedOperator>, OperatorError> {
     Ok(match stage {
         KeyedStage::Aggregate(stage) => Box::new(KeyedAggregate::new(stage, output, key_groups, owned)?),
+        KeyedStage::Join(stage) => Box::new(KeyedJoin::new(stage, output, key_groups, owned)?),
+        KeyedStage::Over(stage) => Box::new(KeyedOver::new(stage, output, key_groups, owned)?),
+        KeyedStage::Rank(stage) => Box::new(KeyedRank::new(stage, output, key_groups, owned)?),
     })
 }
 

@@ -11,7 +11,7 @@
 //! - [`IdleDetector`]: when a partition without rows stops holding back the others.
 //! - [`WatermarkMerge`]: many inputs into one watermark.
 //! - [`Alignment`]: which partitions run too far ahead and should pause.
-//! - [`TumblingWindow`]: which window a time lies in, when it fires, which rows are too late for it.
+//! - [`Windows`]: which windows a time lies in, when they fire, which rows are too late for them.
 #![forbid(unsafe_code)]
 
 mod alignment;
@@ -26,7 +26,10 @@ pub use idle::{IdleDetector, IdleEvent};
 pub use merge::{InputState, MergeEvent, WatermarkMerge};
 pub use partition::PartitionClock;
 pub use pause::PauseDecision;
-pub use windows::{TumblingWindow, is_late, output_watermark};
+pub use windows::{
+    CalendarUnit, CalendarWindow, CountWindow, CumulateWindow, HoppingWindow, SessionWindow, TumblingWindow,
+    WindowBounds, Windows, Zone, is_late, output_watermark,
+};
 
 use sabot_common::Span;
 
@@ -45,6 +48,52 @@ pub enum TimeError {
     #[error("a window of {got}; its size must be at least 1 µs")]
     WindowSize {
         /// The size.
+        got: Span,
+    },
+    /// A span of which windows are made is zero or negative.
+    #[error("{what} is {got}; it must be at least 1 µs")]
+    NotPositive {
+        /// What the span was for: `the slide of hopping windows`.
+        what: &'static str,
+        /// The span.
+        got: Span,
+    },
+    /// Cumulating windows whose last step would go beyond their size.
+    #[error("cumulating windows of {size} grow by {step}, which does not divide it; take a step that does")]
+    Steps {
+        /// The longest window.
+        size: Span,
+        /// By how much windows were to grow.
+        step: Span,
+    },
+    /// Something was asked of windows that they do not have.
+    #[error(
+        "{windows} windows have no {what}; calendar windows take a zone, and tumbling, hopping, cumulate and calendar windows an offset"
+    )]
+    NotOf {
+        /// The windows, as users write them: `session`.
+        windows: &'static str,
+        /// What was given: `zone`.
+        what: &'static str,
+    },
+    /// Windows of no rows.
+    #[error("count windows of 0 rows; a window must have at least one")]
+    NoRows,
+    /// A time zone that is not known.
+    #[error(
+        "unknown time zone \"{got}\"; {}ones are names such as UTC or Europe/Zurich, and offsets such as +05:30",
+        meant.as_ref().map_or("z".to_owned(), |meant| format!("did you mean \"{meant}\"? Z"))
+    )]
+    Zone {
+        /// What was given.
+        got: String,
+        /// A zone that is named much like it.
+        meant: Option<String>,
+    },
+    /// Calendar windows that are moved too far.
+    #[error("calendar windows with an offset of {got}; an offset is at most 366 d, either way")]
+    CalendarOffset {
+        /// The offset.
         got: Span,
     },
 }

@@ -2,7 +2,7 @@
 
 use sabot_connect::ConnectorRegistry;
 
-/// Every kind that this build knows: `parquet`, `csv`, `generator`.
+/// Every kind that this build knows: `csv`, `ndjson`, `arrow`, `parquet`, `file`, `generator`.
 pub(crate) fn registry() -> ConnectorRegistry {
     let mut registry = ConnectorRegistry::new();
     sabot_files::register(&mut registry);

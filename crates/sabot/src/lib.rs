@@ -31,12 +31,16 @@
 //! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../../docs/aggregates.md"))]
 
+mod columns;
 mod connectors;
 mod engine;
 mod error;
 mod execute;
 mod job;
+mod join;
+mod order;
 mod read;
 mod stream;
 mod table;
@@ -48,9 +52,10 @@ pub use engine::{Devices, Engine, EngineBuilder};
 pub use error::{Error, Result};
 pub use execute::BatchStream;
 pub use job::Job;
+pub use join::{On, on};
 pub use read::{
-    Connect, FileOptions, ReadFrom, ToChannel, ToMemory, WriteTo, connector, csv, generator, parquet,
-    to_channel, to_memory,
+    Connect, FileOptions, ReadFrom, ToChannel, ToMemory, WriteTo, arrow_ipc, connector, csv, file, generator,
+    ndjson, parquet, to_channel, to_memory,
 };
 pub use sabot_connect::{
     ChannelPartitions, ChannelReceiver, ChannelSender, ChannelSource, Collected, ConnectError, Sink, Source,
@@ -59,22 +64,34 @@ pub use sabot_connect::{
 pub use sabot_exec::{JobError, JobHandle, JobMetrics, Stop};
 pub use sabot_expr::{
     CastMode, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, IntoExpr, Scalar,
-    ScalarFunction, TruncUnit, call, coalesce, col, lit, null, when,
+    ScalarFunction, TruncUnit, UserAggregate, UserState, call, coalesce, col, concat, concat_ws, function,
+    greatest, hash, least, lit, null, pi, when,
 };
-pub use sabot_plan::{AggregateExpr, IntoKey, Plan, PlanError, avg, count, count_of, max, min, sum};
+pub use sabot_plan::{
+    AggregateExpr, ColumnExpr, IntoColumn, IntoKey, IntoSort, Keep, OverExpr, OverFunctionExpr, Plan,
+    PlanError, SortExpr, approx_count_distinct, approx_quantile, array_agg, asc, avg, bool_and, bool_or,
+    call_aggregate, corr, count, count_distinct, count_of, covar_pop, covar_samp, dense_rank, desc, first,
+    first_value, lag, last, last_value, lead, max, min, range, rank, row_number, rows, running, stddev_pop,
+    stddev_samp, string_agg, sum, var_pop, var_samp, whole,
+};
+pub use sabot_time::CalendarUnit;
 pub use stream::Stream;
 pub use table::Table;
 pub use time::{
     EventTimeOptions, Span, days, hours, in_order, micros, millis, minutes, out_of_orderness, seconds,
 };
-pub use window::{Grouped, Window, Windowed, tumbling};
+pub use window::{Grouped, Window, Windowed, calendar, count_window, cumulate, hopping, session, tumbling};
 
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Stop, Stream, Table, avg, coalesce, col, count, count_of, csv,
-        days, hours, in_order, input_channel, lit, max, micros, millis, min, minutes, out_of_orderness,
-        parquet, seconds, sum, to_channel, to_memory, tumbling, when,
+        Devices, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, approx_count_distinct,
+        approx_quantile, array_agg, arrow_ipc, asc, avg, bool_and, bool_or, calendar, coalesce, col, concat,
+        corr, count, count_distinct, count_of, count_window, covar_pop, covar_samp, csv, cumulate, days,
+        dense_rank, desc, file, first, first_value, greatest, hopping, hours, in_order, input_channel, lag,
+        last, last_value, lead, least, lit, max, micros, millis, min, minutes, ndjson, on, out_of_orderness,
+        parquet, range, rank, row_number, rows, running, seconds, session, stddev_pop, stddev_samp,
+        string_agg, sum, to_channel, to_memory, tumbling, var_pop, var_samp, when, whole,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

@@ -3,6 +3,7 @@
 //! Files are named by kind and options, so that a plan stays data; channels, batches in memory and
 //! sources of the user's own stand in a plan as slots.
 
+use arrow::datatypes::Schema;
 use sabot_connect::{ChannelReceiver, ChannelSink, CollectSink, Collected, Sink, Source, output_channel};
 use sabot_exec::Bindings;
 use sabot_plan::Connector;
@@ -91,7 +92,13 @@ pub struct FileOptions {
     options: BTreeMap<String, String>,
 }
 
-/// A CSV file with a header. As a sink, a path that ends in `/` is a folder.
+/// CSV with a header: a file, a folder of files, a pattern such as `flights-*.csv`, or `-`, the standard
+/// input. As a sink, a file, a folder if the path ends in `/`, or `-`, the standard output. Names that end
+/// in `.gz` or `.zst` are compressed.
+///
+/// As a source it has the options `header` (`true`), `delimiter` (`,`), `infer_rows` (1000),
+/// `max_record_bytes` (2 MiB), `compression` (`none`, `gzip`, `zstd`), `schema`, `dead_letters` and
+/// `max_dead_letters`; as a sink `compression`.
 ///
 /// ```
 /// # use sabot::prelude::*;
@@ -102,7 +109,57 @@ pub fn csv(path: impl AsRef<Path>) -> FileOptions {
     connector("csv").option("path", path.as_ref().to_string_lossy())
 }
 
-/// A Parquet file. As a sink, a path that ends in `/` is a folder.
+/// Newline-delimited JSON, an object a line; paths and options as for [`csv`], without those of a header.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # let path = std::env::temp_dir().join(format!("sabot-doc-ndjson-{}.ndjson", std::process::id()));
+/// std::fs::write(&path, "{\"origin\":\"SFO\",\"delay\":12}\n{\"origin\":\"JFK\"}\n")?;
+/// let delays = Stream::read(ndjson(&path))?;
+/// assert_eq!(delays.schema().field(1).data_type(), &DataType::Int64);
+/// assert_eq!(delays.filter(col("delay").is_null())?.collect()?[0].num_rows(), 1);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn ndjson(path: impl AsRef<Path>) -> FileOptions {
+    connector("ndjson").option("path", path.as_ref().to_string_lossy())
+}
+
+/// Arrow IPC: a file or a stream, told apart by its first bytes. As a sink, `.arrows` and `-` are streams,
+/// everything else is a file.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # let path = std::env::temp_dir().join(format!("sabot-doc-arrow-{}.arrow", std::process::id()));
+/// let flights = Stream::read(csv("data/flights.csv"))?;
+/// Job::new("convert").write(&flights, arrow_ipc(&path))?.run()?;
+/// assert_eq!(Stream::read(arrow_ipc(&path))?.collect()?[0].num_rows(), 4);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn arrow_ipc(path: impl AsRef<Path>) -> FileOptions {
+    connector("arrow").option("path", path.as_ref().to_string_lossy())
+}
+
+/// A file in the format that its extension names: `.csv`, `.ndjson` (`.jsonl`), `.arrow` (`.arrows`,
+/// `.ipc`, `.feather`), `.parquet` (`.pq`), text also compressed, `.csv.gz`, `.ndjson.zst`.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # let path = std::env::temp_dir().join(format!("sabot-doc-file-{}.ndjson.gz", std::process::id()));
+/// let flights = Stream::read(file("data/flights.csv"))?;
+/// Job::new("convert").write(&flights, file(&path))?.run()?;
+/// assert_eq!(Stream::read(file(&path))?.collect()?[0].num_rows(), 4);
+/// # std::fs::remove_file(&path)?;
+/// let typo = Stream::read(file("flights.cvs")).unwrap_err().to_string();
+/// assert!(typo.contains("did you mean \".csv\"?"), "{typo}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn file(path: impl AsRef<Path>) -> FileOptions {
+    connector("file").option("path", path.as_ref().to_string_lossy())
+}
+
+/// A Parquet file, a folder of files, or a pattern. As a sink, a path that ends in `/` is a folder.
 ///
 /// ```
 /// # use sabot::prelude::*;
@@ -149,6 +206,54 @@ impl FileOptions {
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.insert(name.into(), value.into());
         self
+    }
+
+    /// Gives the columns of text instead of inferring them.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # use arrow::datatypes::{Field, Schema};
+    /// # use sabot::arrow;
+    /// let columns = Schema::new(vec![
+    ///     Field::new("date", DataType::Utf8, false),
+    ///     Field::new("origin", DataType::Utf8, false),
+    ///     Field::new("delay", DataType::Float64, true),
+    /// ]);
+    /// let flights = Stream::read(csv("data/flights.csv").schema(&columns))?;
+    /// assert_eq!(flights.schema().field(2).data_type(), &DataType::Float64);
+    /// let same = csv("data/flights.csv").option("schema", "date utf8 not null, origin utf8 not null, delay float64");
+    /// assert_eq!(same, csv("data/flights.csv").schema(&columns));
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    pub fn schema(self, schema: &Schema) -> Self {
+        self.option("schema", sabot_files::columns_text(schema))
+    }
+
+    /// Puts records of text that cannot be read into a file of their own, in the format of its extension,
+    /// instead of failing on the first one. The file appears with the job's outputs. Its rows say `file`,
+    /// `record`, `offset`, `column` and `reason`, and have the record itself as `text`, or as `base64` where
+    /// it is no UTF-8; [`JobMetrics::dead_letters`](crate::JobMetrics::dead_letters) counts them. All columns
+    /// are checked then, whether somebody reads them or not. Give a schema too: where types are inferred, a
+    /// wrong value among the first records makes its whole column text.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # let folder = std::env::temp_dir().join(format!("sabot-doc-dead-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// let (input, dead) = (folder.join("delays.csv"), folder.join("dead.ndjson"));
+    /// std::fs::write(&input, "origin,delay\nSFO,12\nJFK,soon\nSFO,31\n")?;
+    /// let delays = Stream::read(csv(&input).option("schema", "origin utf8, delay int64").dead_letters(&dead))?;
+    /// let (sink, rows) = to_memory();
+    /// let metrics = Job::new("delays").write(&delays, sink)?.run()?;
+    /// assert_eq!((metrics.rows_read, metrics.dead_letters), (2, 1));
+    /// assert_eq!(rows.take().iter().map(|batch| batch.num_rows()).sum::<usize>(), 2);
+    /// let letter = std::fs::read_to_string(&dead)?;
+    /// assert!(letter.contains(r#""record":2"#) && letter.contains(r#""text":"JFK,soon\n""#), "{letter}");
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dead_letters(self, path: impl AsRef<Path>) -> Self {
+        self.option("dead_letters", path.as_ref().to_string_lossy())
     }
 
     fn connector(&self) -> Connector {

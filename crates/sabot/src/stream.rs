@@ -270,24 +270,6 @@ impl Stream {
         Ok(self.with_node(node))
     }
 
-    /// Adds columns, or replaces those of the same name.
-    ///
-    /// ```
-    /// # use sabot::prelude::*;
-    /// let flights = Stream::read(csv("data/flights.csv"))?.with_columns([col("delay").gt(15).alias("late")])?;
-    /// assert_eq!(flights.schema().fields().len(), 4);
-    /// assert_eq!(flights.collect()?[0].num_columns(), 4);
-    /// # Ok::<(), sabot::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// For an unknown column, a type error, or two new columns of one name.
-    pub fn with_columns(self, columns: impl IntoIterator<Item = Expr>) -> Result<Self> {
-        let columns: Vec<Expr> = columns.into_iter().collect();
-        let node = self.builder.with_columns(&self.node, &columns)?;
-        Ok(self.with_node(node))
-    }
-
     /// Puts rows into windows of event time.
     ///
     /// ```
@@ -336,9 +318,7 @@ impl Stream {
     /// When their columns differ in name, order or type.
     pub fn union(self, other: &Stream) -> Result<Self> {
         let node = self.builder.union(&self.node, &other.node)?;
-        let mut stream = self.with_node(node);
-        stream.bindings.merge(&other.bindings);
-        Ok(stream)
+        Ok(self.with_node(node).with_bindings_of(other))
     }
 
     /// Of windowed aggregates: the results, and the rows that came too late for them.
@@ -585,6 +565,12 @@ impl Stream {
 
     pub(crate) fn bindings(&self) -> &Bindings {
         &self.bindings
+    }
+
+    /// The same stream, knowing what the slots of another one stand for.
+    pub(crate) fn with_bindings_of(mut self, other: &Stream) -> Self {
+        self.bindings.merge(&other.bindings);
+        self
     }
 
     pub(crate) fn with_node(self, node: NodeRef) -> Self {

@@ -50,6 +50,26 @@ impl Table {
         Self::of(Stream::from_batches(batches)?)
     }
 
+    /// The rows of a stream that ends.
+    ///
+    /// ```
+    /// use sabot::prelude::*;
+    /// # use std::sync::Arc;
+    /// # use arrow::array::{ArrayRef, StringArray};
+    /// # let text = |values: Vec<&str>| Arc::new(StringArray::from(values)) as ArrayRef;
+    /// # let flights = RecordBatch::try_from_iter([("origin", text(vec!["SFO", "JFK", "SFO"]))])?;
+    /// let flights = Stream::from_batches([flights])?;
+    /// let totals = Table::from_stream(flights.group_by(["origin"])?.aggregate([count().alias("flights")])?)?;
+    /// assert_eq!(totals.schema().fields().len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// For a stream that never ends.
+    pub fn from_stream(stream: Stream) -> Result<Self> {
+        Self::of(stream)
+    }
+
     fn of(stream: Stream) -> Result<Self> {
         match stream.is_bounded() {
             true => Ok(Self { stream }),

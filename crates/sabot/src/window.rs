@@ -3,7 +3,10 @@
 use sabot_common::Span;
 use sabot_expr::Expr;
 use sabot_plan::{AggregateExpr, AggregateRequest, IntoKey, KeyedWindow};
-use sabot_time::TumblingWindow;
+use sabot_time::{
+    CalendarUnit, CalendarWindow, CountWindow, CumulateWindow, HoppingWindow, SessionWindow, TimeError,
+    TumblingWindow, Windows, Zone,
+};
 
 use crate::{Result, Stream};
 
@@ -17,12 +20,41 @@ use crate::{Result, Stream};
 /// assert_eq!(counts[0].num_rows(), 2); // 06:30 to 07:30, and 07:30 to 08:30
 /// # Ok::<(), sabot::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Window {
-    size: Span,
-    offset: Span,
+    shape: Shape,
+    offset: Option<Span>,
+    zone: Option<String>,
     allowed_lateness: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Tumbling { size: Span },
+    Hopping { size: Span, slide: Span },
+    Cumulate { size: Span, step: Span },
+    Calendar { unit: CalendarUnit },
+    Session { gap: Span },
+    Count { rows: u64 },
+}
+
+impl Shape {
+    /// The word that users write.
+    fn word(self) -> &'static str {
+        match self {
+            Shape::Tumbling { .. } => "tumbling",
+            Shape::Hopping { .. } => "hopping",
+            Shape::Cumulate { .. } => "cumulate",
+            Shape::Calendar { .. } => "calendar",
+            Shape::Session { .. } => "session",
+            Shape::Count { .. } => "count",
+        }
+    }
+}
+
+const fn window(shape: Shape) -> Window {
+    Window { shape, offset: None, zone: None, allowed_lateness: Span::ZERO }
 }
 
 /// Windows of one size, one after the other; each row is in exactly one. They are aligned to
@@ -36,25 +68,197 @@ pub struct Window {
 /// # Ok::<(), sabot::Error>(())
 /// ```
 pub const fn tumbling(size: Span) -> Window {
-    Window { size, offset: Span::ZERO, allowed_lateness: Span::ZERO }
+    window(Shape::Tumbling { size })
+}
+
+/// Windows of one size, one of which starts every `slide`; they are aligned to 1970-01-01T00:00 UTC plus
+/// the offset. With a slide below the size they overlap, and a row counts in each that it lies in; the
+/// slide need not divide the size. With a slide above the size rows between two windows are left out.
+///
+/// ```
+/// use sabot::prelude::*;
+/// # use std::sync::Arc;
+/// # use sabot::arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
+/// # let hour = 3_600_000_000;
+/// # let date = TimestampMicrosecondArray::from(vec![5 * hour, 5 * hour + 1, 6 * hour]);
+/// # let flights = RecordBatch::try_from_iter([
+/// #     ("date", Arc::new(date) as ArrayRef),
+/// #     ("origin", Arc::new(StringArray::from(vec!["SFO", "SFO", "SFO"]))),
+/// # ])?;
+/// // Flights at 5, 5 and 6 o'clock, in windows of three hours every hour.
+/// let flights = Stream::from_batches([flights])?
+///     .event_time("date", in_order())?
+///     .window(hopping(hours(3), hours(1)))?
+///     .group_by(["origin"])?
+///     .aggregate([count().alias("flights")])?;
+/// let table = sabot::arrow::util::pretty::pretty_format_batches(&flights.collect()?)?.to_string();
+/// assert_eq!(table, "\
+/// +---------------------+---------------------+--------+---------+
+/// | window_start        | window_end          | origin | flights |
+/// +---------------------+---------------------+--------+---------+
+/// | 1970-01-01T03:00:00 | 1970-01-01T06:00:00 | SFO    | 2       |
+/// | 1970-01-01T04:00:00 | 1970-01-01T07:00:00 | SFO    | 3       |
+/// | 1970-01-01T05:00:00 | 1970-01-01T08:00:00 | SFO    | 3       |
+/// | 1970-01-01T06:00:00 | 1970-01-01T09:00:00 | SFO    | 1       |
+/// +---------------------+---------------------+--------+---------+");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub const fn hopping(size: Span, slide: Span) -> Window {
+    window(Shape::Hopping { size, slide })
+}
+
+/// Windows that start together and end one `step` apart, up to `size`; then the next ones start. They
+/// are aligned to 1970-01-01T00:00 UTC plus the offset. The step must divide the size.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// // What has come since midnight, every hour: from 8 o'clock on, because the first flight is at 07:05.
+/// let flights = Stream::read(csv("data/flights.csv"))?.event_time("date", in_order())?;
+/// let so_far = flights.window(cumulate(days(1), hours(1)))?.aggregate([count()])?.collect()?;
+/// assert_eq!(so_far[0].num_rows(), 17);
+/// # Ok::<(), sabot::Error>(())
+/// ```
+pub const fn cumulate(size: Span, step: Span) -> Window {
+    window(Shape::Cumulate { size, step })
+}
+
+/// Windows of the calendar, in UTC unless a [`zone`](Window::zone) is given: days have 23 to 25 hours
+/// where clocks change. Weeks begin on Monday.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// use sabot::CalendarUnit;
+/// let flights = Stream::read(csv("data/flights.csv"))?.event_time("date", in_order())?;
+/// let yearly = flights.window(calendar(CalendarUnit::Year))?.aggregate([count()])?.collect()?;
+/// assert_eq!(yearly[0].num_rows(), 1);
+/// # Ok::<(), sabot::Error>(())
+/// ```
+pub const fn calendar(unit: CalendarUnit) -> Window {
+    window(Shape::Calendar { unit })
+}
+
+/// Sessions: rows of a key (or all rows, where there are no keys) belong together as long as each comes
+/// less than `gap` after the one before. `window_start` is the time of the first row, `window_end` that of
+/// the last one plus the gap.
+///
+/// ```
+/// use sabot::prelude::*;
+/// # use std::sync::Arc;
+/// # use sabot::arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
+/// # let minute = 60_000_000;
+/// # let at = TimestampMicrosecondArray::from(vec![0, 10 * minute, 15 * minute, 60 * minute]);
+/// # let clicks = RecordBatch::try_from_iter([
+/// #     ("at", Arc::new(at) as ArrayRef),
+/// #     ("user", Arc::new(StringArray::from(vec!["ada", "bob", "ada", "ada"]))),
+/// # ])?;
+/// // Ada clicks at 0:00, 0:15 and 1:00, Bob at 0:10.
+/// let sessions = Stream::from_batches([clicks])?
+///     .event_time("at", in_order())?
+///     .window(session(minutes(30)))?
+///     .group_by(["user"])?
+///     .aggregate([count().alias("clicks")])?;
+/// let table = sabot::arrow::util::pretty::pretty_format_batches(&sessions.collect()?)?.to_string();
+/// assert_eq!(table, "\
+/// +---------------------+---------------------+------+--------+
+/// | window_start        | window_end          | user | clicks |
+/// +---------------------+---------------------+------+--------+
+/// | 1970-01-01T00:10:00 | 1970-01-01T00:40:00 | bob  | 1      |
+/// | 1970-01-01T00:00:00 | 1970-01-01T00:45:00 | ada  | 2      |
+/// | 1970-01-01T01:00:00 | 1970-01-01T01:30:00 | ada  | 1      |
+/// +---------------------+---------------------+------+--------+");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub const fn session(gap: Span) -> Window {
+    window(Shape::Session { gap })
+}
+
+/// Windows of so many rows of a key (or of all rows, where there are no keys), in order of event time;
+/// rows of one time are in the order of their source. `window_start` is the time of the first row,
+/// `window_end` is 1 µs after that of the last one. Rows that are left over at the end of the input, too
+/// few for a window, have no result.
+///
+/// ```
+/// use sabot::prelude::*;
+/// # use std::sync::Arc;
+/// # use sabot::arrow::array::{ArrayRef, Int64Array, TimestampSecondArray};
+/// # let readings = RecordBatch::try_from_iter([
+/// #     ("at", Arc::new(TimestampSecondArray::from(vec![1, 4, 2, 3, 5])) as ArrayRef),
+/// #     ("level", Arc::new(Int64Array::from(vec![10, 40, 20, 30, 50]))),
+/// # ])?;
+/// let pairs = Stream::from_batches([readings])?
+///     .event_time("at", out_of_orderness(seconds(10)))?
+///     .window(count_window(2))?
+///     .aggregate([sum(col("level")).alias("level")])?
+///     .select([col("level")])?;
+/// let levels = sabot::arrow::util::pretty::pretty_format_batches(&pairs.collect()?)?.to_string();
+/// assert_eq!(levels, "\
+/// +-------+
+/// | level |
+/// +-------+
+/// | 30    |
+/// | 70    |
+/// +-------+");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub const fn count_window(rows: u64) -> Window {
+    window(Shape::Count { rows })
 }
 
 impl Window {
-    /// Shifts all windows by a span.
+    /// Shifts all windows by a span; those of the calendar on the local clock.
     pub const fn offset(mut self, offset: Span) -> Self {
-        self.offset = offset;
+        self.offset = Some(offset);
         self
     }
 
-    /// How far behind its source's bound a row may be and still count; windows wait that long. Rows
-    /// behind that are dropped, counted, and given by [`Stream::split_late`].
+    /// The time zone of calendar windows: a name such as `Europe/Zurich`, or an offset such as `+05:30`.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// use sabot::CalendarUnit;
+    /// // Flights from 07:05 to 08:10 UTC: midnight on the west coast is between them.
+    /// let flights = Stream::read(csv("data/flights.csv"))?.event_time("date", in_order())?;
+    /// let days = calendar(CalendarUnit::Day).zone("America/Los_Angeles");
+    /// assert_eq!(flights.clone().window(days)?.aggregate([count()])?.collect()?[0].num_rows(), 2);
+    /// // The day begins at 6 o'clock on the local clock.
+    /// let shifts = calendar(CalendarUnit::Day).zone("America/Los_Angeles").offset(hours(6));
+    /// assert_eq!(flights.window(shifts)?.aggregate([count()])?.collect()?[0].num_rows(), 1);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    /// How far behind its source's bound a row may be and still count, in all windows that it lies in;
+    /// windows wait that long. Rows behind that are dropped, counted, and given by
+    /// [`Stream::split_late`].
     pub const fn allowed_lateness(mut self, lateness: Span) -> Self {
         self.allowed_lateness = lateness;
         self
     }
 
     pub(crate) fn keyed(self) -> Result<KeyedWindow> {
-        let window = TumblingWindow::new(self.size, self.offset)?;
+        let offset = self.offset.unwrap_or(Span::ZERO);
+        let refuse = |what| Err(TimeError::NotOf { windows: self.shape.word(), what });
+        let fits = match self.shape {
+            Shape::Session { .. } | Shape::Count { .. } if self.offset.is_some() => refuse("offset"),
+            Shape::Calendar { .. } => Ok(()),
+            _ if self.zone.is_some() => refuse("zone"),
+            _ => Ok(()),
+        };
+        fits?;
+        let window: Windows = match self.shape {
+            Shape::Tumbling { size } => TumblingWindow::new(size, offset)?.into(),
+            Shape::Hopping { size, slide } => HoppingWindow::new(size, slide, offset)?.into(),
+            Shape::Cumulate { size, step } => CumulateWindow::new(size, step, offset)?.into(),
+            Shape::Calendar { unit } => {
+                let zone = self.zone.map_or(Ok(Zone::UTC), |zone| zone.parse())?;
+                CalendarWindow::new(unit, zone, offset)?.into()
+            }
+            Shape::Session { gap } => SessionWindow::new(gap)?.into(),
+            Shape::Count { rows } => CountWindow::new(rows)?.into(),
+        };
         Ok(KeyedWindow { window, allowed_lateness: self.allowed_lateness })
     }
 }

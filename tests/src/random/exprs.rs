@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use sabot::{ClosureFunction, DatePart, Expr, FunctionRegistry, call, coalesce, col, lit, when};
 use std::sync::{Arc, LazyLock};
 
-/// The user functions that expressions call.
+/// The user functions that expressions and aggregations call.
 pub fn functions() -> Arc<FunctionRegistry> {
     static FUNCTIONS: LazyLock<Arc<FunctionRegistry>> = LazyLock::new(|| {
         let twice = ClosureFunction::new("twice", 1, [DataType::Int64], DataType::Int64, |args, _| {
@@ -28,6 +28,7 @@ pub fn functions() -> Arc<FunctionRegistry> {
         for function in [twice.infallible(), reverse] {
             registry.register(Arc::new(function)).expect("the names are new");
         }
+        registry.register_aggregate(Arc::new(super::spread::Spread)).expect("the name is new");
         Arc::new(registry)
     });
     FUNCTIONS.clone()

@@ -6,6 +6,7 @@
 //! round are carried to the sinks and not computed with.
 
 mod exprs;
+mod spread;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
@@ -15,7 +16,9 @@ use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    AggregateExpr, Expr, Stream, avg, col, count, count_of, max, micros, min, out_of_orderness, sum, tumbling,
+    AggregateExpr, CalendarUnit, Expr, Stream, approx_count_distinct, avg, bool_or, calendar, col, count,
+    count_distinct, count_of, cumulate, first, hopping, last, max, micros, min, on, out_of_orderness,
+    session, stddev_samp, sum, tumbling,
 };
 use sabot_connect::Boundedness;
 use std::collections::BTreeSet;
@@ -58,7 +61,7 @@ pub fn case(seed: u64, size: Size) -> Case {
         builder: CaseBuilder::new(format!("random plan {seed} over {} partitions", size.partitions)),
         streams: Vec::new(),
         names: 0,
-        failing: rng.random_ratio(1, 12),
+        failing: rng.random_ratio(1, 6),
     };
     let mut rows = ChaCha8Rng::seed_from_u64(!seed);
     let sources = rng.random_range(1..=3usize);
@@ -155,7 +158,7 @@ impl Growing {
 
     fn step(&mut self, rng: &mut ChaCha8Rng) {
         let from = self.pick(rng);
-        match rng.random_range(0..14) {
+        match rng.random_range(0..15) {
             0..=2 => self.filter(rng, from),
             3..=4 => self.with_columns(rng, from),
             5 => self.select(rng, from),
@@ -166,8 +169,46 @@ impl Growing {
                 self.union(rng, from, other);
             }
             13 => self.map_batches(from),
+            14 => {
+                let other = self.pick(rng);
+                self.join(rng, from, other);
+            }
             _ => self.filter(rng, from),
         }
+    }
+
+    /// A join with the distinct values of a column, so that rows do not multiply. Where the sides have no
+    /// type in common, or the right one has no end, a filter.
+    fn join(&mut self, rng: &mut ChaCha8Rng, from: Grown, other: Grown) {
+        let pairs: Vec<(String, String)> = from
+            .exact()
+            .iter()
+            .flat_map(|l| other.exact().into_iter().map(move |r| (l.clone(), r)))
+            .filter(|(l, r)| l.data_type() == r.data_type())
+            .map(|(l, r)| (l.name().clone(), r.name().clone()))
+            .collect();
+        let Some((left, right)) = pairs.choose(rng).filter(|_| other.stream.is_bounded()) else {
+            return self.filter(rng, from);
+        };
+        let (key, rows) = (self.name(), self.name());
+        let distinct = other.stream.select([col(right.as_str()).alias(key.as_str())]).expect("it is there");
+        let distinct = distinct.group_by([&key]).expect("a key of any type");
+        let distinct = distinct.aggregate([count().alias(rows.as_str())]).expect("names are new");
+        let pair = on(left.as_str(), key.as_str());
+        let kind = rng.random_range(0..if from.stream.is_bounded() { 6 } else { 4 });
+        let pair = match kind {
+            0 => pair.inner(),
+            1 => pair.left(),
+            2 => pair.semi(),
+            3 => pair.anti(),
+            4 => pair.right(),
+            _ => pair.full(),
+        };
+        let pair = if rng.random() { pair.broadcast().unique() } else { pair };
+        let stream = from.stream.join(&distinct, pair).expect("the sides fit");
+        // Right and full joins have no event time.
+        let timed = from.timed && kind < 4;
+        self.add(stream, timed, from.approximate);
     }
 
     fn filter(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
@@ -199,8 +240,16 @@ impl Growing {
 
     fn window(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
         let size = *[7_000_000, 30_000_000, 60_000_000, 300_000_000].choose(rng).expect("not empty");
-        let mut window = tumbling(micros(size));
-        if rng.random_ratio(1, 3) {
+        let (mut window, moves) = match rng.random_range(0..10) {
+            // Few windows hold a row, or results would be many times the rows.
+            0..=1 => (hopping(micros(size), micros(size / rng.random_range(1..=4))), true),
+            2 => (hopping(micros(size), micros(size * rng.random_range(2..=9) / 7)), true),
+            3 => (cumulate(micros(size), micros(size / [2, 5][rng.random_range(0..2)])), true),
+            4 => (calendar(CalendarUnit::Day).zone("Asia/Kolkata"), true),
+            5..=6 => (session(micros(size / 20)), false),
+            _ => (tumbling(micros(size)), true),
+        };
+        if moves && rng.random_ratio(1, 3) {
             window = window.offset(micros(rng.random_range(-size..size)));
         }
         if rng.random_ratio(1, 3) {
@@ -243,23 +292,33 @@ impl Growing {
     /// Aggregates under new names, and which of their results are approximate.
     fn aggregates(&mut self, rng: &mut ChaCha8Rng, from: &Grown) -> (Vec<AggregateExpr>, BTreeSet<String>) {
         let mut approximate = BTreeSet::new();
-        let first = self.name();
-        let mut aggregates = vec![count().alias(first)];
+        let rows = self.name();
+        let mut aggregates = vec![count().alias(rows)];
         let exact = from.exact();
         for _ in 0..rng.random_range(0..=3) {
             let Some(field) = exact.choose(rng) else { continue };
             let (value, name) = (col(field.name().as_str()), self.name());
             let is_float = field.data_type().is_floating();
             let numeric = is_float || field.data_type().is_integer();
-            let aggregate = match rng.random_range(0..5) {
+            let mut aggregate = match rng.random_range(0..11) {
                 0 if numeric => sum(value),
                 1 if numeric || field.data_type() == &DataType::Boolean => avg(value),
                 2 => min(value),
                 3 => max(value),
+                4 => first(value),
+                5 => last(value),
+                6 => count_distinct(value),
+                7 if numeric => stddev_samp(value),
+                8 if field.data_type() == &DataType::Boolean => bool_or(value),
+                9 => approx_count_distinct(value),
                 _ => count_of(value),
             };
+            let flag = exact.iter().find(|f| f.data_type() == &DataType::Boolean);
+            if let Some(flag) = flag.filter(|_| rng.random_ratio(1, 4)) {
+                aggregate = aggregate.filter(col(flag.name().as_str()));
+            }
             let adds = matches!(aggregate.function.name(), "sum" | "avg");
-            if is_float && adds {
+            if is_float && adds || aggregate.function.name() == "stddev_samp" {
                 approximate.insert(name.clone());
             }
             aggregates.push(aggregate.alias(name));
@@ -313,7 +372,10 @@ impl Growing {
             self.plant_failure(rng, ends[0]);
         }
         for end in ends {
-            self.builder.output(&self.streams[end].stream, rng.random_ratio(3, 4));
+            let Grown { stream, timed, .. } = &self.streams[end];
+            // Rows without time and without end have no order that could ever be given.
+            let ordered = rng.random_ratio(3, 4) && (*timed || stream.is_bounded());
+            self.builder.output(stream, ordered);
         }
         self.builder.build()
     }

@@ -7,6 +7,9 @@
 //! stand. Where the engine and this module differ, one of them is wrong, and this one is short.
 
 mod aggregate;
+mod join;
+mod over;
+mod rank;
 mod row;
 
 pub use row::{Cell, Rank, Row, cells};
@@ -23,7 +26,7 @@ use sabot_ops::Projection;
 use sabot_plan::{Aggregation, Connector, KeyedWindow, NodeKind, Plan, PlanNode};
 use std::collections::BTreeMap;
 
-use aggregate::{GroupKey, aggregate, window_start};
+use aggregate::{Bounds, Taken, aggregate, windows};
 use row::{canonical, to_batch};
 
 /// Partitions of a source, each a list of batches.
@@ -81,7 +84,7 @@ pub fn run(plan: &Plan, inputs: &Inputs) -> Outcome {
 struct Reference<'a> {
     plan: &'a Plan,
     inputs: &'a Inputs,
-    /// Sources and aggregations are numbered as they stand in the plan; the number is part of the order.
+    /// Sources and keyed operators are numbered as they stand in the plan; the number is part of the order.
     ordinals: u64,
     /// What each node gives.
     rows: Vec<Vec<Row>>,
@@ -108,7 +111,19 @@ impl Reference<'_> {
             NodeKind::Aggregate { window, keys, aggregates, .. } => {
                 self.aggregate(index, window.as_ref(), keys, aggregates)
             }
+            NodeKind::Rank(ranking) => {
+                let ordinal = self.next_ordinal() << 20;
+                let rows = &self.rows[node.inputs[0]];
+                let batch = to_batch(&plan.nodes()[node.inputs[0]].properties.schema, rows);
+                rank::rank(ranking, &batch, rows, ordinal)
+            }
+            NodeKind::Over(over) => {
+                let rows = &self.rows[node.inputs[0]];
+                let batch = to_batch(&plan.nodes()[node.inputs[0]].properties.schema, rows);
+                over::over(over, &batch, rows)
+            }
             NodeKind::LateRows => self.late[node.inputs[0]].clone(),
+            NodeKind::Join(join) => self.join(node, join),
             NodeKind::Union => {
                 let timed = node.properties.time.is_some();
                 let rows = node.inputs.iter().flat_map(|input| self.rows[*input].clone());
@@ -229,76 +244,84 @@ impl Reference<'_> {
         let ordinal = self.next_ordinal() << 20;
         let input = node.inputs[0];
         let batch = to_batch(&self.plan.nodes()[input].properties.schema, &self.rows[input]);
-        let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
+        // The rows of each key, with the key of the first of them.
+        let mut groups: BTreeMap<Vec<Rank>, (Vec<Scalar>, Vec<usize>)> = BTreeMap::new();
         for (number, row) in self.rows[input].iter().enumerate() {
-            let start = match window {
-                Some(window) if row.late > window.allowed_lateness.micros() => {
-                    self.late[index].push(row.clone());
-                    continue;
-                }
-                Some(window) => window_start(window, row.time.expect("windows need event time")),
-                None => 0,
-            };
+            if window.is_some_and(|window| row.late > window.allowed_lateness.micros()) {
+                self.late[index].push(row.clone());
+                continue;
+            }
             let key: Vec<Scalar> =
                 keys.iter().map(|key| value(&key.expr, &batch, number, row).value).collect();
             let ranks = key.iter().map(Rank::of).collect();
-            let group = groups.entry((start, ranks)).or_insert_with(|| Group::new(&key, aggregates.len()));
-            for (values, aggregate) in group.values.iter_mut().zip(aggregates) {
-                values.push(aggregate.argument.as_ref().map(|argument| value(argument, &batch, number, row)));
-            }
+            groups.entry(ranks).or_insert_with(|| (key, Vec::new())).1.push(number);
         }
         if window.is_none() && keys.is_empty() && groups.is_empty() {
             // As in SQL: without keys there is one group, also of no rows.
-            groups.insert((0, Vec::new()), Group::new(&[], aggregates.len()));
+            groups.insert(Vec::new(), (Vec::new(), Vec::new()));
         }
         self.outcome.late_rows += self.late[index].len() as u64;
-        groups.into_iter().map(|(key, group)| result(node, window, aggregates, ordinal, key, group)).collect()
-    }
-}
-
-/// The rows of one group.
-struct Group {
-    /// The key of its first row.
-    key: Vec<Cell>,
-    /// The argument of each aggregate, for each row.
-    values: Vec<Vec<Option<Cell>>>,
-}
-
-impl Group {
-    fn new(key: &[Scalar], aggregates: usize) -> Self {
-        Self {
-            key: key.iter().map(|value| canonical(value).into()).collect(),
-            values: vec![Vec::new(); aggregates],
+        let taken = |aggregate: &Aggregation, numbers: &mut dyn Iterator<Item = usize>| -> Vec<Taken> {
+            let mut taken = Vec::new();
+            for number in numbers {
+                let row = &self.rows[input][number];
+                let passes = |filter: &TypedExpr| {
+                    interpret(filter, &batch, number).expect("filters can be computed").as_bool()
+                        == Some(true)
+                };
+                if aggregate.filter.as_ref().is_none_or(passes) {
+                    let arguments =
+                        aggregate.arguments.iter().map(|argument| value(argument, &batch, number, row));
+                    taken.push(Taken { arguments: arguments.collect(), place: row.place_in_time() });
+                }
+            }
+            taken
+        };
+        let mut results = Vec::new();
+        for (ranks, (key, numbers)) in groups {
+            let rows: Vec<&Row> = numbers.iter().map(|number| &self.rows[input][*number]).collect();
+            let windows = windows(window, &rows);
+            for (place, (bounds, members)) in windows.iter().enumerate() {
+                // Windows of one key with one end are numbered.
+                let number = windows[..place].iter().filter(|(other, _)| other.0 == bounds.0).count() as u64;
+                let values: Vec<_> = aggregates
+                    .iter()
+                    .map(|aggregate| taken(aggregate, &mut members.iter().map(|row| numbers[*row])))
+                    .collect();
+                let time = window.map(|_| *bounds);
+                let cells = result(node, time, &key, aggregates, &values);
+                let time = time.map(|(end, _)| end - 1);
+                let key = ranks.clone();
+                results.push(Row { cells, time, late: 0, partition: ordinal, number, key });
+            }
         }
+        results
     }
 }
 
+/// The columns of a result.
 fn result(
     node: &PlanNode,
-    window: Option<&KeyedWindow>,
+    window: Option<Bounds>,
+    key: &[Scalar],
     aggregates: &[Aggregation],
-    ordinal: u64,
-    (start, ranks): GroupKey,
-    group: Group,
-) -> Row {
+    values: &[Vec<Taken>],
+) -> Vec<Cell> {
     let mut cells = Vec::new();
-    let mut time = None;
-    if let Some(window) = window {
-        let end = start + window.window.size().micros();
+    if let Some((end, start)) = window {
         let zone = node.properties.time.as_ref().and_then(|time| time.zone.clone());
         for value in [start, end] {
             cells.push(Scalar::Timestamp { value, unit: TimeUnit::Microsecond, zone: zone.clone() }.into());
         }
-        time = Some(end - 1);
     }
-    cells.extend(group.key);
-    for (spec, values) in aggregates.iter().zip(&group.values) {
+    cells.extend(key.iter().map(|value| Cell::from(canonical(value))));
+    for (spec, taken) in aggregates.iter().zip(values) {
         cells.push(
-            aggregate(spec, values)
+            aggregate(spec, taken)
                 .unwrap_or_else(|overflow| panic!("{overflow}; the test data is too large")),
         );
     }
-    Row { cells, time, late: 0, partition: ordinal, number: 0, key: ranks }
+    cells
 }
 
 /// The columns of a row, or none when the predicate is not true.

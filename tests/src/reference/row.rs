@@ -32,7 +32,7 @@ pub struct Row {
     pub late: i64,
     /// The source partition, or the aggregation that the row is a result of.
     pub partition: u64,
-    /// Its number there; 0 for results.
+    /// Its number there; for results the number among those of its key and time.
     pub number: u64,
     /// Its key, for results.
     pub key: Vec<Rank>,
@@ -44,6 +44,12 @@ impl Row {
     pub fn place(&self) -> (i64, u64, u64, &[Rank]) {
         let time = self.time.map_or(0, |time| time.saturating_add(self.late));
         (time, self.partition, self.number, &self.key)
+    }
+
+    /// Where the row stands for aggregates that depend on order: as above, but a late row stands where its
+    /// event time says.
+    pub fn place_in_time(&self) -> (i64, u64, u64, Vec<Rank>) {
+        (self.time.unwrap_or(0), self.partition, self.number, self.key.clone())
     }
 }
 

@@ -27,15 +27,24 @@ fn numbers(source: sabot::ChannelSource) -> Stream {
     Stream::from_channel(source).unwrap().event_time("t", in_order()).unwrap()
 }
 
+/// Rows of a file with a malformed record, beside an output.
+fn with_dead_letters(output: &Path) -> Stream {
+    let input = output.with_file_name("in.csv");
+    std::fs::write(&input, "n\n1\nx\n").unwrap();
+    let dead = output.with_file_name("dead.ndjson");
+    Stream::read(csv(input).option("schema", "n int64").dead_letters(dead)).unwrap()
+}
+
 /// The child: writes some thousands of rows and never ends.
 fn child(output: &Path) {
     let (sender, source) = sabot_connect::input_channel("endless", 4, batch(0).schema());
     let numbers = numbers(source);
     let job = Job::new("endless").write(&numbers, csv(output)).unwrap();
+    let job = job.write(&with_dead_letters(output), csv(output.with_file_name("good.csv"))).unwrap();
     let handle = Engine::builder().workers(2).build().unwrap().start(job).unwrap();
     (0..20).for_each(|i| sender.send_blocking(batch(i * 1_000)).unwrap());
     // The last row waits for a watermark that says that no other of its time can follow.
-    while handle.metrics().rows_written < 19_999 {
+    while handle.metrics().rows_written < 19_999 || handle.metrics().dead_letters < 1 {
         assert!(!handle.is_finished(), "{:?}", handle.wait());
         // A barrier brings what is due to the writer, which stages it.
         handle.barrier();
@@ -64,10 +73,14 @@ fn a_killed_job_leaves_no_output_file() {
     process.kill().unwrap();
     process.wait().unwrap();
     assert!(!output.exists(), "a job that never committed left {}", output.display());
+    let dead = output.with_file_name("dead.ndjson");
+    assert!(!dead.exists(), "a job that never committed left {}", dead.display());
 
     // What it left beside the output must not be in the way of the next job, nor end up in its file.
     let numbers = Stream::from_batches([batch(7)]).unwrap();
-    Job::new("again").write(&numbers, csv(&output)).unwrap().run().unwrap();
+    let again = Job::new("again").write(&numbers, csv(&output)).unwrap();
+    again.write(&with_dead_letters(&output), csv(output.with_file_name("good.csv"))).unwrap().run().unwrap();
+    assert_eq!(std::fs::read_to_string(&dead).unwrap().lines().count(), 1);
     let read = Stream::read(csv(&output)).unwrap().collect().unwrap();
     let values: Vec<i64> =
         read.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();

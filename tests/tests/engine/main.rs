@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod barriers;
+mod dead_letters;
 mod failures;
 mod files;
 mod idle;
+mod joins;
 mod kit;
 mod partitions;
+mod pipes;
 mod refusals;
 mod stop;
 mod streams;

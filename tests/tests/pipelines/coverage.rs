@@ -6,6 +6,7 @@ use sabot_ops::testing::{CanaryBackend, LateBackend, Sabotage};
 use sabot_plan::NodeKind;
 use sabot_tests::random::case;
 use sabot_tests::{Case, Device, Setting};
+use sabot_time::Windows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,8 +29,24 @@ fn random_plans_have_everything() {
             found.insert(node.kind.name(), true);
             found.entry("window over window").or_default();
             *found.entry("window over window").or_default() |= is_window(i) && over_window[i];
-            if matches!(node.kind, NodeKind::Aggregate { window: None, .. }) {
-                found.insert("group-by without window", true);
+            match &node.kind {
+                NodeKind::Aggregate { window: None, .. } => {
+                    found.insert("group-by without window", true);
+                }
+                NodeKind::Aggregate { window: Some(window), .. } => {
+                    found.insert(
+                        match window.window {
+                            Windows::Tumbling(_) => "tumbling",
+                            Windows::Hopping(_) => "hopping",
+                            Windows::Cumulate(_) => "cumulate",
+                            Windows::Calendar(_) => "calendar",
+                            Windows::Session(_) => "session",
+                            Windows::Count(_) => "count",
+                        },
+                        true,
+                    );
+                }
+                _ => {}
             }
         }
         let forks = plan.consumers().iter().filter(|c| c.len() > 1).count();
@@ -45,9 +62,16 @@ fn random_plans_have_everything() {
         ("aggregate", 100),
         ("late-rows", 30),
         ("union", 30),
+        ("join", 10),
+        ("lookup-join", 10),
         ("map-batches", 20),
         ("event-time", 150),
         ("window over window", 20),
+        ("tumbling", 50),
+        ("hopping", 40),
+        ("cumulate", 10),
+        ("calendar", 10),
+        ("session", 20),
         ("group-by without window", 20),
         ("fork", 40),
         ("several sinks", 60),

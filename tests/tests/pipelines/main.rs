@@ -8,12 +8,15 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
+mod aggregate_docs;
 mod channels;
 mod coverage;
 mod devices;
 mod errors;
 mod everywhere;
+mod joins;
 mod named;
+mod order;
 mod plans;
 mod random;
 mod stored;

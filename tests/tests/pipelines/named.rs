@@ -14,6 +14,21 @@ fn window() {
 }
 
 #[test]
+fn overlapping_windows() {
+    everywhere(plans::overlapping);
+}
+
+#[test]
+fn sessions() {
+    everywhere(plans::sessions);
+}
+
+#[test]
+fn windows_by_count() {
+    everywhere(plans::counted);
+}
+
+#[test]
 fn two_windows_from_one_fork() {
     everywhere(plans::fork);
 }
@@ -71,4 +86,14 @@ fn payload_of_every_type() {
 #[test]
 fn keys_of_every_type() {
     everywhere(plans::nested_keys);
+}
+
+#[test]
+fn aggregates_of_every_family() {
+    everywhere(plans::aggregates);
+}
+
+#[test]
+fn ordered_aggregates_over_copies_and_results() {
+    everywhere(plans::ordered);
 }

@@ -7,11 +7,16 @@ use arrow::record_batch::RecordBatch;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    Stream, avg, call, coalesce, col, count, count_of, lit, max, micros, min, out_of_orderness, seconds, sum,
-    tumbling, when,
+    CalendarUnit, Stream, approx_count_distinct, approx_quantile, avg, bool_and, bool_or, calendar, call,
+    call_aggregate, coalesce, col, corr, count, count_distinct, count_of, count_window, covar_samp, cumulate,
+    first, hopping, last, lit, max, micros, min, out_of_orderness, seconds, session, stddev_pop, string_agg,
+    sum, tumbling, var_samp, when,
 };
 use sabot_tests::{Case, CaseBuilder, data, function, random};
 use std::sync::Arc;
+
+use crate::joins;
+use crate::order;
 
 /// A maker of cases: rows over all partitions, partitions.
 pub(crate) type Make = fn(usize, usize) -> Case;
@@ -20,6 +25,9 @@ pub(crate) type Make = fn(usize, usize) -> Case;
 pub(crate) const ALL: &[(&str, Make)] = &[
     ("stateless", stateless),
     ("window", window),
+    ("overlapping", overlapping),
+    ("sessions", sessions),
+    ("counted", counted),
     ("fork", fork),
     ("union", union),
     ("exchanges", exchanges),
@@ -32,9 +40,23 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("times", times),
     ("payload", payload),
     ("nested_keys", nested_keys),
+    ("lookup_join", joins::lookup),
+    ("joins", joins::kinds),
+    ("joins_of_what_they_share", joins::shared),
+    ("more_joins", joins::more),
+    ("asof_joins", joins::asof),
+    ("top_n", order::top_n),
+    ("top_n_by_key", order::top_n_by_key),
+    ("sorted", order::sorted),
+    ("limits", order::limits),
+    ("unique", order::unique),
+    ("distinct", order::distinct),
+    ("over", order::over),
+    ("aggregates", aggregates),
+    ("ordered", ordered),
 ];
 
-fn events(builder: &mut CaseBuilder, seed: u64, rows: usize, partitions: usize) -> Stream {
+pub(crate) fn events(builder: &mut CaseBuilder, seed: u64, rows: usize, partitions: usize) -> Stream {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let rows = data::events(&mut rng, rows, partitions);
     let stream = builder.source(data::schema(), rows);
@@ -124,6 +146,115 @@ pub(crate) fn window(rows: usize, partitions: usize) -> Case {
         .unwrap();
     builder.output(&result, true);
     builder.output(&late, true);
+    builder.build()
+}
+
+/// Windows that overlap, grow, leave gaps or follow the calendar, and windows over their results.
+pub(crate) fn overlapping(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("overlapping windows");
+    let start = events(&mut builder, 15, rows, partitions);
+    let windows = [
+        hopping(seconds(60), seconds(20)),
+        hopping(seconds(50), seconds(20)).offset(seconds(3)).allowed_lateness(seconds(12)),
+        hopping(seconds(100), seconds(1)),
+        hopping(seconds(10), seconds(25)),
+        cumulate(seconds(120), seconds(30)),
+        calendar(CalendarUnit::Day).zone("America/Sao_Paulo").offset(seconds(-4_000)),
+    ];
+    for (number, window) in windows.into_iter().enumerate() {
+        let by = if number % 2 == 0 { vec!["k"] } else { vec!["d", "m"] };
+        let (result, late) = start
+            .clone()
+            .window(window)
+            .unwrap()
+            .group_by(by)
+            .unwrap()
+            .aggregate([
+                count().alias("rows"),
+                sum(col("n")).alias("sum"),
+                avg(col("x")).alias("mean"),
+                min(col("k")).alias("least"),
+                max(col("t")).alias("last"),
+            ])
+            .unwrap()
+            .split_late()
+            .unwrap();
+        builder.output(&result, true);
+        match number {
+            0 => {
+                let over = result.window(hopping(seconds(70), seconds(30))).unwrap();
+                builder.output(&over.aggregate([sum(col("rows")), count()]).unwrap(), true);
+            }
+            1 => builder.output(&late, true),
+            _ => {}
+        }
+    }
+    builder.build()
+}
+
+/// Sessions by key and over all rows, short ones and long ones, and windows over sessions.
+pub(crate) fn sessions(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("sessions");
+    let start = events(&mut builder, 16, rows, partitions);
+    for (number, gap) in [1, 4, 9, 400].into_iter().enumerate() {
+        let window = session(seconds(gap));
+        let window = if number == 1 { window.allowed_lateness(seconds(12)) } else { window };
+        let by = [vec!["k"], vec!["k", "m"], vec![], vec!["d"]][number].clone();
+        let sessions = start.clone().window(window).unwrap().group_by(by).unwrap();
+        let (result, late) = sessions
+            .aggregate([
+                count().alias("rows"),
+                sum(col("n")).alias("sum"),
+                avg(col("x")).alias("mean"),
+                min(col("k")).alias("least"),
+                max(col("t")).alias("last"),
+            ])
+            .unwrap()
+            .split_late()
+            .unwrap();
+        builder.output(&result, true);
+        match number {
+            0 => {
+                let over = result.window(session(seconds(3))).unwrap();
+                builder.output(&over.aggregate([sum(col("rows")), count()]).unwrap(), true);
+            }
+            1 => builder.output(&late, true),
+            _ => {}
+        }
+    }
+    builder.build()
+}
+
+/// Windows by count of rows, by key and over all rows, of rows and of results.
+pub(crate) fn counted(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("windows by count");
+    let start = events(&mut builder, 17, rows, partitions);
+    for (number, size) in [1, 3, 10].into_iter().enumerate() {
+        let window = count_window(size);
+        let window = if number == 1 { window.allowed_lateness(seconds(12)) } else { window };
+        let by = [vec!["d"], vec!["k", "m"], vec![]][number].clone();
+        let (result, late) = start
+            .clone()
+            .window(window)
+            .unwrap()
+            .group_by(by)
+            .unwrap()
+            .aggregate([count().alias("rows"), sum(col("n")).alias("sum"), min(col("k")).alias("least")])
+            .unwrap()
+            .split_late()
+            .unwrap();
+        builder.output(&result, true);
+        match number {
+            0 => {
+                let over = start.clone().window(hopping(seconds(40), seconds(15))).unwrap();
+                let over = over.group_by(["k"]).unwrap().aggregate([sum(col("n")).alias("n")]).unwrap();
+                let over = over.window(count_window(4)).unwrap();
+                builder.output(&over.aggregate([sum(col("n")), count()]).unwrap(), true);
+            }
+            1 => builder.output(&late, true),
+            _ => {}
+        }
+    }
     builder.build()
 }
 
@@ -258,6 +389,57 @@ pub(crate) fn float_sums(rows: usize, partitions: usize) -> Case {
         ])
         .unwrap();
     builder.output(&windows, true);
+    builder.build()
+}
+
+/// Every family of aggregate functions, filtered and not, with and without windows.
+pub(crate) fn aggregates(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("aggregates of every family");
+    let start = events(&mut builder, 15, rows, partitions).with_functions(random::functions());
+    let all = || {
+        let late = col("n").gt(120);
+        [
+            count_distinct(col("m")).alias("kinds"),
+            count_distinct(col("d")).filter(late.clone()).alias("late_kinds"),
+            approx_count_distinct(col("n")).alias("about"),
+            approx_quantile(col("r"), 0.9).alias("most"),
+            bool_and(col("b")).alias("all"),
+            bool_or(col("b").and(late.clone())).alias("any"),
+            first(col("x")).alias("first"),
+            last(col("d")).filter(col("d").is_not_null()).alias("last"),
+            string_agg(col("k"), "|").filter(late.clone()).alias("where"),
+            var_samp(col("n")).alias("variance"),
+            stddev_pop(col("r")).alias("deviation"),
+            covar_samp(col("n"), col("m")).alias("both"),
+            corr(col("n"), col("r")).alias("related"),
+            call_aggregate("spread", 1, [col("n")]).alias("spread"),
+            sum(lit(1_000) / (col("n") - 120)).filter(late).alias("guarded"),
+        ]
+    };
+    let windows = start.clone().window(tumbling(seconds(60)).allowed_lateness(seconds(3))).unwrap();
+    builder.output(&windows.group_by(["m"]).unwrap().aggregate(all()).unwrap(), true);
+    builder.output(&start.group_by(["k"]).unwrap().aggregate(all()).unwrap(), true);
+    builder.build()
+}
+
+/// First and last where rows meet their copies, and over results of windows.
+pub(crate) fn ordered(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("ordered aggregates");
+    let start = events(&mut builder, 16, rows, partitions).select([col("k"), col("n"), col("d")]).unwrap();
+    let other = start.clone().with_columns([(col("n") + 1_000).alias("n")]).unwrap();
+    let both = start.clone().union(&other).unwrap();
+    let ends = [
+        first(col("n")).alias("first"),
+        last(col("n")).alias("last"),
+        string_agg(col("d").cast(DataType::Utf8), "").alias("all"),
+    ];
+    let ends = both.window(tumbling(seconds(30))).unwrap().group_by(["k"]).unwrap().aggregate(ends).unwrap();
+    builder.output(&ends, true);
+    let fine = start.window(tumbling(seconds(10))).unwrap().group_by(["k", "n"]).unwrap();
+    let fine = fine.aggregate([count().alias("rows")]).unwrap();
+    let coarse = fine.window(tumbling(seconds(100))).unwrap().group_by(["rows"]).unwrap();
+    let coarse = coarse.aggregate([first(col("n")).alias("first"), last(col("k")).alias("last")]).unwrap();
+    builder.output(&coarse, true);
     builder.build()
 }
 

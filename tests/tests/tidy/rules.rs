@@ -29,6 +29,8 @@ pub(crate) const FREE: &[&str] = &["arrow", "thiserror", "serde", "bytemuck", "t
 
 /// Small libraries that several crates may name, each with the reason why it is harmless.
 pub(crate) const LIGHT: &[(&str, &str)] = &[
+    ("chrono", "dates of the calendar; it is part of arrow, so that nothing is added to the build"),
+    ("chrono-tz", "the clocks of time zones; it is part of arrow too"),
     ("futures-core", "the `Stream` trait and nothing else"),
     ("rand", "seeded data in the conformance suite and the testkit"),
     ("rand_chacha", "the generator whose sequence is the same everywhere"),
@@ -42,7 +44,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("sabot-common", &[], &[]),
     row("sabot-batch", &["sabot-common"], &[]),
     row("sabot-time", &["sabot-common"], &[]),
-    row("sabot-expr", &["sabot-batch"], &["chrono"]),
+    row("sabot-expr", &["sabot-batch"], &["chrono", "regex"]),
     row("sabot-ops", &["sabot-expr", "sabot-time"], &[]),
     row("sabot-plan", &["sabot-ops"], &[]),
     row("sabot-cpu", &["sabot-ops"], &[]),
@@ -50,7 +52,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("sabot-stream", &["sabot-cpu", "sabot-plan", "sabot-state"], &[]),
     row("sabot-connect", &["sabot-expr"], &[]),
     row("sabot-exec", &["sabot-stream", "sabot-connect"], &["rayon", "tokio"]),
-    leaf("sabot-files", &["sabot-connect"], &["csv", "parquet"]),
+    leaf("sabot-files", &["sabot-connect"], &["flate2", "glob", "memchr", "parquet", "serde_json", "zstd"]),
     row("sabot-testkit", &["sabot-expr"], &["proptest"]),
     row(FACADE, &["sabot-exec", "sabot-files"], &[]),
 ];

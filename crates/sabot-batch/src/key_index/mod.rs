@@ -18,6 +18,7 @@
 
 mod canonical;
 mod columns;
+mod find;
 mod nested;
 mod quick;
 mod sort;
@@ -28,6 +29,7 @@ pub mod words;
 
 pub use canonical::{canonical, canonical_type};
 pub use columns::{KeyBatch, KeyBuilder};
+pub use find::NOT_FOUND;
 pub use nested::ordered_rows;
 
 use arrow::array::ArrayRef;

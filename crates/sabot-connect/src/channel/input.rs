@@ -6,16 +6,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use super::queue::{Queue, Waiter};
-use crate::cut::Cutter;
-use crate::shape::{PauseGate, Shaper, batch_bytes};
+use crate::pull::{Pull, PullReader, only_from_start};
+use crate::shape::Shaper;
 use crate::sink::check_schema;
 use crate::source::unknown_partition;
 use crate::{
-    Boundedness, ConnectError, PartitionId, PartitionReader, Position, ReadCounters, ReadRequest, Source,
-    SourceItem, Spawner,
+    Boundedness, ConnectError, PartitionId, PartitionReader, Position, ReadRequest, Source, Spawner,
 };
 
 /// A channel of one partition: what is sent by the sender and its clones, in the order in which the
@@ -395,10 +394,7 @@ impl Source for ChannelSource {
         if !known.contains(partition) {
             return Err(unknown_partition(&self.name(), partition, &known));
         }
-        if let Some(position) = from.filter(|position| position.row > 0) {
-            let reason = "rows of a channel cannot be read twice".to_owned();
-            return Err(ConnectError::BadPosition { name: self.name(), row: position.row, reason });
-        }
+        only_from_start(self.name(), "channel", from)?;
         let shaper = Shaper::new(self.name(), &self.schema, request)?;
         let mut state = self.lanes.lock();
         let lane = state.lanes.iter_mut().find(|lane| lane.id == *partition && !lane.opened);
@@ -406,13 +402,9 @@ impl Source for ChannelSource {
             return Err(ConnectError::AlreadyClaimed { name: self.name() });
         };
         lane.opened = true;
-        Ok(Box::new(ChannelReader {
-            queue: lane.queue.clone(),
-            shaper,
-            cutter: Cutter::new(request.morsel_rows),
-            gate: PauseGate::default(),
-            counters: ReadCounters::default(),
-        }))
+        let open = OpenLane(lane.queue.clone());
+        drop(state);
+        Ok(Box::new(PullReader::new(open, shaper, request)))
     }
 }
 
@@ -427,52 +419,17 @@ impl Drop for ChannelSource {
     }
 }
 
-struct ChannelReader {
-    queue: Arc<Queue>,
-    shaper: Shaper,
-    cutter: Cutter,
-    gate: PauseGate,
-    counters: ReadCounters,
-}
+/// A partition that is being read.
+struct OpenLane(Arc<Queue>);
 
-impl PartitionReader for ChannelReader {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<SourceItem>, ConnectError>> {
-        if self.gate.holds(cx) {
-            return Poll::Pending;
-        }
-        if self.cutter.is_empty() {
-            let Some(batch) = ready!(self.queue.poll_pop(cx))? else {
-                return Poll::Ready(Ok(None));
-            };
-            self.cutter.put(self.shaper.shape(&batch)?);
-        }
-        Poll::Ready(Ok(self.cutter.cut().map(|batch| {
-            let first_row = self.counters.rows;
-            self.counters.rows += batch.num_rows() as u64;
-            self.counters.bytes += batch_bytes(&batch);
-            SourceItem::Rows { batch, first_row }
-        })))
-    }
-
-    fn position(&self) -> Position {
-        Position::at_row(self.counters.rows)
-    }
-
-    fn pause(&mut self) {
-        self.gate.pause();
-    }
-
-    fn resume(&mut self) {
-        self.gate.resume();
-    }
-
-    fn counters(&self) -> ReadCounters {
-        self.counters
+impl Pull for OpenLane {
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RecordBatch>, ConnectError>> {
+        self.0.poll_pop(cx)
     }
 }
 
-impl Drop for ChannelReader {
+impl Drop for OpenLane {
     fn drop(&mut self) {
-        self.queue.close_consumer();
+        self.0.close_consumer();
     }
 }

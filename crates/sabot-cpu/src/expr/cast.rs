@@ -28,8 +28,8 @@ use sabot_expr::{CastMode, Scalar};
 use sabot_ops::Failure;
 use std::sync::Arc;
 
-use super::temporal::timestamps;
 use super::text::Texts;
+use super::ticks::timestamps;
 use super::value::Value;
 use super::{Active, Scope, arrow_bug, does_not_fit, wrong_type};
 

@@ -18,7 +18,7 @@ use sabot_expr::{BinaryOp, TypedExpr, TypedKind};
 use sabot_ops::Failure;
 use std::cmp::Ordering;
 
-use super::temporal::timestamps;
+use super::ticks::timestamps;
 use super::value::{Operand, Value, booleans, both_valid};
 use super::{Active, Scope, arrow_bug, wrong_type};
 use crate::simd::compare::{Comparison, compare_f64, compare_i64};

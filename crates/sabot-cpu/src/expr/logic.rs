@@ -228,7 +228,7 @@ fn is_false(condition: &BooleanArray) -> BooleanBuffer {
 }
 
 /// Row by row the one value where the mask is set, else the other.
-fn select(mask: BooleanBuffer, yes: &Value, no: &Value) -> Result<Value, Failure> {
+pub(super) fn select(mask: BooleanBuffer, yes: &Value, no: &Value) -> Result<Value, Failure> {
     let mask = BooleanArray::new(mask, None);
     let of = |value: &Value| -> Box<dyn Datum> {
         let array = value.array().clone();

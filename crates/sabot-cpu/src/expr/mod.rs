@@ -17,13 +17,14 @@ mod call;
 mod cast;
 mod compare;
 mod decimal;
+mod functions;
 mod logic;
-mod math;
 mod span;
-mod temporal;
 mod text;
+mod ticks;
 mod value;
 
+pub(crate) use functions::Patterns;
 pub(crate) use logic::is_true;
 
 use arrow::array::{ArrayRef, BooleanArray};
@@ -44,13 +45,20 @@ pub(crate) struct Scope<'a> {
     columns: &'a [ArrayRef],
     rows: usize,
     level: Level,
+    /// Regular expressions that are compiled already.
+    patterns: Option<&'a Patterns>,
     failed: Cell<Option<usize>>,
 }
 
 impl<'a> Scope<'a> {
     /// A scope over columns of `rows` rows. Columns that no expression reads may have another length.
     pub(crate) fn new(columns: &'a [ArrayRef], rows: usize, level: Level) -> Self {
-        Self { columns, rows, level, failed: Cell::new(None) }
+        Self { columns, rows, level, patterns: None, failed: Cell::new(None) }
+    }
+
+    /// The scope with the regular expressions that its expressions are known to need.
+    pub(crate) fn with_patterns(self, patterns: &'a Patterns) -> Self {
+        Self { patterns: Some(patterns), ..self }
     }
 
     /// The smallest active row that failed in any expression evaluated so far.
@@ -125,21 +133,11 @@ impl<'a> Scope<'a> {
             }
             TypedKind::Coalesce(args) => self.coalesce(expr.data_type(), args, active),
             TypedKind::InList { input, list, negated } => self.in_list(input, list, *negated, active),
-            TypedKind::Like { input, pattern, negated, escape } => {
-                self.like(input, pattern, *negated, *escape, active)
+            TypedKind::Like { input, pattern, negated, insensitive, escape } => {
+                self.like(input, pattern, *negated, *insensitive, *escape, active)
             }
-            TypedKind::StringMatch { kind, input, needle } => self.string_match(*kind, input, needle, active),
-            TypedKind::DatePart { part, input } => {
-                let input = self.value(input, active)?;
-                self.date_part(*part, &input)
-            }
-            TypedKind::DateTrunc { unit, input } => {
-                let input = self.value(input, active)?;
-                self.date_trunc(*unit, &input, active)
-            }
-            TypedKind::Math { func, input } => {
-                let input = self.value(input, active)?;
-                self.math(*func, &input, active)
+            TypedKind::Function { function, args } => {
+                self.function(*function, args, expr.data_type(), active)
             }
             TypedKind::Call { function, args } => self.call(function, args, expr.data_type(), active),
         }

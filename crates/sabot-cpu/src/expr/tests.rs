@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::simd::SimdVariant;
-use arrow::array::{Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sabot_expr::{Expr, FunctionRegistry, Scalar, col, interpret, lit, resolve, when};
+use sabot_expr::functions::{Function, Takes};
+use sabot_expr::{Expr, FunctionRegistry, Scalar, col, concat, function, interpret, lit, resolve, when};
 use sabot_testkit::batch::SIZES;
 use sabot_testkit::expr::random_expr;
 use sabot_testkit::{random_batch, random_schema};
@@ -161,4 +162,72 @@ fn columns_that_do_not_fit_are_internal_failures() {
     let scope = Scope::new(&batch.columns()[1..], batch.num_rows(), Level::SCALAR);
     let failure = scope.evaluate(&typed, None).unwrap_err();
     assert!(matches!(failure, Failure::Internal(message) if message.contains("column 0 \"x\"")));
+}
+
+/// Examples of functions with their arguments as constants and, but for those that must be literals, as
+/// columns of a sliced batch.
+#[test]
+fn every_example_of_a_function_gives_its_result() {
+    for of in Function::all() {
+        let (args, result) = (of.entry().example)();
+        let (mut columns, mut fields, mut calls) = (Vec::new(), Vec::new(), vec![args.clone()]);
+        let mut open = Vec::new();
+        for (i, arg) in args.into_iter().enumerate() {
+            let takes = of.entry().parameter(i).unwrap().takes;
+            let literal = matches!(takes, Takes::Word { .. } | Takes::Letters(_) | Takes::Zone);
+            match &arg {
+                Expr::Literal(value) if !literal && *value != Scalar::Null(DataType::Null) => {
+                    let array = value.to_array(5).unwrap().slice(2, 3);
+                    fields.push(Field::new(format!("a{i}"), array.data_type().clone(), true));
+                    columns.push(array);
+                    open.push(col(format!("a{i}")));
+                }
+                _ => open.push(arg),
+            }
+        }
+        calls.push(open);
+        let options = RecordBatchOptions::new().with_row_count(Some(3));
+        let schema: SchemaRef = Schema::new(fields).into();
+        let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options).unwrap();
+        for args in calls {
+            let expr = resolve(&function(of.name(), args), &schema, &FunctionRegistry::new()).unwrap();
+            assert_eq!(check(&expr, &batch, Level::SCALAR, None, of.name()), 3);
+            let scope = Scope::new(batch.columns(), 3, Level::SCALAR);
+            let got = Scalar::from_array(scope.evaluate(&expr, None).unwrap().as_ref(), 2).unwrap();
+            match (&got, &result) {
+                // The interpreter of this very machine gives the same bits.
+                (Scalar::Float64(a), Scalar::Float64(b)) => assert!((a - b).abs() < 1e-12, "{expr}: {got}"),
+                _ => assert_eq!(got, result, "{expr}"),
+            }
+        }
+    }
+}
+
+/// Patterns that are literals are compiled with the kernel; a scope that was not told compiles them itself.
+#[test]
+fn regular_expressions_are_compiled_once() {
+    let batch = numbers();
+    let expr = col("s").regexp_matches("^[0-9]+$").or(col("s").regexp_matches(col("s")));
+    let typed = resolve(&expr, &batch.schema(), &FunctionRegistry::new()).unwrap();
+    let patterns = Patterns::of([&typed]);
+    assert_eq!(patterns.len(), 1);
+    let known = Scope::new(batch.columns(), batch.num_rows(), Level::SCALAR).with_patterns(&patterns);
+    let unknown = Scope::new(batch.columns(), batch.num_rows(), Level::SCALAR);
+    assert_eq!(&known.evaluate(&typed, None).unwrap(), &unknown.evaluate(&typed, None).unwrap());
+}
+
+/// Strings that would take too much memory fail their row, and only rows that are reached.
+#[test]
+fn long_strings_fail_their_row() {
+    let long = lit("x").repeat(1i64 << 24);
+    assert_eq!(first_failure(long.clone()), None);
+    assert_eq!(first_failure(lit("x").repeat((1i64 << 24) + 1)), Some(0));
+    assert_eq!(first_failure(lit("").repeat(i64::MAX)), None);
+    assert_eq!(first_failure(lit("x").lpad(i64::MAX, "y")), Some(0));
+    assert_eq!(first_failure(concat([long.clone(), col("s")])), Some(0));
+    assert_eq!(first_failure(long.clone().replace("x", "xy")), Some(0));
+    assert_eq!(first_failure(long.regexp_replace_all("x", "\\0\\0")), Some(0));
+    let guarded = when(col("x").gt(5i64)).then(lit("x").repeat(col("x") * 100_000_000i64)).otherwise("");
+    assert_eq!(first_failure(guarded), None);
+    assert_eq!(first_failure(lit("x").repeat(col("x") * 100_000_000i64)), Some(0));
 }

@@ -1,4 +1,4 @@
-//! LIKE, prefix, suffix and substring.
+//! LIKE and ILIKE, and the strings of an operand.
 //!
 //! A pattern that is one value is compiled once a morsel; over a dictionary it is matched once per
 //! dictionary value.
@@ -6,7 +6,7 @@
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, LargeStringArray, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::DataType;
-use sabot_expr::{LikePattern, StringMatchKind, TypedExpr};
+use sabot_expr::{LikePattern, TypedExpr};
 use sabot_ops::Failure;
 use std::sync::Arc;
 
@@ -14,40 +14,25 @@ use super::value::{Value, booleans, both_valid, is_valid};
 use super::{Active, Scope, wrong_type};
 
 impl Scope<'_> {
-    /// LIKE and NOT LIKE.
+    /// LIKE and ILIKE, and their negations.
     pub(super) fn like(
         &self,
         input: &TypedExpr,
         pattern: &TypedExpr,
         negated: bool,
+        insensitive: bool,
         escape: char,
         active: Active<'_>,
     ) -> Result<Value, Failure> {
         self.matching(input, pattern, active, |texts, pattern| {
             if let Some(pattern) = pattern.constant() {
-                let pattern = LikePattern::new(pattern, escape);
+                let pattern = LikePattern::new(pattern, escape, insensitive);
                 return Box::new(move |row| pattern.matches(texts.value(row)) != negated);
             }
             Box::new(move |row| {
-                LikePattern::new(pattern.value(row), escape).matches(texts.value(row)) != negated
+                let pattern = LikePattern::new(pattern.value(row), escape, insensitive);
+                pattern.matches(texts.value(row)) != negated
             })
-        })
-    }
-
-    /// Whether a string starts with, ends with or contains another.
-    pub(super) fn string_match(
-        &self,
-        kind: StringMatchKind,
-        input: &TypedExpr,
-        needle: &TypedExpr,
-        active: Active<'_>,
-    ) -> Result<Value, Failure> {
-        self.matching(input, needle, active, |texts, needles| match kind {
-            StringMatchKind::StartsWith => {
-                Box::new(move |row| texts.value(row).starts_with(needles.value(row)))
-            }
-            StringMatchKind::EndsWith => Box::new(move |row| texts.value(row).ends_with(needles.value(row))),
-            StringMatchKind::Contains => Box::new(move |row| texts.value(row).contains(needles.value(row))),
         })
     }
 
@@ -100,7 +85,8 @@ impl<'a> Texts<'a> {
         }
     }
 
-    fn of(value: &'a Value) -> Result<Self, Failure> {
+    /// The strings of an operand.
+    pub(super) fn of(value: &'a Value) -> Result<Self, Failure> {
         let texts = Texts::new(value.array())?;
         Ok(if value.is_constant() { Texts::One(texts.value(0)) } else { texts })
     }
@@ -115,7 +101,7 @@ impl<'a> Texts<'a> {
     }
 
     /// The one string that stands for all rows.
-    fn constant(&self) -> Option<&'a str> {
+    pub(super) fn constant(&self) -> Option<&'a str> {
         match self {
             Texts::One(text) => Some(text),
             _ => None,

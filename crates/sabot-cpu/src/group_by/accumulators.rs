@@ -2,21 +2,19 @@
 //!
 //! One table of state serves pre-aggregation within a morsel, merging of partial state, and the panes of
 //! a window: rows come in through [`Accumulators::update`], partial state through
-//! [`Accumulators::merge_rows`], and both come out again as columns. Which function an aggregate has is
-//! decided once a batch; the loops over rows are about one slice and one column.
+//! [`Accumulators::merge_rows`], and both come out again as columns.
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::DataType;
-use sabot_batch::key_index::text::TextStore;
-use sabot_batch::key_index::words::{self, Words};
-use sabot_ops::{AggregateFunction, AggregateSpec};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use sabot_ops::AggregateSpec;
 use std::ops::Range;
 
 use super::AccumulateError;
-use super::columns::{AggregateBuilder, ColumnBuilder, Values};
+use super::basic::{self, Accumulator};
+use super::columns::{AggregateBuilder, ColumnBuilder};
+use super::family::{self, GroupState, RowsOf};
 use super::inputs::{Argument, PartialState, State};
-use super::loops::{add_counts, add_rows, count_rows, improve_texts, improve_words, merge_presence};
-use super::sums::IntegerSums;
+use super::loops::count_rows;
 
 /// State of any number of groups, by dense id.
 ///
@@ -29,12 +27,7 @@ use super::sums::IntegerSums;
 ///
 /// let delays: ArrayRef = Arc::new(Int64Array::from(vec![Some(5), None, Some(20)]));
 /// let batch = RecordBatch::try_from_iter([("delay", delays)])?;
-/// let sum = AggregateSpec {
-///     function: AggregateFunction::Sum,
-///     input: Some(0),
-///     input_type: Some(DataType::Int64),
-///     name: "total".to_owned(),
-/// };
+/// let sum = AggregateSpec::new(AggregateFunction::Sum, [(0, DataType::Int64)], "total");
 /// let mut state = Accumulators::new(&[sum])?;
 /// state.resize(2);
 /// state.update(&[0, 1, 0], &batch)?;
@@ -44,7 +37,7 @@ use super::sums::IntegerSums;
 #[derive(Debug)]
 pub struct Accumulators {
     specs: Vec<AggregateSpec>,
-    columns: Vec<Accumulator>,
+    columns: Vec<Column>,
     groups: usize,
     /// Scratch: rows of each group in the batch at hand.
     rows: Vec<i64>,
@@ -52,29 +45,16 @@ pub struct Accumulators {
 
 /// The state of one aggregate.
 #[derive(Debug)]
-enum Accumulator {
-    Count(Vec<i64>),
-    /// Sum or average of integers; `counts` has the values seen.
-    Integers {
-        sums: IntegerSums,
-        counts: Vec<i64>,
-    },
-    /// Sum or average of floats.
-    Floats {
-        sums: Vec<f64>,
-        counts: Vec<i64>,
-    },
-    /// Smallest or largest ordered word.
-    Words {
-        best: Vec<i64>,
-        seen: Vec<bool>,
-        largest: bool,
-    },
-    /// Smallest or largest string; null until there is one.
-    Texts {
-        best: TextStore,
-        largest: bool,
-    },
+enum Column {
+    Basic(Accumulator),
+    Family(Box<dyn GroupState>),
+}
+
+/// The rows of a batch that pass a filter.
+struct Passed {
+    filter: usize,
+    ids: Vec<u32>,
+    batch: RecordBatch,
 }
 
 impl Accumulators {
@@ -83,7 +63,7 @@ impl Accumulators {
     /// # Errors
     /// [`AccumulateError::Input`] when a function does not take its argument's type.
     pub fn new(aggregates: &[AggregateSpec]) -> Result<Self, AccumulateError> {
-        let columns = aggregates.iter().map(Accumulator::new).collect::<Result<_, _>>()?;
+        let columns = aggregates.iter().map(Column::new).collect::<Result<_, _>>()?;
         Ok(Self { specs: aggregates.to_vec(), columns, groups: 0, rows: Vec::new() })
     }
 
@@ -108,12 +88,12 @@ impl Accumulators {
     /// Forgets all groups and keeps the allocations.
     pub fn clear(&mut self) {
         self.groups = 0;
-        self.columns.iter_mut().for_each(Accumulator::clear);
+        self.columns.iter_mut().for_each(Column::clear);
     }
 
     /// Allocated bytes.
     pub fn bytes(&self) -> usize {
-        self.columns.iter().map(Accumulator::allocated_bytes).sum()
+        self.columns.iter().map(Column::bytes).sum()
     }
 
     /// Takes in rows: row `i` belongs to group `ids[i]`. Arguments are the columns of `batch` that the
@@ -121,7 +101,7 @@ impl Accumulators {
     ///
     /// # Errors
     /// [`AccumulateError::Input`] when a column is missing or has another type, there is not one id a
-    /// row, or an id is not below [`Accumulators::groups`].
+    /// row, or an id is not below [`Accumulators::groups`]; also what a family of functions reports.
     pub fn update(&mut self, ids: &[u32], batch: &RecordBatch) -> Result<(), AccumulateError> {
         self.check_ids(ids, batch.num_rows())?;
         let rows = if self.specs.len() > 1 && self.groups <= ids.len() {
@@ -132,17 +112,22 @@ impl Accumulators {
         } else {
             None
         };
+        let mut passed: Vec<Passed> = Vec::new();
         for (spec, column) in self.specs.iter().zip(&mut self.columns) {
-            let array = match spec.input {
-                Some(index) if index >= batch.num_columns() => {
-                    let message =
-                        format!("\"{}\" reads column {index} of {}", spec.name, batch.num_columns());
-                    return Err(AccumulateError::Input { message });
+            match spec.filter {
+                None => column.update(spec, ids, batch, rows)?,
+                Some(filter) => {
+                    let known = match passed.iter().position(|p| p.filter == filter) {
+                        Some(known) => known,
+                        None => {
+                            passed.push(Passed::new(filter, ids, batch)?);
+                            passed.len() - 1
+                        }
+                    };
+                    let Passed { ids, batch, .. } = &passed[known];
+                    column.update(spec, ids, batch, None)?;
                 }
-                Some(index) => Some(batch.column(index)),
-                None => None,
-            };
-            column.update(spec, ids, &Argument::new(spec, array)?, rows)?;
+            }
         }
         Ok(())
     }
@@ -183,19 +168,28 @@ impl Accumulators {
     /// # Errors
     /// [`AccumulateError::Text`] when a utf8 column exceeds 2 GiB.
     pub fn partial(&self, ids: &[u32]) -> Result<Vec<ArrayRef>, AccumulateError> {
-        let columns = self.specs.iter().zip(&self.columns).map(|(spec, column)| column.state_builders(spec));
-        let mut builder = AggregateBuilder { aggregates: columns.collect::<Result<_, _>>()? };
-        for (column, out) in self.columns.iter().zip(&mut builder.aggregates) {
-            column.append_state(ids, out);
+        let mut columns = Vec::new();
+        for (spec, column) in self.specs.iter().zip(&self.columns) {
+            match column {
+                Column::Basic(basic) => {
+                    let mut builders = basic.state_builders(spec)?;
+                    basic.append_state(ids, &mut builders);
+                    columns.extend(
+                        builders.iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>, _>>()?,
+                    );
+                }
+                Column::Family(family) => columns.extend(family.state(ids)?),
+            }
         }
-        builder.finish()
+        Ok(columns)
     }
 
     /// The values of these groups, in this order.
     ///
     /// # Errors
-    /// [`AccumulateError::Overflow`] for the first group with an integer sum that its result type cannot
-    /// hold; nothing is checked before output.
+    /// [`AccumulateError::Overflow`] for the first group with a sum that its result type cannot hold, and
+    /// [`AccumulateError::Function`] for one that a user's function has no value for; nothing is checked
+    /// before output.
     pub fn finish(&self, ids: &[u32]) -> Result<Vec<ArrayRef>, AccumulateError> {
         let mut builder = self.result_builder()?;
         self.append_results(ids, &mut builder)?;
@@ -207,10 +201,12 @@ impl Accumulators {
     /// # Errors
     /// [`AccumulateError::Input`] when a function does not take its argument's type.
     pub fn result_builder(&self) -> Result<AggregateBuilder, AccumulateError> {
-        let one = |spec: &AggregateSpec| Ok(vec![result_builder(spec)?]);
-        Ok(AggregateBuilder {
-            aggregates: self.specs.iter().map(one).collect::<Result<_, AccumulateError>>()?,
-        })
+        let one = |(spec, column): (&AggregateSpec, &Column)| match column {
+            Column::Basic(_) => basic::result_builder(spec),
+            Column::Family(_) => Ok(ColumnBuilder::arrays(spec.result_field()?.data_type().clone())),
+        };
+        let builders = self.specs.iter().zip(&self.columns).map(one);
+        Ok(AggregateBuilder { aggregates: builders.collect::<Result<_, AccumulateError>>()? })
     }
 
     /// Appends the values of these groups to `builder`.
@@ -218,18 +214,21 @@ impl Accumulators {
     /// # Errors
     /// As [`Accumulators::finish`]; the builder is then of no use any more.
     pub fn append_results(&self, ids: &[u32], builder: &mut AggregateBuilder) -> Result<(), AccumulateError> {
-        let mut overflow: Option<(usize, AccumulateError)> = None;
+        let mut first: Option<AccumulateError> = None;
         for ((spec, column), out) in self.specs.iter().zip(&self.columns).zip(&mut builder.aggregates) {
-            let Some(out) = out.first_mut() else { continue };
-            if let Err((position, sum)) = column.append_result(spec, ids, out)
-                && overflow.as_ref().is_none_or(|(first, _)| position < *first)
-            {
-                let (aggregate, data_type) = (spec.name.clone(), out.data_type().clone());
-                overflow =
-                    Some((position, AccumulateError::Overflow { aggregate, position, sum, data_type }));
+            let appended = match column {
+                Column::Basic(basic) => basic.append_result(spec, ids, out),
+                Column::Family(family) => family.result(ids).and_then(|array| out.append_array(array)),
+            };
+            let Err(error) = appended else { continue };
+            if error.position().is_none() {
+                return Err(error);
+            }
+            if first.as_ref().is_none_or(|first| error.position() < first.position()) {
+                first = Some(error);
             }
         }
-        overflow.map_or(Ok(()), |(_, error)| Err(error))
+        first.map_or(Ok(()), Err)
     }
 
     fn check_ids(&self, ids: &[u32], rows: usize) -> Result<(), AccumulateError> {
@@ -242,141 +241,75 @@ impl Accumulators {
     }
 }
 
-fn result_builder(spec: &AggregateSpec) -> Result<ColumnBuilder, AccumulateError> {
-    let data_type = spec.result_field()?.data_type().clone();
-    Ok(match (spec.function, &data_type) {
-        (AggregateFunction::Sum | AggregateFunction::Avg, DataType::Float64) => ColumnBuilder::floats(),
-        (_, DataType::Utf8 | DataType::LargeUtf8) => ColumnBuilder::texts(data_type),
-        _ => ColumnBuilder::words(data_type),
-    })
+impl Passed {
+    fn new(filter: usize, ids: &[u32], batch: &RecordBatch) -> Result<Self, AccumulateError> {
+        let unfit = || AccumulateError::input(format!("column {filter} is no filter"));
+        let mask = batch.columns().get(filter).and_then(|c| c.as_boolean_opt()).ok_or_else(unfit)?;
+        // What is null is not true.
+        let passes = |row: usize| mask.is_valid(row) && mask.value(row);
+        let kept = ids.iter().enumerate().filter(|(row, _)| passes(*row)).map(|(_, id)| *id).collect();
+        let batch = filter_record_batch(batch, mask).map_err(AccumulateError::input)?;
+        Ok(Self { filter, ids: kept, batch })
+    }
 }
 
-impl Accumulator {
+impl Column {
     fn new(spec: &AggregateSpec) -> Result<Self, AccumulateError> {
-        use AggregateFunction as F;
-        let result = spec.result_field()?;
-        let floats = matches!(spec.input_type, Some(DataType::Float32 | DataType::Float64));
-        let largest = spec.function == F::Max;
-        Ok(match (spec.function, result.data_type()) {
-            (F::Count, _) => Accumulator::Count(Vec::new()),
-            (F::Sum | F::Avg, _) if floats => Accumulator::Floats { sums: Vec::new(), counts: Vec::new() },
-            (F::Sum | F::Avg, _) => {
-                Accumulator::Integers { sums: IntegerSums::default(), counts: Vec::new() }
-            }
-            (F::Min | F::Max, DataType::Utf8 | DataType::LargeUtf8) => {
-                Accumulator::Texts { best: TextStore::default(), largest }
-            }
-            (F::Min | F::Max, data_type) if words::is_word_type(data_type) => {
-                Accumulator::Words { best: Vec::new(), seen: Vec::new(), largest }
-            }
-            (_, data_type) => return Err(AccumulateError::type_of(&spec.name, data_type)),
+        Ok(match family::start(spec)? {
+            Some(family) => Column::Family(family),
+            None => Column::Basic(Accumulator::new(spec)?),
         })
     }
 
     fn resize(&mut self, groups: usize) {
         match self {
-            Accumulator::Count(counts) => counts.resize(groups, 0),
-            Accumulator::Integers { sums, counts } => {
-                sums.resize(groups);
-                counts.resize(groups, 0);
-            }
-            Accumulator::Floats { sums, counts } => {
-                sums.resize(groups, 0.0);
-                counts.resize(groups, 0);
-            }
-            Accumulator::Words { best, seen, largest } => {
-                best.resize(groups, if *largest { i64::MIN } else { i64::MAX });
-                seen.resize(groups, false);
-            }
-            Accumulator::Texts { best, .. } => best.resize_with_nulls(groups),
+            Column::Basic(basic) => basic.resize(groups),
+            Column::Family(family) => family.resize(groups),
         }
     }
 
     fn clear(&mut self) {
         match self {
-            Accumulator::Count(counts) => counts.clear(),
-            Accumulator::Integers { sums, counts } => {
-                sums.clear();
-                counts.clear();
-            }
-            Accumulator::Floats { sums, counts } => {
-                sums.clear();
-                counts.clear();
-            }
-            Accumulator::Words { best, seen, .. } => {
-                best.clear();
-                seen.clear();
-            }
-            Accumulator::Texts { best, .. } => best.clear(),
+            Column::Basic(basic) => basic.clear(),
+            Column::Family(family) => family.clear(),
         }
     }
 
-    fn allocated_bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         match self {
-            Accumulator::Count(counts) => counts.capacity() * size_of::<i64>(),
-            Accumulator::Integers { sums, counts } => {
-                sums.allocated_bytes() + counts.capacity() * size_of::<i64>()
-            }
-            Accumulator::Floats { sums, counts } => {
-                sums.capacity() * size_of::<f64>() + counts.capacity() * size_of::<i64>()
-            }
-            Accumulator::Words { best, seen, .. } => best.capacity() * size_of::<i64>() + seen.capacity(),
-            Accumulator::Texts { best, .. } => best.allocated_bytes(),
+            Column::Basic(basic) => basic.allocated_bytes(),
+            Column::Family(family) => family.bytes(),
         }
     }
 
-    /// Takes in rows. Aggregates over arguments without nulls all count the same rows, so where there are
-    /// several the caller has counted them once, in `rows`.
+    /// Takes in rows; `rows` says how many each group has, where that has been counted.
     fn update(
         &mut self,
         spec: &AggregateSpec,
         ids: &[u32],
-        argument: &Argument<'_>,
+        batch: &RecordBatch,
         rows: Option<&[i64]>,
     ) -> Result<(), AccumulateError> {
-        match (self, argument) {
-            (Accumulator::Count(counts), Argument::Rows | Argument::Presence(None)) => {
-                add_rows(ids, rows, counts);
+        let argument = |column: usize| {
+            let unfit = || format!("\"{}\" reads column {column} of {}", spec.name, batch.num_columns());
+            batch.columns().get(column).ok_or_else(|| AccumulateError::input(unfit()))
+        };
+        match self {
+            Column::Basic(basic) => {
+                let array = spec.arguments.first().map(|a| argument(a.column)).transpose()?;
+                basic.update(spec, ids, &Argument::new(spec, array)?, rows)
             }
-            (Accumulator::Count(counts), Argument::Presence(Some(nulls))) => {
-                ids.iter().zip(nulls.iter()).for_each(|(id, valid)| counts[*id as usize] += i64::from(valid));
-            }
-            (Accumulator::Integers { sums, counts }, Argument::Words(words)) => match &words.nulls {
-                None => {
-                    sums.add_words(ids, words, |_| ());
-                    add_rows(ids, rows, counts);
-                }
-                Some(_) => sums.add_words(ids, words, |id| counts[id] += 1),
-            },
-            (Accumulator::Integers { sums, counts }, Argument::Large { values, nulls }) => {
-                let present = |i: &usize| nulls.is_none_or(|n| n.is_valid(*i));
-                let kept: Vec<u32> = (0..ids.len()).filter(present).map(|i| ids[i]).collect();
-                let values = (0..ids.len()).filter(present).map(|i| i128::from(values[i]));
-                sums.add_sums(&kept, values, u128::from(u64::MAX)).map_err(|_| beyond(spec))?;
-                kept.iter().for_each(|id| counts[*id as usize] += 1);
-            }
-            (Accumulator::Floats { sums, counts }, Argument::Floats { values, nulls }) => {
-                let Some(nulls) = nulls else {
-                    ids.iter().zip(values.iter()).for_each(|(id, value)| sums[*id as usize] += value);
-                    add_rows(ids, rows, counts);
-                    return Ok(());
-                };
-                for ((id, value), valid) in ids.iter().zip(values.iter()).zip(nulls.iter()) {
-                    if valid {
-                        sums[*id as usize] += value;
-                        counts[*id as usize] += 1;
+            Column::Family(family) => {
+                let arguments = spec.arguments.iter().map(|a| {
+                    let array = argument(a.column)?;
+                    match array.data_type() == &a.data_type {
+                        true => Ok(array),
+                        false => Err(AccumulateError::type_of(&spec.name, array.data_type())),
                     }
-                }
+                });
+                family.update(&RowsOf { ids, arguments: arguments.collect::<Result<_, _>>()?, batch })
             }
-            (Accumulator::Words { best, seen, largest }, Argument::Words(words)) => {
-                improve_words(ids, words, best, seen, *largest);
-            }
-            (Accumulator::Texts { best, largest }, Argument::Texts(texts)) => {
-                improve_texts(ids, texts, 0..texts.len(), best, *largest);
-            }
-            _ => return Err(unfit(spec)),
         }
-        Ok(())
     }
 
     fn merge(
@@ -387,161 +320,12 @@ impl Accumulator {
         rows: Range<usize>,
     ) -> Result<(), AccumulateError> {
         match (self, state) {
-            (Accumulator::Count(counts), State::Counts(more)) => {
-                add_counts(ids, &more[rows], counts).map_err(|_| beyond(spec))?;
+            (Column::Basic(basic), state) => basic.merge(spec, ids, state, rows),
+            (Column::Family(family), State::Columns(columns)) => {
+                let part: Vec<ArrayRef> = columns.iter().map(|c| c.slice(rows.start, rows.len())).collect();
+                family.merge(ids, &part)
             }
-            (
-                Accumulator::Integers { sums, counts },
-                State::Sums { values, nulls, largest, counts: more },
-            ) => {
-                match nulls {
-                    None => sums.add_sums(ids, values[rows.clone()].iter().copied(), *largest),
-                    Some(nulls) => {
-                        let or_zero = |row: usize| if nulls.is_valid(row) { values[row] } else { 0 };
-                        sums.add_sums(ids, rows.clone().map(or_zero), *largest)
-                    }
-                }
-                .map_err(|_| beyond(spec))?;
-                merge_presence(ids, *more, *nulls, rows, counts).map_err(|_| beyond(spec))?;
-            }
-            (Accumulator::Floats { sums, counts }, State::Floats { values, nulls, counts: more }) => {
-                for (row, id) in rows.clone().zip(ids) {
-                    if nulls.is_none_or(|n| n.is_valid(row)) {
-                        sums[*id as usize] += values[row];
-                    }
-                }
-                merge_presence(ids, *more, *nulls, rows, counts).map_err(|_| beyond(spec))?;
-            }
-            (Accumulator::Words { best, seen, largest }, State::Words(words)) => {
-                let nulls = words.nulls.as_ref().map(|n| n.slice(rows.start, rows.len()));
-                let part = Words { values: words.values[rows].into(), nulls };
-                improve_words(ids, &part, best, seen, *largest);
-            }
-            (Accumulator::Texts { best, largest }, State::Texts(texts)) => {
-                improve_texts(ids, texts, rows, best, *largest);
-            }
-            _ => return Err(unfit(spec)),
-        }
-        Ok(())
-    }
-
-    /// Builders of the state columns.
-    fn state_builders(&self, spec: &AggregateSpec) -> Result<Vec<ColumnBuilder>, AccumulateError> {
-        let fields = spec.state_fields()?;
-        let builder = |(part, field): (usize, &arrow::datatypes::Field)| {
-            let data_type = field.data_type().clone();
-            match self {
-                Accumulator::Integers { .. } if part == 0 => ColumnBuilder::sums(data_type),
-                Accumulator::Floats { .. } if part == 0 => ColumnBuilder::floats(),
-                Accumulator::Texts { .. } => ColumnBuilder::texts(data_type),
-                _ => ColumnBuilder::words(data_type),
-            }
-        };
-        Ok(fields.iter().enumerate().map(builder).collect())
-    }
-
-    fn append_state(&self, ids: &[u32], out: &mut [ColumnBuilder]) {
-        let (first, second) = out.split_at_mut(1.min(out.len()));
-        let Some(first) = first.first_mut() else { return };
-        match (self, &mut first.values) {
-            (Accumulator::Count(counts), Values::Words(values)) => {
-                values.extend(ids.iter().map(|id| counts[*id as usize]));
-                first.nulls.append_n_non_nulls(ids.len());
-            }
-            (Accumulator::Integers { sums, counts }, Values::Sums(values)) => {
-                values.extend(ids.iter().map(|id| sums.get(*id)));
-                append_presence(ids, counts, first, second);
-            }
-            (Accumulator::Floats { sums, counts }, Values::Floats(values)) => {
-                values.extend(ids.iter().map(|id| sums[*id as usize]));
-                append_presence(ids, counts, first, second);
-            }
-            _ => self.append_best(ids, first),
+            (Column::Family(_), _) => Err(AccumulateError::input("partial state of another function")),
         }
     }
-
-    /// Appends the values of these groups; or says which of `ids` has a sum beyond the result type.
-    fn append_result(
-        &self,
-        spec: &AggregateSpec,
-        ids: &[u32],
-        out: &mut ColumnBuilder,
-    ) -> Result<(), (usize, i128)> {
-        let average = spec.function == AggregateFunction::Avg;
-        let unsigned = out.data_type() == &DataType::UInt64;
-        match (self, &mut out.values) {
-            (Accumulator::Count(counts), Values::Words(values)) => {
-                values.extend(ids.iter().map(|id| counts[*id as usize]));
-                out.nulls.append_n_non_nulls(ids.len());
-            }
-            (Accumulator::Integers { sums, counts }, Values::Floats(values)) => {
-                values.extend(ids.iter().map(|id| sums.get_rounded(*id) / counts[*id as usize] as f64));
-                append_presence(ids, counts, out, &mut []);
-            }
-            (Accumulator::Integers { sums, counts }, Values::Words(values)) => {
-                for (position, id) in ids.iter().enumerate() {
-                    let sum = sums.get(*id);
-                    values.push(sum_word(sum, unsigned).ok_or((position, sum))?);
-                }
-                append_presence(ids, counts, out, &mut []);
-            }
-            (Accumulator::Floats { sums, counts }, Values::Floats(values)) => {
-                values.extend(ids.iter().map(|id| {
-                    let sum = sums[*id as usize];
-                    if average { sum / counts[*id as usize] as f64 } else { sum }
-                }));
-                append_presence(ids, counts, out, &mut []);
-            }
-            _ => self.append_best(ids, out),
-        }
-        Ok(())
-    }
-
-    /// State and result of min and max are the same column.
-    fn append_best(&self, ids: &[u32], out: &mut ColumnBuilder) {
-        match (self, &mut out.values) {
-            (Accumulator::Words { best, seen, .. }, Values::Words(values)) => {
-                values.extend(ids.iter().map(|id| best[*id as usize]));
-                if ids.iter().all(|id| seen[*id as usize]) {
-                    out.nulls.append_n_non_nulls(ids.len());
-                } else {
-                    ids.iter().for_each(|id| out.nulls.append(seen[*id as usize]));
-                }
-            }
-            (Accumulator::Texts { best, .. }, Values::Texts(builder)) => builder.append(best, ids),
-            _ => debug_assert!(false, "builders are made for their accumulators"),
-        }
-    }
-}
-
-/// The word of a sum in its result type; `None` beyond its range.
-fn sum_word(sum: i128, unsigned: bool) -> Option<i64> {
-    if unsigned {
-        // Words of unsigned integers are shifted, so that they order as signed ones.
-        return u64::try_from(sum).ok().map(|sum| (sum ^ (1 << 63)) as i64);
-    }
-    i64::try_from(sum).ok()
-}
-
-/// Marks groups without values as null, and appends the counts where there is a column for them.
-fn append_presence(ids: &[u32], counts: &[i64], out: &mut ColumnBuilder, count_column: &mut [ColumnBuilder]) {
-    if ids.iter().all(|id| counts[*id as usize] > 0) {
-        out.nulls.append_n_non_nulls(ids.len());
-    } else {
-        ids.iter().for_each(|id| out.nulls.append(counts[*id as usize] > 0));
-    }
-    if let Some(column) = count_column.first_mut()
-        && let Values::Words(values) = &mut column.values
-    {
-        values.extend(ids.iter().map(|id| counts[*id as usize]));
-        column.nulls.append_n_non_nulls(ids.len());
-    }
-}
-
-fn beyond(spec: &AggregateSpec) -> AccumulateError {
-    AccumulateError::Beyond { aggregate: spec.name.clone() }
-}
-
-fn unfit(spec: &AggregateSpec) -> AccumulateError {
-    AccumulateError::Input { message: format!("\"{}\" cannot take the column it was given", spec.name) }
 }

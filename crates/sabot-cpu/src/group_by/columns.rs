@@ -1,6 +1,9 @@
 //! Output columns that grow group by group, from one table of state or from many.
 
-use arrow::array::{ArrayRef, Decimal128Array, Float64Array, NullBufferBuilder};
+use arrow::array::{
+    Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, NullBufferBuilder, new_empty_array,
+};
+use arrow::compute::{cast, concat};
 use arrow::datatypes::DataType;
 use sabot_batch::key_index::text::TextBuilder;
 use sabot_batch::key_index::words;
@@ -24,6 +27,8 @@ pub(super) enum Values {
     Sums(Vec<i128>),
     /// Keeps its own nulls.
     Texts(TextBuilder),
+    /// Pieces of the column, nulls and all.
+    Arrays(Vec<ArrayRef>),
 }
 
 impl ColumnBuilder {
@@ -47,32 +52,65 @@ impl ColumnBuilder {
         Self::new(data_type, Values::Texts(TextBuilder::default()))
     }
 
+    pub(super) fn arrays(data_type: DataType) -> Self {
+        Self::new(data_type, Values::Arrays(Vec::new()))
+    }
+
+    /// Appends a piece of the column.
+    pub(super) fn append_array(&mut self, array: ArrayRef) -> Result<(), AccumulateError> {
+        match &mut self.values {
+            Values::Arrays(pieces) if array.data_type() == &self.data_type => {
+                pieces.push(array);
+                Ok(())
+            }
+            _ => Err(AccumulateError::type_of("a column of results", array.data_type())),
+        }
+    }
+
     pub(super) fn data_type(&self) -> &DataType {
         &self.data_type
     }
 
     /// The column, and an empty builder again.
-    fn finish(&mut self) -> Result<ArrayRef, AccumulateError> {
+    pub(super) fn finish(&mut self) -> Result<ArrayRef, AccumulateError> {
         let nulls = self.nulls.finish();
         Ok(match &mut self.values {
-            Values::Words(values) => words::decode(&self.data_type, std::mem::take(values), nulls)
-                .ok_or_else(|| AccumulateError::type_of("a column of results", &self.data_type))?,
+            Values::Words(values) => {
+                let values = std::mem::take(values);
+                match &self.data_type {
+                    // No key and no expression has words of these.
+                    DataType::Duration(_) => {
+                        let counts: ArrayRef = Arc::new(Int64Array::new(values.into(), nulls));
+                        cast(&counts, &self.data_type).map_err(AccumulateError::input)?
+                    }
+                    data_type => words::decode(data_type, values, nulls)
+                        .ok_or_else(|| AccumulateError::type_of("a column of results", data_type))?,
+                }
+            }
             Values::Floats(values) => Arc::new(Float64Array::new(std::mem::take(values).into(), nulls)),
             Values::Sums(values) => {
                 let array = Decimal128Array::new(std::mem::take(values).into(), nulls);
                 Arc::new(array.with_data_type(self.data_type.clone()))
             }
             Values::Texts(builder) => builder.finish(&self.data_type)?,
+            Values::Arrays(pieces) => match pieces.as_slice() {
+                [] => new_empty_array(&self.data_type),
+                several => {
+                    let several: Vec<&dyn Array> = several.iter().map(AsRef::as_ref).collect();
+                    let whole = concat(&several).map_err(AccumulateError::input)?;
+                    pieces.clear();
+                    whole
+                }
+            },
         })
     }
 }
 
-/// Collects results, or partial state, of any number of [`Accumulators`](super::Accumulators) made for
-/// the same aggregates.
+/// Collects results of any number of [`Accumulators`](super::Accumulators) made for the same aggregates.
 #[derive(Debug)]
 pub struct AggregateBuilder {
-    /// The columns of each aggregate: one for a result, one or two for state.
-    pub(super) aggregates: Vec<Vec<ColumnBuilder>>,
+    /// The column of each aggregate.
+    pub(super) aggregates: Vec<ColumnBuilder>,
 }
 
 impl AggregateBuilder {
@@ -81,6 +119,6 @@ impl AggregateBuilder {
     /// # Errors
     /// [`AccumulateError::Text`] when a utf8 column exceeds 2 GiB.
     pub fn finish(&mut self) -> Result<Vec<ArrayRef>, AccumulateError> {
-        self.aggregates.iter_mut().flatten().map(ColumnBuilder::finish).collect()
+        self.aggregates.iter_mut().map(ColumnBuilder::finish).collect()
     }
 }

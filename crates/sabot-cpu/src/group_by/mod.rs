@@ -5,16 +5,28 @@
 //! where keys are dictionaries, windows and the like, else from a [`KeyIndex`]. Both give ids in
 //! order of first appearance, so which of them ran cannot be seen in the result.
 //!
-//! The state part of keyed operators merges partial state with the same [`Accumulators`].
+//! The state part of keyed operators merges partial state with the same [`Accumulators`]. Functions whose
+//! state is a word or a string a group are in `basic`, which is what most aggregations consist of; all
+//! others belong to a `family`.
 
 mod accumulators;
+mod basic;
 mod columns;
+mod decimals;
 mod dense;
+mod distinct;
+mod extremes;
+mod family;
 mod inputs;
 mod loops;
+mod moments;
+mod ordered;
+mod sketches;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod user;
+mod values;
 
 pub use accumulators::Accumulators;
 pub use columns::AggregateBuilder;
@@ -43,9 +55,21 @@ pub enum AccumulateError {
         /// Which of the groups asked for, from 0: the first with such a sum.
         position: usize,
         /// The exact sum.
-        sum: i128,
+        sum: String,
         /// The result type.
         data_type: DataType,
+    },
+    /// A user's function reported an error.
+    #[error("function {function} failed: {message} in \"{aggregate}\"")]
+    Function {
+        /// The aggregate's name.
+        aggregate: String,
+        /// The function's name.
+        function: String,
+        /// Which of the groups asked for, from 0.
+        position: usize,
+        /// What it reported.
+        message: String,
     },
     /// A count beyond int64 or a sum beyond 128 bits: partial state that no rows can have made.
     #[error("partial state of \"{aggregate}\" adds up to more than it can hold")]
@@ -71,14 +95,31 @@ impl AccumulateError {
     fn type_of(name: &str, data_type: &DataType) -> Self {
         AccumulateError::Input { message: format!("\"{name}\" cannot take {data_type}") }
     }
+
+    fn input(message: impl ToString) -> Self {
+        AccumulateError::Input { message: message.to_string() }
+    }
+
+    /// Which of the groups asked for the error is about, where it is about one.
+    pub fn position(&self) -> Option<usize> {
+        match self {
+            AccumulateError::Overflow { position, .. } | AccumulateError::Function { position, .. } => {
+                Some(*position)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl From<AccumulateError> for Failure {
     fn from(error: AccumulateError) -> Self {
         match error {
             AccumulateError::Overflow { aggregate, position, sum, data_type } => {
-                let error =
-                    RowErrorKind::Overflow { op: "sum", left: sum.to_string(), right: None, data_type };
+                let error = RowErrorKind::Overflow { op: "sum", left: sum, right: None, data_type };
+                Failure::Row(RowError { row: position, expression: aggregate, error })
+            }
+            AccumulateError::Function { aggregate, function, position, message } => {
+                let error = RowErrorKind::UserFunction { name: function, message };
                 Failure::Row(RowError { row: position, expression: aggregate, error })
             }
             other => internal(other),
@@ -105,21 +146,15 @@ fn hash_failure(error: KeyHashError) -> Failure {
 /// use std::sync::Arc;
 /// use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 /// use sabot_cpu::group_by::GroupByStep;
-/// use sabot_ops::{AggregateFunction, AggregateSpec, GroupByMode, GroupBySpec};
+/// use sabot_ops::{AggregateSpec, GroupByMode, GroupBySpec};
 ///
 /// let origin: ArrayRef = Arc::new(StringArray::from(vec!["ORD", "SFO", "ORD"]));
 /// let batch = RecordBatch::try_from_iter([("origin", origin)])?;
-/// let count = AggregateSpec {
-///     function: AggregateFunction::Count,
-///     input: None,
-///     input_type: None,
-///     name: "flights".to_owned(),
-/// };
 /// let spec = GroupBySpec {
 ///     keys: vec![0],
 ///     hashed: vec![0],
 ///     seed: 42,
-///     aggregates: vec![count],
+///     aggregates: vec![AggregateSpec::count("flights")],
 ///     mode: GroupByMode::Partial,
 /// };
 /// let partial = GroupByStep::new(&spec, &batch.schema())?.run(&batch)?;

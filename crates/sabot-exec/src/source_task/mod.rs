@@ -124,11 +124,16 @@ impl SourceTask {
                 self.end(stop == Stop::Drain);
                 return Ok(Step::Finished);
             }
+            if self.context.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
+                self.held_back();
+                return Ok(Step::Blocked);
+            }
             match self.next()? {
                 Next::Moved => moved = true,
                 Next::Wait => return Ok(if moved { Step::Progress } else { Step::Blocked }),
                 Next::Ended => {
                     self.end(true);
+                    self.context.opens.iter().for_each(|gate| gate.ended());
                     return Ok(Step::Finished);
                 }
             }

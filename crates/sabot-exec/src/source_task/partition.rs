@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::error::JobError;
 use crate::event_times::EventTimes;
+use crate::gate::Gate;
 use crate::job::JobCore;
 use crate::timers::Timers;
 
@@ -35,6 +36,10 @@ pub(crate) struct SourceContext {
     /// How long a partition is held back before it is paused.
     pub(crate) pause_after: Duration,
     pub(crate) timers: Arc<Timers>,
+    /// What must be open before the source is read.
+    pub(crate) gate: Option<Arc<Gate>>,
+    /// Gates that open when it has ended.
+    pub(crate) opens: Vec<Arc<Gate>>,
 }
 
 /// A partition that is yet to be opened.
@@ -134,6 +139,7 @@ impl Partition {
         let now = self.reader.counters();
         let counters = &job.counters;
         let before = std::mem::replace(&mut self.counted, now);
+        counters.dead_letters.fetch_add(now.dead_letters - before.dead_letters, Ordering::Relaxed);
         counters.row_groups_read.fetch_add(now.row_groups_read - before.row_groups_read, Ordering::Relaxed);
         counters
             .row_groups_pruned

@@ -1,9 +1,11 @@
 //! Parts of dates and timestamps, and what they are floored to.
 
+use super::functions::function;
+use super::lit;
 use crate::expr::{DatePart, Expr, TruncUnit};
 
 impl Expr {
-    /// A part of a date or timestamp.
+    /// A part of a date or timestamp, by the clocks of its zone; without zone it is in UTC.
     ///
     /// ```
     /// # use arrow::datatypes::DataType;
@@ -12,10 +14,22 @@ impl Expr {
     /// assert_eq!(day.date_part(DatePart::DayOfWeek).constant(), Some(1_i64.into()));
     /// ```
     pub fn date_part(self, part: DatePart) -> Expr {
-        Expr::DatePart { part, expr: Box::new(self) }
+        function("date_part", [lit(part.name()), self])
     }
 
-    /// A date or timestamp floored to a unit.
+    /// A part of a timestamp by the clocks of another zone: `Europe/Zurich` or `+01:00`.
+    ///
+    /// ```
+    /// # use arrow::datatypes::{DataType, TimeUnit};
+    /// # use sabot_expr::{DatePart, lit};
+    /// let noon = lit("2001-07-01T12:00:00").cast(DataType::Timestamp(TimeUnit::Second, None));
+    /// assert_eq!(noon.date_part_in(DatePart::Hour, "Europe/Zurich").constant(), Some(14_i64.into()));
+    /// ```
+    pub fn date_part_in(self, part: DatePart, zone: &str) -> Expr {
+        function("date_part", [lit(part.name()), self, lit(zone)])
+    }
+
+    /// A date or timestamp floored to a unit, by the clocks of its zone.
     ///
     /// ```
     /// # use arrow::datatypes::DataType;
@@ -25,7 +39,20 @@ impl Expr {
     /// assert_eq!(quarter.map(|value| value.to_string()).as_deref(), Some("DATE '2001-07-01'"));
     /// ```
     pub fn date_trunc(self, unit: TruncUnit) -> Expr {
-        Expr::DateTrunc { unit, expr: Box::new(self) }
+        function("date_trunc", [lit(unit.name()), self])
+    }
+
+    /// A timestamp floored to a unit by the clocks of another zone.
+    ///
+    /// ```
+    /// # use arrow::datatypes::{DataType, TimeUnit};
+    /// # use sabot_expr::{TruncUnit, lit};
+    /// let noon = lit("2001-07-01T12:00:00").cast(DataType::Timestamp(TimeUnit::Second, None));
+    /// let day = noon.date_trunc_in(TruncUnit::Day, "Europe/Zurich").constant();
+    /// assert_eq!(day.map(|value| value.to_string()).as_deref(), Some("TIMESTAMP '2001-06-30T22:00:00'"));
+    /// ```
+    pub fn date_trunc_in(self, unit: TruncUnit, zone: &str) -> Expr {
+        function("date_trunc", [lit(unit.name()), self, lit(zone)])
     }
 }
 
@@ -149,4 +176,13 @@ date_parts! {
     /// assert_eq!(time.microsecond().constant(), Some(789012_i64.into()));
     /// ```
     microsecond => Microsecond,
+    /// Whole seconds since 1970-01-01T00:00:00 UTC.
+    ///
+    /// ```
+    /// # use arrow::datatypes::{DataType, TimeUnit};
+    /// # use sabot_expr::lit;
+    /// let time = lit("1970-01-02T00:00:01.5").cast(DataType::Timestamp(TimeUnit::Microsecond, None));
+    /// assert_eq!(time.epoch().constant(), Some(86_401_i64.into()));
+    /// ```
+    epoch => Epoch,
 }

@@ -5,15 +5,18 @@
 
 mod case;
 mod dates;
+mod functions;
 mod numbers;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use case::{Case, When, when};
+pub use functions::{concat, concat_ws, function, greatest, hash, least, pi};
 
 use arrow::datatypes::DataType;
 
-use crate::expr::{BinaryOp, CastMode, Expr, StringMatchKind};
+use crate::expr::{BinaryOp, CastMode, Expr};
 use crate::scalar::Scalar;
 
 /// The value of a column.
@@ -284,77 +287,6 @@ impl Expr {
     fn listed(self, list: impl IntoIterator<Item = impl IntoExpr>, negated: bool) -> Expr {
         let list = list.into_iter().map(IntoExpr::into_expr).collect();
         Expr::InList { expr: Box::new(self), list, negated }
-    }
-
-    /// Whether a string matches a pattern: `%` stands for any characters, `_` for one, `\` makes the
-    /// next character stand for itself.
-    ///
-    /// ```
-    /// # use sabot_expr::lit;
-    /// assert_eq!(lit("San Francisco").like("San%").constant(), Some(true.into()));
-    /// assert_eq!(lit("100%").like(r"100\%").constant(), Some(true.into()));
-    /// ```
-    pub fn like(self, pattern: impl IntoExpr) -> Expr {
-        self.like_escaped(pattern, '\\')
-    }
-
-    /// [`like`](Expr::like) with another escape character.
-    ///
-    /// ```
-    /// # use sabot_expr::lit;
-    /// assert_eq!(lit("100%").like_escaped("100!%", '!').constant(), Some(true.into()));
-    /// ```
-    pub fn like_escaped(self, pattern: impl IntoExpr, escape: char) -> Expr {
-        Expr::Like { expr: Box::new(self), pattern: Box::new(pattern.into_expr()), negated: false, escape }
-    }
-
-    /// The negation of [`like`](Expr::like).
-    ///
-    /// ```
-    /// # use sabot_expr::lit;
-    /// assert_eq!(lit("Oakland").not_like("San%").constant(), Some(true.into()));
-    /// ```
-    pub fn not_like(self, pattern: impl IntoExpr) -> Expr {
-        Expr::Like {
-            expr: Box::new(self),
-            pattern: Box::new(pattern.into_expr()),
-            negated: true,
-            escape: '\\',
-        }
-    }
-
-    /// Whether a string starts with another.
-    ///
-    /// ```
-    /// # use sabot_expr::lit;
-    /// assert_eq!(lit("Oakland").starts_with("Oak").constant(), Some(true.into()));
-    /// ```
-    pub fn starts_with(self, needle: impl IntoExpr) -> Expr {
-        self.matches(StringMatchKind::StartsWith, needle)
-    }
-
-    /// Whether a string ends with another.
-    ///
-    /// ```
-    /// # use sabot_expr::lit;
-    /// assert_eq!(lit("Oakland").ends_with("land").constant(), Some(true.into()));
-    /// ```
-    pub fn ends_with(self, needle: impl IntoExpr) -> Expr {
-        self.matches(StringMatchKind::EndsWith, needle)
-    }
-
-    /// Whether a string contains another.
-    ///
-    /// ```
-    /// # use sabot_expr::lit;
-    /// assert_eq!(lit("Oakland").contains("kla").constant(), Some(true.into()));
-    /// ```
-    pub fn contains(self, needle: impl IntoExpr) -> Expr {
-        self.matches(StringMatchKind::Contains, needle)
-    }
-
-    fn matches(self, kind: StringMatchKind, needle: impl IntoExpr) -> Expr {
-        Expr::StringMatch { kind, expr: Box::new(self), needle: Box::new(needle.into_expr()) }
     }
 
     /// The value as another type; a value that the type does not have is an error of its row.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{BinaryOp, CastMode, Expr, StringMatchKind};
+use super::{BinaryOp, CastMode, Expr};
 use crate::types::type_name;
 
 /// How strongly a form binds, weakest first. An operand that binds less strongly than its place needs
@@ -133,24 +133,13 @@ impl fmt::Display for Expr {
                 list(f, items)?;
                 f.write_char(')')
             }
-            Expr::Like { expr, pattern, negated, escape } => {
+            Expr::Like { expr, pattern, negated, insensitive, escape } => {
                 operand(f, expr, Binds::Sum)?;
-                write!(f, " {}LIKE ", not(*negated))?;
+                write!(f, " {}{} ", not(*negated), if *insensitive { "ILIKE" } else { "LIKE" })?;
                 operand(f, pattern, Binds::Sum)?;
                 if *escape == '\\' { Ok(()) } else { write!(f, " ESCAPE '{escape}'") }
             }
-            Expr::StringMatch { kind, expr, needle } => {
-                let name = match kind {
-                    StringMatchKind::StartsWith => "starts_with",
-                    StringMatchKind::EndsWith => "ends_with",
-                    StringMatchKind::Contains => "contains",
-                };
-                write!(f, "{name}({expr}, {needle})")
-            }
-            Expr::DatePart { part, expr } => write!(f, "date_part('{}', {expr})", part.name()),
-            Expr::DateTrunc { unit, expr } => write!(f, "date_trunc('{}', {expr})", unit.name()),
-            Expr::Math { func, expr } => write!(f, "{}({expr})", func.name()),
-            Expr::Call { name, args, .. } => call(f, name, args),
+            Expr::Function { name, args } | Expr::Call { name, args, .. } => call(f, name, args),
             Expr::Alias { expr, name } => {
                 write!(f, "{expr} AS ")?;
                 identifier(f, name)

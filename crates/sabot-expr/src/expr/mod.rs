@@ -96,38 +96,17 @@ pub enum Expr {
         pattern: Box<Expr>,
         /// NOT LIKE.
         negated: bool,
+        /// ILIKE: letter case does not count.
+        insensitive: bool,
         /// The character that makes the next one stand for itself.
         escape: char,
     },
-    /// Whether a string starts with, ends with or contains another.
-    StringMatch {
-        /// Where the needle must be.
-        kind: StringMatchKind,
-        /// The string.
-        expr: Box<Expr>,
-        /// The string that is looked for.
-        needle: Box<Expr>,
-    },
-    /// A part of a date or timestamp, as int64.
-    DatePart {
-        /// Which part.
-        part: DatePart,
-        /// The date or timestamp.
-        expr: Box<Expr>,
-    },
-    /// A date or timestamp floored to a unit.
-    DateTrunc {
-        /// The unit.
-        unit: TruncUnit,
-        /// The date or timestamp.
-        expr: Box<Expr>,
-    },
-    /// A function of one number.
-    Math {
-        /// Which function.
-        func: MathFunc,
-        /// The number.
-        expr: Box<Expr>,
+    /// A built-in function.
+    Function {
+        /// Its name in the table of [`functions`](crate::functions).
+        name: String,
+        /// The arguments.
+        args: Vec<Expr>,
     },
     /// A user function.
     Call {
@@ -274,23 +253,11 @@ pub enum CastMode {
     Try,
 }
 
-/// Where a string must stand in another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StringMatchKind {
-    /// At the start.
-    StartsWith,
-    /// At the end.
-    EndsWith,
-    /// Anywhere.
-    Contains,
-}
-
 /// A part of a date or timestamp. Weeks and days of the week are those of ISO 8601.
 ///
 /// ```
 /// # use sabot_expr::DatePart;
-/// assert_eq!(DatePart::ALL.len(), 12);
+/// assert_eq!(DatePart::from_name("year"), Some(DatePart::Year));
 /// assert_eq!(DatePart::DayOfWeek.name(), "day_of_week");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -320,11 +287,25 @@ pub enum DatePart {
     Millisecond,
     /// Microsecond of the second, 0 to 999,999.
     Microsecond,
+    /// Nanosecond of the second, 0 to 999,999,999.
+    Nanosecond,
+    /// The year that the ISO week belongs to.
+    IsoYear,
+    /// The year divided by ten, floored: 199 from 1990 to 1999.
+    Decade,
+    /// The century: 20 from 1901 to 2000, −1 for the hundred years before year 1.
+    Century,
+    /// The millennium: 2 from 1001 to 2000, −1 for the thousand years before year 1.
+    Millennium,
+    /// Whole seconds since 1970-01-01T00:00:00 UTC, floored.
+    Epoch,
+    /// Seconds that the zone's clocks are ahead of UTC.
+    UtcOffset,
 }
 
 impl DatePart {
     /// Every part.
-    pub const ALL: [DatePart; 12] = [
+    pub const ALL: [DatePart; 19] = [
         DatePart::Year,
         DatePart::Quarter,
         DatePart::Month,
@@ -337,7 +318,19 @@ impl DatePart {
         DatePart::Second,
         DatePart::Millisecond,
         DatePart::Microsecond,
+        DatePart::Nanosecond,
+        DatePart::IsoYear,
+        DatePart::Decade,
+        DatePart::Century,
+        DatePart::Millennium,
+        DatePart::Epoch,
+        DatePart::UtcOffset,
     ];
+
+    /// The part of this name.
+    pub fn from_name(name: &str) -> Option<DatePart> {
+        DatePart::ALL.into_iter().find(|part| part.name() == name)
+    }
 
     /// The part's name in printed expressions.
     pub fn name(self) -> &'static str {
@@ -354,6 +347,13 @@ impl DatePart {
             DatePart::Second => "second",
             DatePart::Millisecond => "millisecond",
             DatePart::Microsecond => "microsecond",
+            DatePart::Nanosecond => "nanosecond",
+            DatePart::IsoYear => "iso_year",
+            DatePart::Decade => "decade",
+            DatePart::Century => "century",
+            DatePart::Millennium => "millennium",
+            DatePart::Epoch => "epoch",
+            DatePart::UtcOffset => "utc_offset",
         }
     }
 }
@@ -362,12 +362,19 @@ impl DatePart {
 ///
 /// ```
 /// # use sabot_expr::TruncUnit;
-/// assert_eq!(TruncUnit::ALL.first(), Some(&TruncUnit::Year));
+/// assert_eq!(TruncUnit::ALL.first(), Some(&TruncUnit::Millennium));
+/// assert_eq!(TruncUnit::from_name("quarter"), Some(TruncUnit::Quarter));
 /// assert_eq!(TruncUnit::Quarter.name(), "quarter");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TruncUnit {
+    /// 1 January of the years that 1000 divides.
+    Millennium,
+    /// 1 January of the years that 100 divides.
+    Century,
+    /// 1 January of the years that ten divides.
+    Decade,
     /// 1 January.
     Year,
     /// 1 January, April, July or October.
@@ -392,7 +399,10 @@ pub enum TruncUnit {
 
 impl TruncUnit {
     /// Every unit, longest first.
-    pub const ALL: [TruncUnit; 10] = [
+    pub const ALL: [TruncUnit; 13] = [
+        TruncUnit::Millennium,
+        TruncUnit::Century,
+        TruncUnit::Decade,
         TruncUnit::Year,
         TruncUnit::Quarter,
         TruncUnit::Month,
@@ -405,9 +415,17 @@ impl TruncUnit {
         TruncUnit::Microsecond,
     ];
 
+    /// The unit of this name.
+    pub fn from_name(name: &str) -> Option<TruncUnit> {
+        TruncUnit::ALL.into_iter().find(|unit| unit.name() == name)
+    }
+
     /// The unit's name in printed expressions.
     pub fn name(self) -> &'static str {
         match self {
+            TruncUnit::Millennium => "millennium",
+            TruncUnit::Century => "century",
+            TruncUnit::Decade => "decade",
             TruncUnit::Year => "year",
             TruncUnit::Quarter => "quarter",
             TruncUnit::Month => "month",
@@ -418,40 +436,6 @@ impl TruncUnit {
             TruncUnit::Second => "second",
             TruncUnit::Millisecond => "millisecond",
             TruncUnit::Microsecond => "microsecond",
-        }
-    }
-}
-
-/// A function of one number.
-///
-/// ```
-/// # use sabot_expr::MathFunc;
-/// assert_eq!(MathFunc::Sqrt.name(), "sqrt");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MathFunc {
-    /// The number without its sign. The smallest signed integer is an overflow error.
-    Abs,
-    /// The nearest whole number, halves away from zero; integers stay as they are.
-    Round,
-    /// Square root; NaN for negative numbers.
-    Sqrt,
-    /// Natural logarithm; −∞ for zero, NaN for negative numbers.
-    Ln,
-    /// e to the power of the number.
-    Exp,
-}
-
-impl MathFunc {
-    /// The function's name in printed expressions.
-    pub fn name(self) -> &'static str {
-        match self {
-            MathFunc::Abs => "abs",
-            MathFunc::Round => "round",
-            MathFunc::Sqrt => "sqrt",
-            MathFunc::Ln => "ln",
-            MathFunc::Exp => "exp",
         }
     }
 }
@@ -468,19 +452,16 @@ impl Expr {
             Expr::Column(_) | Expr::Literal(_) => Vec::new(),
             Expr::Binary { left, right, .. } => vec![left, right],
             Expr::Not(expr) | Expr::Negate(expr) | Expr::IsNull(expr) | Expr::IsNotNull(expr) => vec![expr],
-            Expr::Cast { expr, .. }
-            | Expr::DatePart { expr, .. }
-            | Expr::DateTrunc { expr, .. }
-            | Expr::Math { expr, .. }
-            | Expr::Alias { expr, .. } => vec![expr],
+            Expr::Cast { expr, .. } | Expr::Alias { expr, .. } => vec![expr],
             Expr::Case { whens, otherwise } => {
                 whens.iter().flat_map(|(when, then)| [when, then]).chain(otherwise.as_deref()).collect()
             }
-            Expr::Coalesce(args) | Expr::Call { args, .. } => args.iter().collect(),
+            Expr::Coalesce(args) | Expr::Function { args, .. } | Expr::Call { args, .. } => {
+                args.iter().collect()
+            }
             Expr::Between { expr, low, high, .. } => vec![expr, low, high],
             Expr::InList { expr, list, .. } => std::iter::once(&**expr).chain(list).collect(),
             Expr::Like { expr, pattern, .. } => vec![expr, pattern],
-            Expr::StringMatch { expr, needle, .. } => vec![expr, needle],
         }
     }
 

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, i256};
 
 use crate::decimal::{compute, precision_and_scale};
 use crate::error::RowErrorKind;
-use crate::expr::{BinaryOp, MathFunc};
+use crate::expr::BinaryOp;
 use crate::scalar::Scalar;
 use crate::temporal::{Interval, add_interval};
 
@@ -187,27 +187,6 @@ pub(super) fn negate(value: &Scalar, data_type: &DataType) -> Result<Scalar, Row
 
 fn negative_overflow(value: &Scalar, data_type: &DataType) -> RowErrorKind {
     RowErrorKind::Overflow { op: "-", left: value.to_string(), right: None, data_type: data_type.clone() }
-}
-
-/// A function of one number.
-pub(super) fn math(func: MathFunc, value: &Scalar, data_type: &DataType) -> Result<Scalar, RowErrorKind> {
-    match value {
-        Scalar::Float32(v) => Ok(Scalar::Float32(match func {
-            MathFunc::Abs => v.abs(),
-            MathFunc::Round => v.round(),
-            MathFunc::Sqrt => v.sqrt(),
-            MathFunc::Ln => v.ln(),
-            MathFunc::Exp => v.exp(),
-        })),
-        Scalar::Float64(v) => Ok(Scalar::Float64(match func {
-            MathFunc::Abs => v.abs(),
-            MathFunc::Round => v.round(),
-            MathFunc::Sqrt => v.sqrt(),
-            MathFunc::Ln => v.ln(),
-            MathFunc::Exp => v.exp(),
-        })),
-        other => unary_integer(func.name(), other, data_type, i128::abs),
-    }
 }
 
 /// A function of an integer whose result has to fit the type; only `-` and `abs` get here.

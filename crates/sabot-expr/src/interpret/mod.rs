@@ -8,6 +8,7 @@
 
 mod arithmetic;
 mod compare;
+mod functions;
 
 pub use compare::compare;
 
@@ -18,12 +19,11 @@ use std::sync::Arc;
 
 use crate::cast::cast_scalar;
 use crate::error::{RowError, RowErrorKind};
-use crate::expr::{BinaryOp, CastMode, DatePart, Expr, StringMatchKind, TruncUnit};
+use crate::expr::{BinaryOp, CastMode, Expr};
 use crate::like::LikePattern;
 use crate::registry::FunctionRegistry;
 use crate::resolve::resolve;
 use crate::scalar::Scalar;
-use crate::temporal;
 use crate::typed::{BoundFunction, TypedExpr, TypedKind};
 use crate::types::{decoded_type, type_name};
 
@@ -148,24 +148,17 @@ impl Row<'_> {
             TypedKind::InList { input, list, negated } => {
                 Ok(truth(self.in_list(input, list)?.map(|found| found != *negated)))
             }
-            TypedKind::Like { input, pattern, negated, escape } => {
+            TypedKind::Like { input, pattern, negated, insensitive, escape } => {
                 let (text, pattern) = (self.value(input)?, self.value(pattern)?);
-                let matched =
-                    both_text(&text, &pattern, |text, p| LikePattern::new(p, *escape).matches(text));
+                let matched = both_text(&text, &pattern, |text, pattern| {
+                    LikePattern::new(pattern, *escape, *insensitive).matches(text)
+                });
                 Ok(truth(matched.map(|matched| matched != *negated)))
             }
-            TypedKind::StringMatch { kind, input, needle } => {
-                let (text, needle) = (self.value(input)?, self.value(needle)?);
-                Ok(truth(both_text(&text, &needle, |text, needle| match kind {
-                    StringMatchKind::StartsWith => text.starts_with(needle),
-                    StringMatchKind::EndsWith => text.ends_with(needle),
-                    StringMatchKind::Contains => text.contains(needle),
-                })))
+            TypedKind::Function { function, args } => {
+                let args = args.iter().map(|arg| self.value(arg)).collect::<Result<Vec<_>, _>>()?;
+                functions::apply(*function, &args, expr.data_type()).map_err(|kind| self.error(expr, kind))
             }
-            TypedKind::DatePart { part, input } => Ok(date_part(*part, &self.value(input)?)),
-            TypedKind::DateTrunc { unit, input } => self.date_trunc(expr, *unit, input),
-            TypedKind::Math { func, input } => arithmetic::math(*func, &self.value(input)?, expr.data_type())
-                .map_err(|kind| self.error(expr, kind)),
             TypedKind::Call { function, args } => self.call(expr, function, args),
         }
     }
@@ -212,20 +205,6 @@ impl Row<'_> {
                 Err(self.error(expr, RowErrorKind::CastFailed { value: value.to_string(), from, to }))
             }
         }
-    }
-
-    fn date_trunc(&self, expr: &TypedExpr, unit: TruncUnit, input: &TypedExpr) -> Result<Scalar, RowError> {
-        let value = self.value(input)?;
-        let floored = match &value {
-            Scalar::Date32(days) => temporal::floor_date(unit, *days).map(Scalar::Date32),
-            Scalar::Timestamp { value, unit: tick, zone } => temporal::floor_timestamp(unit, *value, *tick)
-                .map(|value| Scalar::Timestamp { value, unit: *tick, zone: zone.clone() }),
-            _ => Some(null_of(expr)),
-        };
-        floored.ok_or_else(|| {
-            let (left, data_type) = (value.to_string(), expr.data_type().clone());
-            self.error(expr, RowErrorKind::Overflow { op: "date_trunc", left, right: None, data_type })
-        })
     }
 
     fn call(
@@ -278,16 +257,6 @@ fn null_of(expr: &TypedExpr) -> Scalar {
 
 fn both_text(a: &Scalar, b: &Scalar, test: impl Fn(&str, &str) -> bool) -> Option<bool> {
     Some(test(a.as_str()?, b.as_str()?))
-}
-
-fn date_part(part: DatePart, value: &Scalar) -> Scalar {
-    match value {
-        Scalar::Date32(days) => Scalar::Int64(temporal::part_of_days(part, i64::from(*days))),
-        Scalar::Timestamp { value, unit, .. } => {
-            Scalar::Int64(temporal::part_of_timestamp(part, *value, *unit))
-        }
-        _ => Scalar::Null(DataType::Int64),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::builder::{IntoExpr, call, coalesce, col, lit, null, when};
-use crate::expr::Expr;
+use crate::expr::{Expr, TruncUnit};
 use crate::registry::{ClosureFunction, FunctionError, FunctionRegistry};
 use crate::resolve::resolve;
 use arrow::array::{

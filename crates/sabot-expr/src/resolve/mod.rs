@@ -4,13 +4,14 @@
 //! rows. The type rules are those of [`types::rules`](crate::types::rules).
 
 mod arithmetic;
+mod function;
 mod operand;
 
 use arrow::datatypes::{DataType, Schema};
 
 use crate::cast::cast_scalar;
 use crate::error::ExprError;
-use crate::expr::{BinaryOp, CastMode, DatePart, Expr, MathFunc, StringMatchKind, TruncUnit};
+use crate::expr::{BinaryOp, CastMode, Expr};
 use crate::registry::FunctionRegistry;
 use crate::scalar::Scalar;
 use crate::typed::{BoundFunction, TypedExpr, TypedKind};
@@ -85,19 +86,15 @@ impl Resolver<'_> {
                 self.between(expr, inner, low, high, *negated)?.into()
             }
             Expr::InList { expr: inner, list, negated } => self.in_list(expr, inner, list, *negated)?.into(),
-            Expr::Like { expr: inner, pattern, negated, escape } => {
+            Expr::Like { expr: inner, pattern, negated, insensitive, escape } => {
                 let (input, pattern) = (self.string(expr, inner)?, self.string(expr, pattern)?);
                 let nullable = input.nullable() || pattern.nullable();
                 let (input, pattern) = (Box::new(input), Box::new(pattern));
-                let kind = TypedKind::Like { input, pattern, negated: *negated, escape: *escape };
+                let (negated, insensitive, escape) = (*negated, *insensitive, *escape);
+                let kind = TypedKind::Like { input, pattern, negated, insensitive, escape };
                 TypedExpr::new(kind, DataType::Boolean, nullable).into()
             }
-            Expr::StringMatch { kind, expr: inner, needle } => {
-                self.string_match(expr, *kind, inner, needle)?.into()
-            }
-            Expr::DatePart { part, expr: inner } => self.date_part(expr, *part, inner)?.into(),
-            Expr::DateTrunc { unit, expr: inner } => self.date_trunc(expr, *unit, inner)?.into(),
-            Expr::Math { func, expr: inner } => self.math(expr, *func, inner)?.into(),
+            Expr::Function { name, args } => self.function(expr, name, args)?.into(),
             Expr::Call { name, version, args } => self.call(name, *version, args)?.into(),
             Expr::Alias { expr: inner, .. } => self.operand(inner)?,
         })
@@ -156,19 +153,6 @@ impl Resolver<'_> {
         } else {
             Err(wrong_type(whole, "a string", &wanted))
         }
-    }
-
-    fn string_match(
-        &self,
-        whole: &Expr,
-        kind: StringMatchKind,
-        input: &Expr,
-        needle: &Expr,
-    ) -> Result<TypedExpr, ExprError> {
-        let (input, needle) = (self.string(whole, input)?, self.string(whole, needle)?);
-        let nullable = input.nullable() || needle.nullable();
-        let kind = TypedKind::StringMatch { kind, input: Box::new(input), needle: Box::new(needle) };
-        Ok(TypedExpr::new(kind, DataType::Boolean, nullable))
     }
 
     fn negate(&self, whole: &Expr, inner: &Expr) -> Result<Operand, ExprError> {
@@ -313,56 +297,6 @@ impl Resolver<'_> {
         let nullable = list.iter().any(TypedExpr::nullable);
         let input = Box::new(list.remove(0));
         Ok(TypedExpr::new(TypedKind::InList { input, list, negated }, DataType::Boolean, nullable))
-    }
-
-    /// A date or a timestamp in UTC.
-    fn temporal(&self, whole: &Expr, inner: &Expr) -> Result<TypedExpr, ExprError> {
-        let operand = self.operand(inner)?;
-        match operand.expr.data_type() {
-            DataType::Date32 => Ok(operand.expr),
-            DataType::Timestamp(_, zone) if is_utc(zone.as_deref()) => Ok(operand.expr),
-            DataType::Timestamp(_, Some(zone)) => Err(unsupported(
-                whole,
-                &format!(
-                    "the timestamp is in zone {zone}; date parts and truncation work in UTC only for now"
-                ),
-            )),
-            other => Err(wrong_type(whole, "a date or timestamp", other)),
-        }
-    }
-
-    fn date_part(&self, whole: &Expr, part: DatePart, inner: &Expr) -> Result<TypedExpr, ExprError> {
-        let input = self.temporal(whole, inner)?;
-        let nullable = input.nullable();
-        Ok(TypedExpr::new(TypedKind::DatePart { part, input: Box::new(input) }, DataType::Int64, nullable))
-    }
-
-    fn date_trunc(&self, whole: &Expr, unit: TruncUnit, inner: &Expr) -> Result<TypedExpr, ExprError> {
-        let input = self.temporal(whole, inner)?;
-        let (data_type, nullable) = (input.data_type().clone(), input.nullable());
-        Ok(TypedExpr::new(TypedKind::DateTrunc { unit, input: Box::new(input) }, data_type, nullable))
-    }
-
-    fn math(&self, whole: &Expr, func: MathFunc, inner: &Expr) -> Result<TypedExpr, ExprError> {
-        let operand = self.operand(inner)?;
-        check_number(whole, &operand, false)?;
-        let own = operand.expr.data_type().clone();
-        let wanted = match func {
-            MathFunc::Abs | MathFunc::Round if is_numeric(&own) => own,
-            _ if own == DataType::Float32 => own,
-            _ => DataType::Float64,
-        };
-        let input = operand.coerce(whole, &wanted)?;
-        let changes_nothing = match func {
-            MathFunc::Abs => is_unsigned_integer(&wanted),
-            MathFunc::Round => is_integer(&wanted),
-            _ => false,
-        };
-        if changes_nothing {
-            return Ok(input);
-        }
-        let nullable = input.nullable();
-        Ok(TypedExpr::new(TypedKind::Math { func, input: Box::new(input) }, wanted, nullable))
     }
 
     fn call(&self, name: &str, version: u32, args: &[Expr]) -> Result<TypedExpr, ExprError> {

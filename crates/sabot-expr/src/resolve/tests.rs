@@ -1,7 +1,8 @@
 //! What resolving gives, and every message that refusing gives.
 
 use super::*;
-use crate::builder::{call, coalesce, col, lit, null, when};
+use crate::builder::{call, coalesce, col, concat, function, greatest, hash, lit, null, when};
+use crate::expr::{DatePart, TruncUnit};
 use crate::registry::{ClosureFunction, FunctionError, ScalarFunction};
 use arrow::array::{ArrayRef, Float64Array};
 use arrow::datatypes::{Field, TimeUnit};
@@ -151,6 +152,23 @@ fn types_and_implicit_casts_are_written_out() {
         (col("large").starts_with(col("s")), "starts_with(large, s)", "bool"),
         (col("ts_us").hour(), "date_part('hour', ts_us)", "int64"),
         (col("day").date_trunc(TruncUnit::Month), "date_trunc('month', day)", "date32"),
+        (col("tokyo").hour(), "date_part('hour', tokyo)", "int64"),
+        (col("tokyo").date_trunc(TruncUnit::Day), "date_trunc('day', tokyo)", "timestamp(s, Asia/Tokyo)"),
+        (col("dict").lower(), "lower(CAST(dict AS utf8))", "utf8"),
+        (concat([col("s"), col("large"), col("i8")]), "concat(s, large, CAST(i8 AS utf8))", "large_utf8"),
+        (col("s").left(col("i8")), "left(s, CAST(i8 AS int64))", "utf8"),
+        (col("i8").bitwise_and(col("i32")), "bitwise_and(CAST(i8 AS int32), i32)", "int32"),
+        (col("i8").bitwise_or(1), "bitwise_or(i8, 1)", "int8"),
+        (col("f32").power(2), "power(f32, 2.0)", "float32"),
+        (col("f32").power(0.5), "power(CAST(f32 AS float64), 0.5)", "float64"),
+        (col("i32").atan2(col("f32")), "atan2(CAST(i32 AS float64), CAST(f32 AS float64))", "float64"),
+        (col("i32").round_to(-2), "round(i32, -2)", "int32"),
+        (col("u8").abs(), "u8", "uint8"),
+        (col("i8").floor(), "i8", "int8"),
+        (greatest([col("i8"), col("i32"), lit(1)]), "greatest(CAST(i8 AS int32), i32, 1)", "int32"),
+        (col("i8").nullif(0), "nullif(i8, 0)", "int8"),
+        (hash([col("s"), col("dict")]), "hash(s, CAST(dict AS utf8))", "uint64"),
+        (null().lower(), "lower(NULL)", "utf8"),
         (col("i32").sqrt(), "sqrt(CAST(i32 AS float64))", "float64"),
         (col("f32").ln(), "ln(f32)", "float32"),
         (lit(4).sqrt(), "sqrt(4.0)", "float64"),
@@ -362,11 +380,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
         ),
         (col("price").wrapping_add(1), "`price +% 1` needs integers, got decimal128(10, 2)"),
         (
-            col("tokyo").hour(),
-            "`date_part('hour', tokyo)` is not supported: the timestamp is in zone Asia/Tokyo; \
-             date parts and truncation work in UTC only for now",
-        ),
-        (
             col("map").in_list([col("map")]),
             "`map IN (map)` is not supported: values of type map(entries: struct(key: utf8 not null, value: int32) not \
              null) are not compared",
@@ -391,6 +404,58 @@ fn what_is_not_there_yet_is_refused_by_name() {
     assert!(
         refused(lit(Scalar::Decimal128 { value: 1, precision: 77, scale: 0 })).contains("decimal128(77, 0)")
     );
+}
+
+#[test]
+fn calls_that_cannot_be_are_refused() {
+    let zone = "zones have the form 'Europe/Zurich' or '+01:00'";
+    for (expr, message) in [
+        (
+            function("substring", [col("s")]),
+            "`substring(s)` has 1 arguments; the function is substring(text, start[, length])",
+        ),
+        (function("pi", [col("s")]), "`pi(s)` has 1 arguments; the function is pi()"),
+        (col("i8").lower(), "`lower(i8)` needs a string, got int8"),
+        (col("s").left("x"), "`left(s, 'x')` needs an integer, got utf8"),
+        (col("s").left(1.5), "`left(s, 1.5)` needs an integer, got float64"),
+        (col("f64").bitwise_not(), "`bitwise_not(f64)` needs integers, got float64"),
+        (
+            function("date_part", [lit("yaer"), col("day")]),
+            "literal 'yaer' is not a valid date part: did you mean 'year'? known: year, quarter, month, week, day, \
+             day_of_week, day_of_year, hour, minute, second, millisecond, microsecond, nanosecond, iso_year, decade, \
+             century, millennium, epoch, utc_offset",
+        ),
+        (
+            function("date_part", [col("s"), col("day")]),
+            "`date_part(s, day)` needs a literal date part, got utf8",
+        ),
+        (
+            col("ts_s").date_part_in(DatePart::Hour, "Europe/Zurch"),
+            &format!("literal 'Europe/Zurch' is not a valid time zone: {zone}"),
+        ),
+        (col("s").regexp_matches("a("), "literal 'a(' is not a valid regular expression: unclosed group"),
+        (
+            function("regexp_matches", [col("s"), lit("a"), lit("ix")]),
+            "literal 'ix' is not a valid list of options: there is no option x; options: c, i, s, l",
+        ),
+        (col("s").regexp_extract("(a)", 2), "literal 2 is not a valid group: the pattern '(a)' has 1"),
+        (
+            col("s").regexp_replace("a", "\\1"),
+            "literal '\\1' is not a valid replacement: \\1 stands for a group, and the pattern has 0",
+        ),
+        (
+            greatest([col("i8"), col("s")]),
+            "cannot combine int8 and utf8 in `greatest(i8, s)`; cast one side to the other's type",
+        ),
+    ] {
+        assert_eq!(refused(expr), message);
+    }
+    assert!(refused(function("lowr", [col("s")])).starts_with("unknown function lowr; did you mean lower?"));
+    // A pattern that is not a literal is known only with its rows.
+    assert!(typed(col("s").regexp_matches(col("large"))).can_fail());
+    assert!(!typed(col("s").regexp_matches("a")).can_fail());
+    assert!(!typed(col("s").regexp_extract("(a)", 1)).can_fail());
+    assert!(typed(col("s").regexp_extract("(a)", col("id"))).can_fail());
 }
 
 #[test]

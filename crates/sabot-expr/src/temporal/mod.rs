@@ -7,12 +7,14 @@
 
 mod span;
 mod text;
+mod zone;
 
 pub use span::{
     Interval, MILLIS_PER_DAY, add_interval, format_date64, format_duration, format_interval, format_time,
     parse_duration, parse_interval,
 };
 pub use text::{format_date, format_timestamp, parse_date, parse_time, parse_timestamp};
+pub use zone::Zone;
 
 use arrow::datatypes::TimeUnit;
 
@@ -93,6 +95,12 @@ pub fn iso_week(days: i64) -> i64 {
     (thursday - days_from_civil(year, 1, 1)) / 7 + 1
 }
 
+/// The number of a stretch of years, such as a century, that starts with a year 1 and has none with the
+/// number 0: what lies before year 1 counts backwards from −1.
+fn stretch_of_years(year: i64, length: i64) -> i64 {
+    if year > 0 { (year - 1) / length + 1 } else { year / length - 1 }
+}
+
 /// A part of a date, given as days since the epoch; parts below the day are 0.
 pub fn part_of_days(part: DatePart, days: i64) -> i64 {
     match part {
@@ -103,11 +111,18 @@ pub fn part_of_days(part: DatePart, days: i64) -> i64 {
         DatePart::Day => civil_from_days(days).day,
         DatePart::DayOfWeek => day_of_week(days),
         DatePart::DayOfYear => days - days_from_civil(civil_from_days(days).year, 1, 1) + 1,
+        DatePart::IsoYear => civil_from_days(days - day_of_week(days) + 4).year,
+        DatePart::Decade => civil_from_days(days).year.div_euclid(10),
+        DatePart::Century => stretch_of_years(civil_from_days(days).year, 100),
+        DatePart::Millennium => stretch_of_years(civil_from_days(days).year, 1_000),
+        DatePart::Epoch => days * SECONDS_PER_DAY,
         DatePart::Hour
         | DatePart::Minute
         | DatePart::Second
         | DatePart::Millisecond
-        | DatePart::Microsecond => 0,
+        | DatePart::Microsecond
+        | DatePart::Nanosecond
+        | DatePart::UtcOffset => 0,
     }
 }
 
@@ -121,23 +136,41 @@ pub fn part_of_days(part: DatePart, days: i64) -> i64 {
 /// assert_eq!(part_of_timestamp(DatePart::Second, -1, TimeUnit::Microsecond), 59);
 /// ```
 pub fn part_of_timestamp(part: DatePart, value: i64, unit: TimeUnit) -> i64 {
+    part_of_local(part, value, unit, 0)
+}
+
+/// A part of a timestamp by clocks that are `offset` seconds, less than some days, ahead of UTC.
+fn part_of_local(part: DatePart, value: i64, unit: TimeUnit, offset: i64) -> i64 {
     let per_second = units_per_second(unit);
-    let second_of_day = || value.div_euclid(per_second).rem_euclid(SECONDS_PER_DAY);
-    let below_second = || value.rem_euclid(per_second);
+    let (second, below_second) = (value.div_euclid(per_second), value.rem_euclid(per_second));
+    // The day is split off before the offset comes in, so that no sum leaves 64 bits.
+    let second_of_day = second.rem_euclid(SECONDS_PER_DAY) + offset;
+    let day = second.div_euclid(SECONDS_PER_DAY) + second_of_day.div_euclid(SECONDS_PER_DAY);
+    let second_of_day = second_of_day.rem_euclid(SECONDS_PER_DAY);
     match part {
-        DatePart::Hour => second_of_day() / 3_600,
-        DatePart::Minute => second_of_day() / 60 % 60,
-        DatePart::Second => second_of_day() % 60,
-        DatePart::Millisecond => below_second() * 1_000 / per_second,
-        DatePart::Microsecond => below_second() * 1_000_000 / per_second,
-        date_part => part_of_days(date_part, value.div_euclid(units_per_day(unit))),
+        DatePart::Hour => second_of_day / 3_600,
+        DatePart::Minute => second_of_day / 60 % 60,
+        DatePart::Second => second_of_day % 60,
+        DatePart::Millisecond => below_second * 1_000 / per_second,
+        DatePart::Microsecond => below_second * 1_000_000 / per_second,
+        DatePart::Nanosecond => below_second * (1_000_000_000 / per_second),
+        DatePart::Epoch => second,
+        DatePart::UtcOffset => offset,
+        date_part => part_of_days(date_part, day),
     }
 }
 
-/// The first day of the year, quarter, month or week that a day lies in; any shorter unit gives the day itself.
+/// The first day of the week, month or longer unit that a day lies in; any shorter unit gives the day itself.
 pub fn floor_days(unit: TruncUnit, days: i64) -> i64 {
+    let first_day = |years: i64| {
+        let year = civil_from_days(days).year;
+        days_from_civil(year - year.rem_euclid(years), 1, 1)
+    };
     match unit {
-        TruncUnit::Year => days_from_civil(civil_from_days(days).year, 1, 1),
+        TruncUnit::Millennium => first_day(1_000),
+        TruncUnit::Century => first_day(100),
+        TruncUnit::Decade => first_day(10),
+        TruncUnit::Year => first_day(1),
         TruncUnit::Quarter => {
             let Civil { year, month, .. } = civil_from_days(days);
             days_from_civil(year, (month - 1) / 3 * 3 + 1, 1)
@@ -149,18 +182,18 @@ pub fn floor_days(unit: TruncUnit, days: i64) -> i64 {
 }
 
 /// The ticks that a unit of fixed length has in a time unit: `Some(1)` or less than a tick means that
-/// every value is a whole unit already. `None` for year, quarter and month, whose length varies, and
+/// every value is a whole unit already. `None` for months and what is made of them, whose length varies, and
 /// for the week, which starts on Monday and not on the weekday of the epoch.
 pub fn fixed_size(trunc: TruncUnit, unit: TimeUnit) -> Option<i64> {
     let per_second = units_per_second(unit);
     Some(match trunc {
-        TruncUnit::Year | TruncUnit::Quarter | TruncUnit::Month | TruncUnit::Week => return None,
+        longer if longer < TruncUnit::Day => return None,
         TruncUnit::Day => units_per_day(unit),
         TruncUnit::Hour => per_second * 3_600,
         TruncUnit::Minute => per_second * 60,
         TruncUnit::Second => per_second,
         TruncUnit::Millisecond => (per_second / 1_000).max(1),
-        TruncUnit::Microsecond => (per_second / 1_000_000).max(1),
+        _ => (per_second / 1_000_000).max(1),
     })
 }
 

@@ -80,7 +80,7 @@ fn all_units_see_the_same_moment() {
         let value = -3 * units_per_second(unit);
         let parts: Vec<i64> =
             DatePart::ALL.iter().map(|part| part_of_timestamp(*part, value, unit)).collect();
-        assert_eq!(parts, [1969, 4, 12, 1, 31, 3, 365, 23, 59, 57, 0, 0]);
+        assert_eq!(parts, [1969, 4, 12, 1, 31, 3, 365, 23, 59, 57, 0, 0, 0, 1970, 196, 20, 2, -3, 0]);
     }
 }
 
@@ -109,13 +109,39 @@ fn flooring_goes_back_in_time_before_1970_too() {
     }
 }
 
+fn first_of_year(days: i64) -> bool {
+    part_of_days(DatePart::DayOfYear, days) == 1
+}
+
+#[test]
+fn centuries_and_millennia_start_with_year_one_and_floors_with_round_years() {
+    let day = |text: &str| i64::from(parse_date(text).unwrap());
+    for (date, century, millennium) in [
+        ("2000-12-31", 20, 2),
+        ("2001-01-01", 21, 3),
+        ("0001-01-01", 1, 1),
+        ("0000-12-31", -1, -1),
+        ("-0100-01-01", -2, -1),
+    ] {
+        assert_eq!(part_of_days(DatePart::Century, day(date)), century, "{date}");
+        assert_eq!(part_of_days(DatePart::Millennium, day(date)), millennium, "{date}");
+    }
+    assert_eq!(floor_days(TruncUnit::Century, day("1999-12-31")), day("1900-01-01"));
+    assert_eq!(floor_days(TruncUnit::Century, day("2000-12-31")), day("2000-01-01"));
+    assert_eq!(floor_days(TruncUnit::Millennium, day("-0001-12-31")), day("-1000-01-01"));
+}
+
 #[test]
 fn floors_are_the_largest_start_that_is_not_later() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     for _ in 0..2_000 {
         let days = rng.random_range(-1_000_000..1_000_000i64);
         for (unit, starts) in [
-            (TruncUnit::Year, (|d| part_of_days(DatePart::DayOfYear, d) == 1) as fn(i64) -> bool),
+            (
+                TruncUnit::Decade,
+                (|d| first_of_year(d) && civil_from_days(d).year % 10 == 0) as fn(i64) -> bool,
+            ),
+            (TruncUnit::Year, first_of_year),
             (TruncUnit::Quarter, |d| {
                 part_of_days(DatePart::Day, d) == 1 && (part_of_days(DatePart::Month, d) - 1) % 3 == 0
             }),

@@ -17,7 +17,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::ExprError;
-use crate::expr::{BinaryOp, CastMode, DatePart, Expr, MathFunc, StringMatchKind, TruncUnit};
+use crate::expr::{BinaryOp, CastMode, Expr};
+use crate::functions::Function;
 use crate::registry::{FunctionError, FunctionRegistry, ScalarFunction};
 use crate::scalar::Scalar;
 use crate::temporal;
@@ -119,38 +120,17 @@ pub enum TypedKind {
         pattern: Box<TypedExpr>,
         /// NOT LIKE.
         negated: bool,
+        /// ILIKE.
+        insensitive: bool,
         /// The escape character.
         escape: char,
     },
-    /// Prefix, suffix or substring of two strings, which may be utf8 and large_utf8.
-    StringMatch {
-        /// Where the needle must be.
-        kind: StringMatchKind,
-        /// The string.
-        input: Box<TypedExpr>,
-        /// The string that is looked for.
-        needle: Box<TypedExpr>,
-    },
-    /// A part of a date32 or of a timestamp in UTC, as int64.
-    DatePart {
-        /// Which part.
-        part: DatePart,
-        /// The date or timestamp.
-        input: Box<TypedExpr>,
-    },
-    /// A date32 or timestamp in UTC floored to a unit, of the same type.
-    DateTrunc {
-        /// The unit.
-        unit: TruncUnit,
-        /// The date or timestamp.
-        input: Box<TypedExpr>,
-    },
-    /// A function of a number of the node's type. Integers only in `Abs` and `Round`.
-    Math {
-        /// Which function.
-        func: MathFunc,
-        /// The number.
-        input: Box<TypedExpr>,
+    /// A built-in function. The arguments are what its [`Entry`](crate::functions::Entry) takes.
+    Function {
+        /// The function.
+        function: Function,
+        /// The arguments, all of which are evaluated, in order.
+        args: Vec<TypedExpr>,
     },
     /// A user function.
     Call {
@@ -316,17 +296,15 @@ impl TypedExpr {
             | TypedKind::Negate(input)
             | TypedKind::IsNull(input)
             | TypedKind::IsNotNull(input)
-            | TypedKind::Cast { input, .. }
-            | TypedKind::DatePart { input, .. }
-            | TypedKind::DateTrunc { input, .. }
-            | TypedKind::Math { input, .. } => vec![input],
+            | TypedKind::Cast { input, .. } => vec![input],
             TypedKind::Case { whens, otherwise } => {
                 whens.iter().flat_map(|(when, then)| [when, then]).chain(otherwise.as_deref()).collect()
             }
-            TypedKind::Coalesce(args) | TypedKind::Call { args, .. } => args.iter().collect(),
+            TypedKind::Coalesce(args) | TypedKind::Function { args, .. } | TypedKind::Call { args, .. } => {
+                args.iter().collect()
+            }
             TypedKind::InList { input, list, .. } => std::iter::once(&**input).chain(list).collect(),
             TypedKind::Like { input, pattern, .. } => vec![input, pattern],
-            TypedKind::StringMatch { input, needle, .. } => vec![input, needle],
         }
     }
 
@@ -338,19 +316,17 @@ impl TypedExpr {
             | TypedKind::Negate(input)
             | TypedKind::IsNull(input)
             | TypedKind::IsNotNull(input)
-            | TypedKind::Cast { input, .. }
-            | TypedKind::DatePart { input, .. }
-            | TypedKind::DateTrunc { input, .. }
-            | TypedKind::Math { input, .. } => vec![input],
+            | TypedKind::Cast { input, .. } => vec![input],
             TypedKind::Case { whens, otherwise } => whens
                 .iter_mut()
                 .flat_map(|(when, then)| [when, then])
                 .chain(otherwise.as_deref_mut())
                 .collect(),
-            TypedKind::Coalesce(args) | TypedKind::Call { args, .. } => args.iter_mut().collect(),
+            TypedKind::Coalesce(args) | TypedKind::Function { args, .. } | TypedKind::Call { args, .. } => {
+                args.iter_mut().collect()
+            }
             TypedKind::InList { input, list, .. } => std::iter::once(&mut **input).chain(list).collect(),
             TypedKind::Like { input, pattern, .. } => vec![input, pattern],
-            TypedKind::StringMatch { input, needle, .. } => vec![input, needle],
         }
     }
 
@@ -384,18 +360,11 @@ impl TypedExpr {
             {
                 true
             }
-            TypedKind::Negate(_) | TypedKind::Math { func: MathFunc::Abs, .. } => {
-                crate::types::is_signed_integer(&self.data_type)
-            }
+            TypedKind::Negate(_) => crate::types::is_signed_integer(&self.data_type),
             TypedKind::Cast { input, mode: CastMode::Strict } => {
                 !rules::cast_is_total(&input.data_type, &self.data_type)
             }
-            TypedKind::DateTrunc { unit, .. } => match &self.data_type {
-                DataType::Timestamp(tick, _) => temporal::fixed_size(*unit, *tick) != Some(1),
-                _ => {
-                    matches!(unit, TruncUnit::Year | TruncUnit::Quarter | TruncUnit::Month | TruncUnit::Week)
-                }
-            },
+            TypedKind::Function { function, args } => (function.entry().errors.possible)(args),
             TypedKind::Call { function, .. } => function.fallible,
             _ => false,
         }
@@ -502,15 +471,16 @@ impl TypedExpr {
             TypedKind::InList { input, list, negated } => {
                 Expr::InList { expr: boxed(input), list: all(list), negated: *negated }
             }
-            TypedKind::Like { input, pattern, negated, escape } => {
-                Expr::Like { expr: boxed(input), pattern: boxed(pattern), negated: *negated, escape: *escape }
+            TypedKind::Like { input, pattern, negated, insensitive, escape } => Expr::Like {
+                expr: boxed(input),
+                pattern: boxed(pattern),
+                negated: *negated,
+                insensitive: *insensitive,
+                escape: *escape,
+            },
+            TypedKind::Function { function, args } => {
+                Expr::Function { name: function.name().to_owned(), args: all(args) }
             }
-            TypedKind::StringMatch { kind, input, needle } => {
-                Expr::StringMatch { kind: *kind, expr: boxed(input), needle: boxed(needle) }
-            }
-            TypedKind::DatePart { part, input } => Expr::DatePart { part: *part, expr: boxed(input) },
-            TypedKind::DateTrunc { unit, input } => Expr::DateTrunc { unit: *unit, expr: boxed(input) },
-            TypedKind::Math { func, input } => Expr::Math { func: *func, expr: boxed(input) },
             TypedKind::Call { function, args } => {
                 Expr::Call { name: function.name.clone(), version: function.version, args: all(args) }
             }

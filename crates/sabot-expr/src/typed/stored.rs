@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use super::{BoundFunction, TypedExpr, TypedKind};
-use crate::expr::{BinaryOp, CastMode, DatePart, MathFunc, StringMatchKind, TruncUnit};
+use crate::expr::{BinaryOp, CastMode};
+use crate::functions::Function;
 use crate::resolve::DEPTH_MAX;
 use crate::scalar::Scalar;
 use crate::types::type_serde;
@@ -42,11 +43,8 @@ enum Kind {
     Cast { input: At, mode: CastMode },
     Coalesce(Vec<At>),
     InList { input: At, list: Vec<At>, negated: bool },
-    Like { input: At, pattern: At, negated: bool, escape: char },
-    StringMatch { kind: StringMatchKind, input: At, needle: At },
-    DatePart { part: DatePart, input: At },
-    DateTrunc { unit: TruncUnit, input: At },
-    Math { func: MathFunc, input: At },
+    Like { input: At, pattern: At, negated: bool, insensitive: bool, escape: char },
+    Function { function: Function, args: Vec<At> },
     Call { function: BoundFunction, args: Vec<At> },
 }
 
@@ -78,15 +76,16 @@ fn push(expr: &TypedExpr, nodes: &mut Vec<Node>) -> At {
         TypedKind::InList { input, list, negated } => {
             Kind::InList { input: at(input), list: list.iter().map(at).collect(), negated: *negated }
         }
-        TypedKind::Like { input, pattern, negated, escape } => {
-            Kind::Like { input: at(input), pattern: at(pattern), negated: *negated, escape: *escape }
+        TypedKind::Like { input, pattern, negated, insensitive, escape } => Kind::Like {
+            input: at(input),
+            pattern: at(pattern),
+            negated: *negated,
+            insensitive: *insensitive,
+            escape: *escape,
+        },
+        TypedKind::Function { function, args } => {
+            Kind::Function { function: *function, args: args.iter().map(at).collect() }
         }
-        TypedKind::StringMatch { kind, input, needle } => {
-            Kind::StringMatch { kind: *kind, input: at(input), needle: at(needle) }
-        }
-        TypedKind::DatePart { part, input } => Kind::DatePart { part: *part, input: at(input) },
-        TypedKind::DateTrunc { unit, input } => Kind::DateTrunc { unit: *unit, input: at(input) },
-        TypedKind::Math { func, input } => Kind::Math { func: *func, input: at(input) },
         TypedKind::Call { function, args } => {
             Kind::Call { function: function.clone(), args: args.iter().map(at).collect() }
         }
@@ -166,15 +165,14 @@ impl Free {
             Kind::InList { input, list, negated } => {
                 TypedKind::InList { input: self.boxed(input)?, list: self.all(list)?, negated }
             }
-            Kind::Like { input, pattern, negated, escape } => {
-                TypedKind::Like { input: self.boxed(input)?, pattern: self.boxed(pattern)?, negated, escape }
-            }
-            Kind::StringMatch { kind, input, needle } => {
-                TypedKind::StringMatch { kind, input: self.boxed(input)?, needle: self.boxed(needle)? }
-            }
-            Kind::DatePart { part, input } => TypedKind::DatePart { part, input: self.boxed(input)? },
-            Kind::DateTrunc { unit, input } => TypedKind::DateTrunc { unit, input: self.boxed(input)? },
-            Kind::Math { func, input } => TypedKind::Math { func, input: self.boxed(input)? },
+            Kind::Like { input, pattern, negated, insensitive, escape } => TypedKind::Like {
+                input: self.boxed(input)?,
+                pattern: self.boxed(pattern)?,
+                negated,
+                insensitive,
+                escape,
+            },
+            Kind::Function { function, args } => TypedKind::Function { function, args: self.all(args)? },
             Kind::Call { function, args } => TypedKind::Call { function, args: self.all(args)? },
         })
     }

@@ -3,7 +3,10 @@
 //! A path with an extension is one file. What is written is staged in parts beside it, named
 //! `.<file>.sabot-<task>-<n>`, and the file appears whole when the job has ended well: one part is
 //! renamed, several are joined. A path that ends in `/` is a folder of `<epoch>-<task>.<extension>`,
-//! each file of which appears when its epoch is committed.
+//! each file of which appears when its epoch is committed. `-` is the standard output, where rows stand at
+//! once, as in a channel.
+//!
+//! A sink is a format's [`Encoder`] and this life cycle, which is the same for all formats.
 //!
 //! The invariant: a file under its real name is complete and on the disk. Parts are flushed to the disk
 //! before they are renamed, and the folder after. Whatever ends a job early (an abort, a dropped handle,
@@ -23,9 +26,12 @@ use sabot_connect::{Committable, ConnectError, Sink, SinkOrder, SinkWriter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::compression::Compression;
+use crate::input::STDIO;
 use disk::{remove_if_there, rename, sync_folder};
 use lock::OutputLock;
 use writer::FileWriter;
@@ -34,25 +40,85 @@ use writer::FileWriter;
 pub(crate) trait Format: Debug + Send + Sync + 'static {
     /// The kind, as in messages and the registry.
     fn kind(&self) -> &'static str;
-    /// Extensions that mean this format; the first is the one for files in folders.
-    fn extensions(&self) -> &'static [&'static str];
+
+    /// The extension of files in folders.
+    fn extension(&self) -> &'static str;
+
+    /// Whether it is text, which is compressed as a whole.
+    fn is_text(&self) -> bool;
+
+    /// Whether rows can be read before the end of a file is written.
+    fn streams(&self) -> bool {
+        self.is_text()
+    }
+
+    /// Refuses columns that the format has no place for, by name.
+    fn check(&self, _name: &str, _schema: &SchemaRef) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
     /// An encoder into an empty file.
-    fn encoder(&self, path: &Path, file: File, schema: &SchemaRef) -> Result<Box<dyn Encoder>, ConnectError>;
-    /// Writes the rows of several complete files of this format, in order, into an empty one.
-    fn join(
+    fn encoder(
         &self,
-        parts: &[PathBuf],
-        schema: &SchemaRef,
         path: &Path,
-        into: File,
-    ) -> Result<File, ConnectError>;
+        to: Box<dyn Destination>,
+        schema: &SchemaRef,
+    ) -> Result<Box<dyn Encoder>, ConnectError>;
+
+    /// Writes the rows of several complete files of this format, in order, into an empty one.
+    fn join(&self, parts: &Parts<'_>, to: Box<dyn Destination>)
+    -> Result<Box<dyn Destination>, ConnectError>;
+}
+
+/// Complete files that are to become one.
+pub(crate) struct Parts<'a> {
+    pub(crate) paths: &'a [PathBuf],
+    pub(crate) compression: Compression,
+    pub(crate) schema: &'a SchemaRef,
+    /// The file that they become, for messages.
+    pub(crate) whole: &'a Path,
 }
 
 /// Writes batches into one file.
 pub(crate) trait Encoder: Send {
+    /// Writes the rows of a batch.
     fn write(&mut self, batch: &RecordBatch) -> Result<(), ConnectError>;
-    /// Ends the file and gives it back with everything handed to the operating system.
-    fn finish(self: Box<Self>) -> Result<File, ConnectError>;
+
+    /// Hands over what was written, as far as the format allows it before the end of a file.
+    fn flush(&mut self) -> Result<(), ConnectError>;
+
+    /// Ends the file and gives back where it went, with everything handed over.
+    fn finish(self: Box<Self>) -> Result<Box<dyn Destination>, ConnectError>;
+}
+
+/// Where the bytes of a file go.
+pub(crate) trait Destination: Write + Send {
+    /// Ends the writing: everything is safe when this returns.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+impl Destination for File {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+struct StandardOutput;
+
+impl Write for StandardOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
+impl Destination for StandardOutput {
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.flush()
+    }
 }
 
 /// Where the output goes.
@@ -62,6 +128,8 @@ pub(crate) enum Target {
     File { folder: PathBuf, name: String },
     /// A folder of files.
     Folder { folder: PathBuf },
+    /// The standard output.
+    Stdout,
 }
 
 impl Target {
@@ -74,10 +142,16 @@ impl Target {
             expected,
             found: format!("\"{text}\""),
         };
+        if path == Path::new(STDIO) {
+            return match format.streams() {
+                true => Ok(Target::Stdout),
+                false => Err(bad(format!("a file: {} has no place for rows before its end", format.kind()))),
+            };
+        }
         if text.ends_with(['/', std::path::MAIN_SEPARATOR]) {
             return Ok(Target::Folder { folder: path.to_owned() });
         }
-        let extension = format.extensions()[0];
+        let extension = format.extension();
         let wanted =
             format!("a file such as \"{text}.{extension}\", or a folder with a trailing slash, \"{text}/\"");
         let (Some(name), Some(_)) = (path.file_name(), path.extension()) else {
@@ -100,6 +174,7 @@ impl Target {
     fn folder(&self) -> &Path {
         match self {
             Target::File { folder, .. } | Target::Folder { folder } => folder,
+            Target::Stdout => Path::new("."),
         }
     }
 
@@ -107,7 +182,7 @@ impl Target {
     fn hidden_prefix(&self) -> String {
         match self {
             Target::File { name, .. } => format!(".{name}.sabot-"),
-            Target::Folder { .. } => ".sabot-".to_owned(),
+            Target::Folder { .. } | Target::Stdout => ".sabot-".to_owned(),
         }
     }
 
@@ -116,9 +191,18 @@ impl Target {
     }
 }
 
-/// A sink of files in one format; the formats wrap it.
+/// A sink of one file, or of a folder of files if the path ends in `/`, or of the standard output, `-`.
+///
+/// One file appears whole when the job has ended well; files in a folder appear with their epoch. The file
+/// that had the name before is there until then. What goes to the standard output is there at once, in
+/// the order in which it comes, and what a job has written there before it failed remains.
+///
+/// Text whose name ends in `.gz` or `.zst` is compressed.
+///
+/// The formats: [`FileSink::csv`], [`FileSink::ndjson`], [`FileSink::arrow`], [`FileSink::parquet`], or the
+/// one that the extension names, [`FileSink::of_path`].
 #[derive(Debug)]
-pub(crate) struct FileSink {
+pub struct FileSink {
     shared: Arc<Shared>,
 }
 
@@ -127,6 +211,7 @@ pub(crate) struct Shared {
     name: String,
     target: Target,
     format: Box<dyn Format>,
+    compression: Compression,
     state: Mutex<State>,
 }
 
@@ -146,10 +231,31 @@ struct State {
 }
 
 impl FileSink {
-    pub(crate) fn new(path: &Path, format: Box<dyn Format>) -> Result<Self, ConnectError> {
+    /// A sink for a path, compressed as its name says or as told.
+    pub(crate) fn new(
+        path: &Path,
+        format: Box<dyn Format>,
+        compression: Option<Compression>,
+    ) -> Result<Self, ConnectError> {
         let target = Target::of(path, &*format)?;
+        let compression = compression.unwrap_or_else(|| Compression::of_path(path));
+        let refused = match &target {
+            _ if compression == Compression::None => None,
+            Target::Stdout => Some("none: the output can be piped through the tool"),
+            _ if !format.is_text() => Some("none: the format compresses inside of the file"),
+            _ => None,
+        };
+        if let Some(expected) = refused {
+            return Err(ConnectError::BadOption {
+                kind: format.kind().to_owned(),
+                option: "compression".to_owned(),
+                expected: expected.to_owned(),
+                found: compression.to_string(),
+            });
+        }
         let name = path.display().to_string();
-        Ok(Self { shared: Arc::new(Shared { name, target, format, state: Mutex::default() }) })
+        let shared = Shared { name, target, format, compression, state: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared) })
     }
 }
 
@@ -163,8 +269,35 @@ impl Shared {
         ConnectError::LifeCycle { name: self.name.clone(), reason: reason.into() }
     }
 
+    /// What files in a folder end in.
+    fn extension(&self) -> String {
+        format!("{}{}", self.format.extension(), self.compression.suffix())
+    }
+
+    /// Whether rows are visible as soon as they are written.
+    fn is_live(&self) -> bool {
+        self.target == Target::Stdout
+    }
+
+    /// An encoder into a new file.
+    fn encoder(&self, path: &Path, schema: &SchemaRef) -> Result<Box<dyn Encoder>, ConnectError> {
+        self.format.encoder(path, self.create(path)?, schema)
+    }
+
+    fn create(&self, path: &Path) -> Result<Box<dyn Destination>, ConnectError> {
+        let file: io::Result<Box<dyn Destination>> = match self.target {
+            Target::Stdout => Ok(Box::new(StandardOutput)),
+            _ => File::create(path).map(|file| Box::new(file) as Box<dyn Destination>),
+        };
+        file.and_then(|file| self.compression.compress(file))
+            .map_err(|error| ConnectError::io("create", path, error))
+    }
+
     /// Takes the output for a run, and removes what a killed one has left.
     fn begin(&self, state: &mut State) -> Result<(), ConnectError> {
+        if matches!(self.target, Target::Stdout) {
+            return Ok(());
+        }
         let folder = self.target.folder();
         if matches!(self.target, Target::Folder { .. }) {
             std::fs::create_dir_all(folder).map_err(|e| ConnectError::io("create", folder, e))?;
@@ -173,7 +306,7 @@ impl Shared {
         let kept: BTreeSet<&String> = state.committed.values().flatten().collect();
         disk::remove_left_overs(folder, &self.target.hidden_prefix(), lock.path(), &kept)?;
         if let Target::Folder { folder } = &self.target {
-            disk::refuse_old_output(folder, self.format.extensions()[0])?;
+            disk::refuse_old_output(folder, &self.extension())?;
         }
         *state = State {
             running: Some(lock),
@@ -188,6 +321,9 @@ impl Shared {
         let mut state = self.lock();
         let path = self.target.hidden(&format!("{task}-{}", state.parts));
         state.parts += 1;
+        if self.is_live() {
+            return (String::new(), PathBuf::from(&self.name));
+        }
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         state.hidden.insert(name.clone());
         (name, path)
@@ -238,12 +374,14 @@ impl Shared {
             return Err(self.life_cycle("it was never opened, so its columns are not known"));
         };
         let path = self.target.hidden("whole");
-        let file = File::create(&path).map_err(|error| ConnectError::io("create", &path, error))?;
-        let file = match parts {
-            [] => self.format.encoder(&path, file, &schema)?.finish()?,
-            parts => self.format.join(parts, &schema, &path, file)?,
+        let written = match parts {
+            [] => self.encoder(&path, &schema)?.finish()?,
+            paths => {
+                let parts = Parts { paths, compression: self.compression, schema: &schema, whole: &path };
+                self.format.join(&parts, self.create(&path)?)?
+            }
         };
-        file.sync_all().map_err(|error| ConnectError::io("flush", &path, error))?;
+        written.finish().map_err(|error| ConnectError::io("flush", &path, error))?;
         Ok(path)
     }
 }
@@ -256,7 +394,8 @@ impl Sink for FileSink {
     fn order(&self) -> SinkOrder {
         match self.shared.target {
             Target::File { .. } => SinkOrder::Ordered,
-            Target::Folder { .. } => SinkOrder::Multiset,
+            // Whoever reads a pipe wants rows as they come.
+            Target::Folder { .. } | Target::Stdout => SinkOrder::Multiset,
         }
     }
 
@@ -265,6 +404,7 @@ impl Sink for FileSink {
     }
 
     fn open(&self, schema: SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError> {
+        self.shared.format.check(&self.shared.name, &schema)?;
         let mut state = self.shared.lock();
         if state.running.is_none() {
             self.shared.begin(&mut state)?;
@@ -281,9 +421,10 @@ impl Sink for FileSink {
         let mut staged: Vec<&Committable> = staged.iter().filter(|part| part.epoch == epoch).collect();
         staged.sort_by_key(|part| part.task);
         match &self.shared.target {
+            Target::Stdout => Ok(()),
             Target::Folder { folder } => {
                 for part in staged {
-                    self.shared.commit_to_folder(part, self.shared.format.extensions()[0])?;
+                    self.shared.commit_to_folder(part, &self.shared.extension())?;
                 }
                 sync_folder(folder)
             }

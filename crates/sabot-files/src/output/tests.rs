@@ -1,6 +1,6 @@
 //! File sinks: whole at the end, nothing left when there was none.
 
-use crate::{CsvSink, ParquetSink, ParquetSource};
+use crate::{FileSink, FileSource};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use sabot_batch::{Morsel, RowKind, RowKinds};
 use sabot_common::Epoch;
@@ -40,7 +40,10 @@ fn visible(folder: &Path) -> Vec<String> {
 }
 
 fn sinks(path: impl Fn(&str) -> PathBuf) -> Vec<Box<dyn Sink>> {
-    vec![Box::new(CsvSink::new(path("csv")).unwrap()), Box::new(ParquetSink::new(path("parquet")).unwrap())]
+    vec![
+        Box::new(FileSink::csv(path("csv"), None).unwrap()),
+        Box::new(FileSink::parquet(path("parquet")).unwrap()),
+    ]
 }
 
 fn write_epoch(writer: &mut dyn SinkWriter, epoch: u64, from: i64, rows: i64) -> Committable {
@@ -49,7 +52,7 @@ fn write_epoch(writer: &mut dyn SinkWriter, epoch: u64, from: i64, rows: i64) ->
 }
 
 fn read_parquet(path: &Path) -> Vec<Vec<String>> {
-    let source = ParquetSource::open(path).unwrap();
+    let source = FileSource::parquet(path).unwrap();
     let spawner: Arc<dyn Spawner> = Arc::new(InlineSpawner);
     let partition = source.discover().unwrap().remove(0);
     let mut reader = source.open(&partition, None, &ReadRequest::default(), &spawner).unwrap();
@@ -112,7 +115,7 @@ fn several_epochs_and_tasks_are_joined_in_order() {
     };
     let request =
         ReadRequest { filter: Some(sabot_connect::PruneFilter::new(vec![filter])), ..Default::default() };
-    let source = ParquetSource::open(&path).unwrap();
+    let source = FileSource::parquet(&path).unwrap();
     let spawner: Arc<dyn Spawner> = Arc::new(InlineSpawner);
     let mut reader = source.open(&source.discover().unwrap()[0], None, &request, &spawner).unwrap();
     drain(&mut *reader).unwrap();
@@ -130,8 +133,8 @@ fn a_job_without_rows_leaves_a_file_with_its_columns() {
         sink.finish().unwrap();
     }
     assert_eq!(fs::read_to_string(folder.path().join("out.csv")).unwrap(), "a,s\n");
-    let source = ParquetSource::open(folder.path().join("out.parquet")).unwrap();
-    assert_eq!((source.rows(), source.schema().fields().len()), (0, 2));
+    let source = FileSource::parquet(folder.path().join("out.parquet")).unwrap();
+    assert_eq!((source.rows(), source.schema().fields().len()), (Some(0), 2));
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn folders_show_a_file_for_each_epoch_and_task() {
     assert_eq!(text, format!("a,s\n{}", csv_of(5, 5)));
     assert_eq!(read_parquet(&folder.path().join("deep/parquet/1-0.parquet")), rows(&[batch(0, 5)]));
     // A second job is not allowed to mix its files with these.
-    let again = CsvSink::new(format!("{}/deep/csv/", folder.path().display())).unwrap();
+    let again = FileSink::csv(format!("{}/deep/csv/", folder.path().display()), None).unwrap();
     let refused = again.open(batch(0, 0).schema(), 0).err().unwrap().to_string();
     assert!(refused.contains("already holds 1-") && refused.contains("name an empty folder"), "{refused}");
 }
@@ -194,7 +197,7 @@ const CHILD: &str = "SABOT_TEST_KILLED_CHILD";
 #[ignore = "runs as the child process of the test that kills it"]
 fn child_that_is_killed() {
     let Ok(folder) = std::env::var(CHILD) else { return };
-    let sink = CsvSink::new(format!("{folder}/out.csv")).unwrap();
+    let sink = FileSink::csv(format!("{folder}/out.csv"), None).unwrap();
     let mut writer = sink.open(batch(0, 0).schema(), 0).unwrap();
     let staged = write_epoch(&mut *writer, 1, 0, 5);
     sink.commit(Epoch(1), &[staged]).unwrap();
@@ -225,7 +228,7 @@ fn a_killed_process_leaves_no_file_and_the_next_job_clears_up() {
     assert!(listing(folder.path()).iter().any(|name| name.starts_with(".out.csv.sabot-0")));
     fs::remove_file(folder.path().join("ready")).unwrap();
     fs::write(folder.path().join(".other.csv.sabot-0-0"), "of another output").unwrap();
-    let sink = CsvSink::new(folder.path().join("out.csv")).unwrap();
+    let sink = FileSink::csv(folder.path().join("out.csv"), None).unwrap();
     let mut writer = sink.open(batch(0, 0).schema(), 0).unwrap();
     let staged = write_epoch(&mut *writer, 1, 7, 1);
     sink.commit(Epoch(1), &[staged]).unwrap();
@@ -238,7 +241,7 @@ fn a_killed_process_leaves_no_file_and_the_next_job_clears_up() {
 fn an_output_has_one_job_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.csv");
-    let (first, second) = (CsvSink::new(&path).unwrap(), CsvSink::new(&path).unwrap());
+    let (first, second) = (FileSink::csv(&path, None).unwrap(), FileSink::csv(&path, None).unwrap());
     let writer = first.open(batch(0, 0).schema(), 0).unwrap();
     let twice = first.open(batch(0, 0).schema(), 0).err().unwrap().to_string();
     assert!(twice.ends_with("task 0 has a writer already"), "{twice}");
@@ -256,7 +259,7 @@ fn an_output_has_one_job_at_a_time() {
 fn a_part_that_is_gone_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     for path in ["out.csv", "out/"] {
-        let sink = CsvSink::new(format!("{}/{path}", folder.path().display())).unwrap();
+        let sink = FileSink::csv(format!("{}/{path}", folder.path().display()), None).unwrap();
         let _writer = sink.open(batch(0, 0).schema(), 0).unwrap();
         let gone = Committable { epoch: Epoch(3), task: 0, rows: 1, parts: vec![".lost".to_owned()] };
         let failed = sink.commit(Epoch(3), &[gone]).unwrap_err().to_string();
@@ -268,7 +271,7 @@ fn a_part_that_is_gone_is_an_error_that_names_it() {
 fn changes_and_wrong_paths_are_refused_with_what_would_be_right() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| format!("{}/{name}", folder.path().display());
-    let sink = CsvSink::new(path("out.csv")).unwrap();
+    let sink = FileSink::csv(path("out.csv"), None).unwrap();
     assert!(!sink.accepts_changes());
     let mut writer = sink.open(batch(0, 0).schema(), 0).unwrap();
     let kinds = RowKinds::PerRow([RowKind::Delete].into());
@@ -277,11 +280,58 @@ fn changes_and_wrong_paths_are_refused_with_what_would_be_right() {
     let other = batch(0, 1).project(&[1, 0]).unwrap();
     let refused = writer.write(&other.into()).unwrap_err().to_string();
     assert!(refused.ends_with("column 1: expected \"a\" int64, got \"s\" utf8"), "{refused}");
-    let plain = CsvSink::new(path("out")).unwrap_err().to_string();
+    let plain = FileSink::csv(path("out"), None).unwrap_err().to_string();
     assert!(plain.contains("out.csv\", or a folder with a trailing slash"), "{plain}");
     fs::create_dir(path("dir.csv")).unwrap();
-    let taken = ParquetSink::new(path("dir.csv")).unwrap_err().to_string();
+    let taken = FileSink::parquet(path("dir.csv")).unwrap_err().to_string();
     assert!(taken.contains("it is a folder; for files in it write"), "{taken}");
-    let nowhere = CsvSink::new(path("no/such/out.csv")).unwrap_err().to_string();
+    let nowhere = FileSink::csv(path("no/such/out.csv"), None).unwrap_err().to_string();
     assert!(nowhere.contains("no/such does not exist; create the folder"), "{nowhere}");
+}
+
+/// Three epochs of two tasks, written and joined, read back in every format.
+#[test]
+fn every_format_comes_back_whole_and_from_folders() {
+    let mut registry = sabot_connect::ConnectorRegistry::new();
+    crate::register(&mut registry);
+    let read = |path: &Path| {
+        let options = [("path".to_owned(), path.display().to_string())].into();
+        let source = registry.source("file", &options).unwrap();
+        let spawner: Arc<dyn Spawner> = Arc::new(InlineSpawner);
+        let read = |partition| {
+            let mut reader = source.open(&partition, None, &ReadRequest::default(), &spawner).unwrap();
+            rows(&batches(&drain(&mut *reader).unwrap(), 0))
+        };
+        source.discover().unwrap().into_iter().flat_map(read).collect::<Vec<_>>()
+    };
+    let extensions =
+        ["csv", "csv.gz", "csv.zst", "ndjson", "jsonl.gz", "ndjson.zst", "arrow", "arrows", "parquet"];
+    for extension in extensions {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(format!("out.{extension}"));
+        let sink = FileSink::of_path(&path).unwrap();
+        let mut tasks: Vec<_> = (0..2).map(|task| sink.open(batch(0, 0).schema(), task).unwrap()).collect();
+        for epoch in 1..=3u64 {
+            let from = (epoch as i64 - 1) * 10;
+            let staged: Vec<Committable> =
+                (0..2).map(|t| write_epoch(&mut *tasks[t], epoch, from + t as i64 * 5, 5)).collect();
+            sink.commit(Epoch(epoch), &staged).unwrap();
+        }
+        sink.finish().unwrap();
+        assert_eq!(listing(folder.path()).len(), 1, "{extension}");
+        assert_eq!(read(&path), rows(&[batch(0, 30)]), "{extension}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = format!("{}/out/", folder.path().display());
+    let sink = FileSink::csv(&path, Some(crate::Compression::Zstd)).unwrap();
+    let mut writer = sink.open(batch(0, 0).schema(), 3).unwrap();
+    let staged = write_epoch(&mut *writer, 1, 0, 5);
+    sink.commit(Epoch(1), &[staged]).unwrap();
+    let file = PathBuf::from(path).join("1-3.csv.zst");
+    assert_eq!(read(&file), rows(&[batch(0, 5)]));
+    let again = FileSink::csv(file.parent().unwrap().join(""), Some(crate::Compression::Zstd)).unwrap();
+    drop(writer);
+    sink.finish().unwrap();
+    let refused = again.open(batch(0, 0).schema(), 0).err().unwrap().to_string();
+    assert!(refused.contains("already holds 1-3.csv.zst"), "{refused}");
 }

@@ -4,7 +4,6 @@ use arrow::datatypes::SchemaRef;
 use sabot_batch::Morsel;
 use sabot_common::Epoch;
 use sabot_connect::{Committable, ConnectError, SinkWriter, check_schema, dense_rows};
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -36,8 +35,7 @@ impl FileWriter {
             Some(part) => Ok(part),
             none => {
                 let (name, path) = self.shared.new_part(self.task);
-                let file = File::create(&path).map_err(|error| ConnectError::io("create", &path, error))?;
-                let encoder = self.shared.format.encoder(&path, file, &self.schema)?;
+                let encoder = self.shared.encoder(&path, &self.schema)?;
                 Ok(none.insert(Part { name, path, rows: 0, encoder }))
             }
         }
@@ -58,14 +56,18 @@ impl SinkWriter for FileWriter {
         let part = self.part()?;
         part.encoder.write(&batch)?;
         part.rows += batch.num_rows() as u64;
-        Ok(())
+        // Whoever reads the other end of a pipe should not wait for a buffer to fill.
+        if self.shared.is_live() { self.part()?.encoder.flush() } else { Ok(()) }
     }
 
     fn stage(&mut self, epoch: Epoch) -> Result<Committable, ConnectError> {
         let mut staged = Committable { epoch, task: self.task, rows: 0, parts: Vec::new() };
-        if let Some(part) = self.part.take() {
-            let file = part.encoder.finish()?;
-            file.sync_all().map_err(|error| ConnectError::io("flush", &part.path, error))?;
+        if self.shared.is_live() {
+            // There is one output, and its end is that of the process.
+            staged.rows = self.part.as_mut().map_or(0, |part| std::mem::take(&mut part.rows));
+        } else if let Some(part) = self.part.take() {
+            let written = part.encoder.finish()?;
+            written.finish().map_err(|error| ConnectError::io("flush", &part.path, error))?;
             staged.rows = part.rows;
             staged.parts.push(part.name);
         }

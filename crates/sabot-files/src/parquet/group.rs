@@ -1,6 +1,5 @@
 //! The decoder of one row group.
 
-use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -11,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{corrupt, parquet_error};
-use crate::ahead::Decode;
+use crate::ahead::{Decode, Piece};
 
 /// What all row groups of a reader have in common.
 #[derive(Debug)]
@@ -61,7 +60,7 @@ impl GroupDecoder {
 }
 
 impl Decode for GroupDecoder {
-    fn next(&mut self) -> Result<Option<(RecordBatch, Position)>, ConnectError> {
+    fn next(&mut self) -> Result<Option<(Piece, Position)>, ConnectError> {
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
             None => self.open()?,
@@ -72,6 +71,6 @@ impl Decode for GroupDecoder {
             .and_then(|batch| batch.project(&self.plan.order))
             .map_err(|error| corrupt(&self.plan.path, &self.place(), &error.to_string()))?;
         self.row += batch.num_rows() as u64;
-        Ok(Some((batch, Position::at_row(self.row))))
+        Ok(Some((Piece::Rows(batch), Position::at_row(self.row))))
     }
 }

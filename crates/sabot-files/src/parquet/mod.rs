@@ -8,12 +8,12 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use sink::ParquetSink;
-pub use source::ParquetSource;
-
 use parquet::errors::ParquetError;
 use sabot_connect::ConnectError;
 use std::path::Path;
+
+/// Extensions that mean the format, and are read when a folder is named.
+pub(crate) const EXTENSIONS: &[&str] = &["parquet", "pq"];
 
 /// What the Parquet library said about a file, with `place` inside it.
 fn parquet_error(path: &Path, place: &str, error: ParquetError) -> ConnectError {

@@ -15,7 +15,7 @@ use super::group::{GroupDecoder, GroupPlan};
 use super::parquet_error;
 use super::source::{ParquetFile, with_schema};
 use super::stats::{GroupStats, Verdict};
-use crate::ahead::{Ahead, Budget, Front};
+use crate::ahead::{Ahead, Budget, Front, Piece};
 
 /// Rows that are decoded at once even if morsels are smaller: decoding a handful of rows at a time costs
 /// far more per row than cutting.
@@ -166,10 +166,12 @@ impl PartitionReader for ParquetReader {
                     return Poll::Ready(Ok(Some(SourceItem::Skipped { first_row, rows, event_time_max })));
                 }
                 Some(Begun::Group { ahead, decoded_bytes }) => match ahead.poll_front(cx)? {
-                    Front::Batch(batch, _) => {
+                    Front::Piece(Piece::Rows(batch), _) => {
                         self.cutter.put(batch);
                         self.continue_groups();
                     }
+                    // Parquet has no records that could be told apart from their row group.
+                    Front::Piece(Piece::Rejected(_), _) => self.continue_groups(),
                     Front::End => {
                         self.begun_bytes -= decoded_bytes;
                         self.begun.pop_front();

@@ -9,69 +9,30 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
-use sabot_common::Epoch;
-use sabot_connect::{Committable, ConnectError, Sink, SinkOrder, SinkWriter};
+use sabot_connect::ConnectError;
 use sabot_expr::types::{decoded_type, is_encoded, list_item, type_name};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::parquet_error;
-use crate::output::{Encoder, FileSink, Format};
+use crate::output::{Destination, Encoder, FileSink, Format, Parts};
 
 /// Rows of a row group: large enough for the encodings to pay, small enough that the writer holds a few
 /// megabytes and that a reader can decode several at once.
 const ROW_GROUP_ROWS: usize = 131_072;
 
-/// A sink of Parquet: one file, or a folder of files if the path ends in `/`.
-///
-/// Columns are compressed with zstd at level 1, with dictionaries and statistics. One file appears whole
-/// when the job has ended well; files in a folder appear with their epoch. The file that had the name
-/// before is there until then.
-///
-/// Columns of every type are written, but for unions, structs without fields and intervals of months, days and
-/// nanoseconds, which Parquet does not have: they are refused by name when the sink is opened.
-#[derive(Debug)]
-pub struct ParquetSink(FileSink);
-
-impl ParquetSink {
-    /// A sink for a path.
+impl FileSink {
+    /// A sink of Parquet. Columns are compressed with zstd at level 1, with dictionaries and statistics.
+    ///
+    /// Columns of every type are written, but for unions, structs without fields and intervals of months,
+    /// days and nanoseconds, which Parquet does not have: they are refused by name when the sink is opened.
     ///
     /// # Errors
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
     /// [`ConnectError::NotFound`] when the folder of a file does not exist.
-    pub fn new(path: impl AsRef<Path>) -> Result<Self, ConnectError> {
-        FileSink::new(path.as_ref(), Box::new(ParquetFormat)).map(Self)
-    }
-}
-
-impl Sink for ParquetSink {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn order(&self) -> SinkOrder {
-        self.0.order()
-    }
-
-    fn accepts_changes(&self) -> bool {
-        self.0.accepts_changes()
-    }
-
-    fn open(&self, schema: SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError> {
-        self.0.open(schema, task)
-    }
-
-    fn commit(&self, epoch: Epoch, staged: &[Committable]) -> Result<(), ConnectError> {
-        self.0.commit(epoch, staged)
-    }
-
-    fn finish(&self) -> Result<(), ConnectError> {
-        self.0.finish()
-    }
-
-    fn abort(&self) -> Result<(), ConnectError> {
-        self.0.abort()
+    pub fn parquet(path: impl AsRef<Path>) -> Result<Self, ConnectError> {
+        Self::new(path.as_ref(), Box::new(ParquetFormat), None)
     }
 }
 
@@ -103,49 +64,59 @@ impl Format for ParquetFormat {
         "parquet"
     }
 
-    fn extensions(&self) -> &'static [&'static str] {
-        &["parquet", "pq"]
+    fn extension(&self) -> &'static str {
+        "parquet"
     }
 
-    fn encoder(&self, path: &Path, file: File, schema: &SchemaRef) -> Result<Box<dyn Encoder>, ConnectError> {
-        if let Some(field) = schema.fields().iter().find(|f| !is_carried(f.data_type())) {
-            return Err(ConnectError::UnsupportedType {
-                name: path.display().to_string(),
-                column: field.name().clone(),
-                type_name: type_name(field.data_type()),
-                supported: "every type that neither is nor holds a union, a struct without fields or an \
-                            interval(month_day_nano)"
-                    .to_owned(),
-            });
-        }
-        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties()))
+    fn is_text(&self) -> bool {
+        false
+    }
+
+    fn check(&self, name: &str, schema: &SchemaRef) -> Result<(), ConnectError> {
+        let Some(field) = schema.fields().iter().find(|f| !is_carried(f.data_type())) else { return Ok(()) };
+        Err(ConnectError::UnsupportedType {
+            name: name.to_owned(),
+            column: field.name().clone(),
+            type_name: type_name(field.data_type()),
+            supported: "every type that neither is nor holds a union, a struct without fields or an \
+                        interval(month_day_nano)"
+                .to_owned(),
+        })
+    }
+
+    fn encoder(
+        &self,
+        path: &Path,
+        to: Box<dyn Destination>,
+        schema: &SchemaRef,
+    ) -> Result<Box<dyn Encoder>, ConnectError> {
+        let writer = ArrowWriter::try_new(to, schema.clone(), Some(properties()))
             .map_err(|error| parquet_error(path, "header", error))?;
         Ok(Box::new(ParquetEncoder { path: path.to_owned(), writer }))
     }
 
     fn join(
         &self,
-        parts: &[PathBuf],
-        _schema: &SchemaRef,
-        path: &Path,
-        into: File,
-    ) -> Result<File, ConnectError> {
-        let mut joined: Option<SerializedFileWriter<File>> = None;
-        let mut into = Some(into);
-        for part in parts {
+        parts: &Parts<'_>,
+        to: Box<dyn Destination>,
+    ) -> Result<Box<dyn Destination>, ConnectError> {
+        let mut joined: Option<Writer> = None;
+        let mut into = Some(to);
+        for part in parts.paths {
             let failed = |error| parquet_error(part, "part", error);
             let file = File::open(part).map_err(|error| ConnectError::io("open", part, error))?;
             let metadata = ParquetMetaDataReader::new()
                 .with_page_index_policy(PageIndexPolicy::Optional)
                 .parse_and_finish(&file)
                 .map_err(failed)?;
-            if let Some(file) = into.take() {
-                joined = Some(begin_joined(&metadata, file).map_err(failed)?);
+            if let Some(to) = into.take() {
+                joined = Some(begin_joined(&metadata, to).map_err(failed)?);
             }
             if let Some(writer) = &mut joined {
                 append(writer, &file, &metadata).map_err(failed)?;
             }
         }
+        let path = parts.whole;
         match (joined, into) {
             (Some(writer), _) => writer.into_inner().map_err(|error| parquet_error(path, "footer", error)),
             (None, Some(untouched)) => Ok(untouched),
@@ -156,25 +127,23 @@ impl Format for ParquetFormat {
     }
 }
 
+type Writer = SerializedFileWriter<Box<dyn Destination>>;
+
 /// A writer with the schema and the key-value metadata (Arrow's schema among it) of the first part.
-fn begin_joined(first: &ParquetMetaData, file: File) -> Result<SerializedFileWriter<File>, ParquetError> {
+fn begin_joined(first: &ParquetMetaData, to: Box<dyn Destination>) -> Result<Writer, ParquetError> {
     let properties = properties()
         .into_builder()
         .set_key_value_metadata(first.file_metadata().key_value_metadata().cloned())
         .build();
     SerializedFileWriter::new(
-        file,
+        to,
         first.file_metadata().schema_descr().root_schema_ptr(),
         Arc::new(properties),
     )
 }
 
 /// Appends the row groups of a part as they are: their pages are copied, not decoded.
-fn append(
-    writer: &mut SerializedFileWriter<File>,
-    part: &File,
-    metadata: &ParquetMetaData,
-) -> Result<(), ParquetError> {
+fn append(writer: &mut Writer, part: &File, metadata: &ParquetMetaData) -> Result<(), ParquetError> {
     for (g, group) in metadata.row_groups().iter().enumerate() {
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
         let mut into = writer.next_row_group()?;
@@ -196,7 +165,7 @@ fn append(
 
 struct ParquetEncoder {
     path: PathBuf,
-    writer: ArrowWriter<File>,
+    writer: ArrowWriter<Box<dyn Destination>>,
 }
 
 impl Encoder for ParquetEncoder {
@@ -204,7 +173,11 @@ impl Encoder for ParquetEncoder {
         self.writer.write(batch).map_err(|error| parquet_error(&self.path, "rows", error))
     }
 
-    fn finish(self: Box<Self>) -> Result<File, ConnectError> {
+    fn flush(&mut self) -> Result<(), ConnectError> {
+        self.writer.flush().map_err(|error| parquet_error(&self.path, "rows", error))
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn Destination>, ConnectError> {
         let Self { path, writer } = *self;
         writer.into_inner().map_err(|error| parquet_error(&path, "footer", error))
     }

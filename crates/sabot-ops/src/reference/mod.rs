@@ -10,13 +10,18 @@
 //! so an error that they find lies earlier.
 
 mod group_by;
+mod join;
 mod key;
+mod over;
+mod rank;
 mod rows;
-mod state;
 mod sum;
 #[cfg(test)]
 mod tests;
 
+pub use join::join;
+pub use over::over;
+pub use rank::{RankedRow, rank};
 pub(crate) use rows::batch_of;
 pub use sum::ExactSum;
 
@@ -228,23 +233,22 @@ fn project(
     spec.projections.iter().map(|p| value(&p.expr)).collect::<Result<Vec<_>, _>>().map(Some)
 }
 
-/// The rows with their window, and the rows that are too late as they came in.
+/// The rows with their slice, and the rows that are too late as they came in.
 fn window_assign(spec: &WindowAssignSpec, rows: &Rows, output: &SchemaRef) -> Result<(Rows, Rows), Failure> {
     let missing = || internal("the morsel has no event time");
     let times = hidden::times(&rows.batch).ok_or_else(missing)?;
     let lateness = hidden::lateness(&rows.batch).ok_or_else(missing)?;
     let is_late = |row: &usize| sabot_time::is_late(lateness.value(*row), spec.allowed_lateness);
     let (late, on_time): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(is_late);
+    let time = |row: &usize| EventTime(times.value(*row));
+    let kept: Vec<usize> = on_time.into_iter().filter(|row| !spec.window.is_gap(time(row))).collect();
 
-    let starts: Int64Array = on_time
-        .iter()
-        .map(|row| spec.window.start_of(EventTime(times.value(*row))).micros())
-        .collect::<Vec<i64>>()
-        .into();
-    let picked = rows.pick(&on_time)?;
+    let starts: Int64Array =
+        kept.iter().map(|row| spec.window.slice_of(time(row)).start.micros()).collect::<Vec<i64>>().into();
+    let picked = rows.pick(&kept)?;
     let mut columns = picked.batch.columns().to_vec();
     columns.push(Arc::new(starts));
-    let batch = batch_of(output, columns, on_time.len())?;
+    let batch = batch_of(output, columns, kept.len())?;
     Ok((Rows { batch, ..picked }, rows.pick(&late)?))
 }
 

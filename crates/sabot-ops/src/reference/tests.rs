@@ -132,7 +132,7 @@ fn timed(times: &[i64], lateness: &[i64]) -> Morsel {
 }
 
 fn window(size: i64, allowed_lateness: i64) -> WindowAssignSpec {
-    let window = TumblingWindow::new(Span(size), Span::ZERO).unwrap();
+    let window = TumblingWindow::new(Span(size), Span::ZERO).unwrap().into();
     WindowAssignSpec { window, allowed_lateness: Span(allowed_lateness) }
 }
 
@@ -163,8 +163,8 @@ fn time_bounds_and_origin_stay_while_they_are_true() {
 }
 
 fn aggregate_of(function: AggregateFunction, input: Option<usize>, schema: &Schema) -> AggregateSpec {
-    let input_type = input.map(|i| schema.field(i).data_type().clone());
-    AggregateSpec { function, input, input_type, name: format!("{}_{input:?}", function.name()) }
+    let name = format!("{}_{input:?}", function.name());
+    AggregateSpec::new(function, input.map(|i| (i, schema.field(i).data_type().clone())), name)
 }
 
 fn all_functions(schema: &Schema) -> GroupBySpec {

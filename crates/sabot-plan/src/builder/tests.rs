@@ -3,10 +3,12 @@
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sabot_common::Span;
 use sabot_expr::{col, lit};
-use sabot_time::TumblingWindow;
+use sabot_time::{CountWindow, CumulateWindow, HoppingWindow, SessionWindow, TumblingWindow, Windows};
+
+mod order;
 
 use super::*;
-use crate::{Plan, TimeAttribute, avg, count, max, min, sum};
+use crate::{Plan, TimeAttribute, approx_quantile, avg, call_aggregate, count, max, min, sum};
 
 fn flights_schema() -> SchemaRef {
     let date = DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into()));
@@ -43,7 +45,7 @@ fn changes() -> NodeRef {
 }
 
 fn hours() -> KeyedWindow {
-    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap().into();
     KeyedWindow { window, allowed_lateness: Span::ZERO }
 }
 
@@ -61,6 +63,27 @@ fn collect(input: &NodeRef) -> Result<NodeRef, PlanError> {
         ..SinkRequest::new(Connector::slot("out")).ordered()
     };
     PlanBuilder::new().sink(input, request)
+}
+
+#[test]
+fn the_bounds_that_name_a_window_are_part_of_the_key() {
+    let key = |window: Windows| {
+        let window = KeyedWindow { window, ..hours() };
+        let request = AggregateRequest::new(["origin"], [count()]).windowed(window);
+        let node = PlanBuilder::new().aggregate(&timed(&flights()), &request).unwrap();
+        assert_eq!(names(&node), ["window_start", "window_end", "origin", "count(*)"]);
+        node.properties().upsert_key.clone()
+    };
+    let list = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let (day, hour) = (Span::from_secs(86_400), Span::from_secs(3600));
+    let started = list(&["window_start", "origin"]);
+    assert_eq!(key(HoppingWindow::new(day, hour, Span::ZERO).unwrap().into()), started);
+    assert_eq!(key(SessionWindow::new(hour).unwrap().into()), started);
+    // They start together.
+    let grown = list(&["window_start", "window_end", "origin"]);
+    assert_eq!(key(CumulateWindow::new(day, hour, Span::ZERO).unwrap().into()), grown);
+    // Many rows may have one time.
+    assert_eq!(key(CountWindow::new(3).unwrap().into()), None);
 }
 
 #[test]
@@ -105,8 +128,19 @@ fn type_errors_show_both_types_and_the_expression() {
     );
     assert_eq!(
         refused(b.aggregate(&flights(), &AggregateRequest::new(["origin"], [sum(col("destination"))]))),
-        "group-by: sum of utf8 as \"sum(destination)\"; its argument must be an integer or a float"
+        "group-by: sum of utf8 as \"sum(destination)\"; it takes an integer, a float, a decimal or a duration"
     );
+    let aggregate = |call| refused(b.aggregate(&flights(), &AggregateRequest::new(["origin"], [call])));
+    assert_eq!(
+        aggregate(count().filter(col("delay")).alias("late")),
+        "aggregate: the filter `delay` of \"late\" is int32; it must be a boolean"
+    );
+    assert_eq!(
+        aggregate(approx_quantile(col("delay"), 95.0)),
+        "group-by: approx_quantile at 95; a quantile is a share from 0 to 1, such as 0.95 for 95 %"
+    );
+    let unknown = aggregate(call_aggregate("product", 1, [col("delay")]));
+    assert!(unknown.starts_with("aggregate: unknown function product version 1"), "{unknown}");
 }
 
 #[test]
@@ -338,8 +372,10 @@ fn results_of_windows_show_their_bounds_and_go_into_further_windows() {
     let properties = hourly.properties();
     assert_eq!(properties.time, Some(TimeAttribute { column: None, zone: Some("+00:00".into()) }));
     assert_eq!(properties.upsert_key.as_deref(), Some(["window_start".into(), "origin".into()].as_slice()));
-    let days =
-        KeyedWindow { window: TumblingWindow::new(Span::from_secs(86_400), Span::ZERO).unwrap(), ..hours() };
+    let days = KeyedWindow {
+        window: TumblingWindow::new(Span::from_secs(86_400), Span::ZERO).unwrap().into(),
+        ..hours()
+    };
     let keys: [&str; 0] = [];
     let daily =
         b.aggregate(&hourly, &AggregateRequest::new(keys, [min(col("flights"))]).windowed(days)).unwrap();

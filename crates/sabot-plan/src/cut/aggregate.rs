@@ -3,14 +3,15 @@
 //! The prepare half ends a fragment: it gives each row its window, computes keys and arguments, makes
 //! partial state of each morsel and sends it to the owner of the key group. Where an upstream partition
 //! may go idle, or come later, it sends the rows themselves instead: they may belong to windows that are
-//! closed already, and only the owner of the state knows which.
+//! closed already, and only the owner of the state knows which. So it does where windows count rows, with
+//! what the order of rows is made of.
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_batch::hidden;
 use sabot_expr::TypedExpr;
 use sabot_ops::{
-    AggregateSpec, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec, PartitionSpec,
-    Projection, UnionSpec, WindowAssignSpec,
+    AggregateSpec, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec, ORDER_COLUMNS, OperatorSpec,
+    PartitionSpec, Projection, UnionSpec, WindowAssignSpec,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -48,12 +49,19 @@ impl Cutter<'_> {
             .filter(|(i, _)| self.demands[index].columns.contains(&(first + i)))
             .map(|(_, aggregate)| aggregate)
             .collect();
-        let raw = window.is_some() && self.may_fall_behind[node.inputs[0]];
+        let counts = window.is_some_and(KeyedWindow::counts_rows);
+        let raw = window.is_some() && (self.may_fall_behind[node.inputs[0]] || counts);
         let reads_late = self.consumers[index].iter().any(|c| plan.nodes()[*c].kind == NodeKind::LateRows);
 
         let arriving = flow.schema.clone();
         let side = (raw && reads_late).then_some(&arriving);
-        let prepared = prepare(&flow, &self.input_schema(index), window.is_some(), keys, &wanted, side)?;
+        let mut prepared = prepare(&flow, &self.input_schema(index), window.is_some(), keys, &wanted, side)?;
+        if counts {
+            let order = [hidden::PARTITION, hidden::ROW, hidden::KEY].into_iter();
+            let order = order.filter_map(|name| flow.schema.index_of(name).ok());
+            let new: Vec<usize> = order.filter(|i| !prepared.spec.carried.contains(i)).collect();
+            prepared.spec.carried.extend(new);
+        }
         if let Some(KeyedWindow { window, allowed_lateness }) = window {
             let (window, allowed_lateness) = (*window, *allowed_lateness);
             flow.push(OperatorSpec::WindowAssign(WindowAssignSpec { window, allowed_lateness }))?;
@@ -169,21 +177,23 @@ fn prepare(
     wanted: &[&Aggregation],
     side: Option<&SchemaRef>,
 ) -> Result<Prepared, PlanError> {
-    let mut columns = Columns { projections: Vec::new(), taken: HashSet::new() };
+    let mut columns = Columns::default();
     for aggregate in wanted {
         // Partial state stands beside the keys, so no key may be named like a part of it.
-        columns
-            .taken
-            .extend(aggregate_spec(aggregate, None).state_fields()?.into_iter().map(|f| f.name().clone()));
+        let parts = aggregate_spec(aggregate).state_fields()?;
+        columns.taken.extend(parts.into_iter().map(|f| f.name().clone()));
     }
     for key in keys {
         columns.add(&key.name, flow.localise(&key.expr, logical));
     }
     let mut aggregates = Vec::with_capacity(wanted.len());
     for aggregate in wanted {
-        let argument =
-            aggregate.argument.as_ref().map(|expr| columns.find_or_add(flow.localise(expr, logical)));
-        aggregates.push(aggregate_spec(aggregate, argument));
+        let mut spec = aggregate_spec(aggregate);
+        for (argument, expr) in spec.arguments.iter_mut().zip(&aggregate.arguments) {
+            argument.column = columns.find_or_add(flow.localise(expr, logical));
+        }
+        spec.filter = aggregate.filter.as_ref().map(|f| columns.find_or_add(flow.localise(f, logical)));
+        aggregates.push(spec);
     }
     // Hidden columns are carried behind all others, so visible ones must all be placed first.
     let (mut late_columns, mut carried) = (Vec::new(), Vec::new());
@@ -197,6 +207,11 @@ fn prepare(
         }
     }
     late_columns.extend(columns.projections.len()..columns.projections.len() + carried.len());
+    if aggregates.iter().any(|aggregate| aggregate.function.is_ordered()) {
+        let places = ORDER_COLUMNS.iter().filter_map(|name| flow.schema.index_of(name).ok());
+        let missing: Vec<usize> = places.filter(|column| !carried.contains(column)).collect();
+        carried.extend(missing);
+    }
     if windowed {
         carried.push(flow.schema.fields().len());
     }
@@ -205,13 +220,14 @@ fn prepare(
 }
 
 /// Columns under names of their own, each distinct expression once.
-struct Columns {
-    projections: Vec<Projection>,
+#[derive(Default)]
+pub(super) struct Columns {
+    pub(super) projections: Vec<Projection>,
     taken: HashSet<String>,
 }
 
 impl Columns {
-    fn find_or_add(&mut self, expr: TypedExpr) -> usize {
+    pub(super) fn find_or_add(&mut self, expr: TypedExpr) -> usize {
         match self.projections.iter().position(|p| p.expr == expr) {
             // A function that gives another value each time is another column each time.
             Some(same) if expr.is_deterministic() => same,
@@ -222,7 +238,7 @@ impl Columns {
         }
     }
 
-    fn add(&mut self, name: &str, expr: TypedExpr) -> usize {
+    pub(super) fn add(&mut self, name: &str, expr: TypedExpr) -> usize {
         let numbered = (2u64..).map(|n| format!("{name} {n}"));
         let free = std::iter::once(name.to_owned()).chain(numbered).find(|name| !self.taken.contains(name));
         let name = free.unwrap_or_default();

@@ -2,13 +2,13 @@
 //!
 //! Demands flow from the sinks upwards, so that sources read and stages pass on only what has a reader.
 //! Hidden columns are demanded like any other: windows ask for event time and lateness, ordered sinks
-//! for all that the total order of rows is made of.
+//! for all that the total order of rows is made of, ordered aggregates for where rows stand.
 
 use sabot_batch::hidden;
 use sabot_expr::TypedExpr;
 use std::collections::BTreeSet;
 
-use crate::{NodeKind, Plan};
+use crate::{Aggregation, KeyedWindow, NodeKind, Plan, RankCall, Ranking};
 
 /// The hidden columns that streams carry, in the order in which they stand behind the visible ones.
 pub(super) const HIDDEN: [&str; 5] =
@@ -19,13 +19,19 @@ pub(super) const HIDDEN: [&str; 5] =
 pub(super) struct HiddenSet(u8);
 
 impl HiddenSet {
-    fn insert(&mut self, name: &str) {
+    pub(super) fn insert(&mut self, name: &str) {
         if let Some(place) = HIDDEN.iter().position(|h| *h == name) {
             self.0 |= 1 << place;
         }
     }
 
-    fn merge(&mut self, other: HiddenSet) {
+    pub(super) fn remove(&mut self, name: &str) {
+        if let Some(place) = HIDDEN.iter().position(|h| *h == name) {
+            self.0 &= !(1 << place);
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: HiddenSet) {
         self.0 |= other.0;
     }
 
@@ -69,17 +75,47 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                 let first = keys.len() + if window.is_some() { 2 } else { 0 };
                 let wanted =
                     aggregates.iter().enumerate().filter(|(i, _)| out.columns.contains(&(first + i)));
-                let arguments = wanted.filter_map(|(_, aggregate)| aggregate.argument.as_ref());
-                let columns = columns_of(keys.iter().map(|key| &key.expr).chain(arguments));
-                let mut hidden = HiddenSet::default();
+                let wanted: Vec<&Aggregation> = wanted.map(|(_, aggregate)| aggregate).collect();
+                let exprs = wanted.iter().flat_map(|aggregate| aggregate.exprs());
+                let columns = columns_of(keys.iter().map(|key| &key.expr).chain(exprs));
+                let ordered = wanted.iter().any(|aggregate| aggregate.function.is_ordered());
+                let input = node.inputs[0];
+                let mut hidden = if ordered { stream_order(plan, input) } else { HiddenSet::default() };
                 if window.is_some() {
                     hidden.insert(hidden::TIME);
                     hidden.insert(hidden::LATE);
                 }
+                if window.as_ref().is_some_and(KeyedWindow::counts_rows) {
+                    hidden.merge(stream_order(plan, input));
+                }
+                demands[input].merge(Demand { columns, hidden });
+            }
+            NodeKind::Rank(ranking) => {
+                let order = ranking.order.iter().map(|key| &key.expr);
+                let exprs = ranking.groups.iter().map(|group| &group.expr).chain(order);
+                let mut columns = columns_of(exprs);
+                let fields = nodes[node.inputs[0]].properties.schema.fields().len();
+                columns.extend(out.columns.iter().filter(|column| **column < fields));
+                let mut hidden = stream_order(plan, node.inputs[0]);
+                if ranking.call.keeps_order() {
+                    hidden.merge(out.hidden);
+                }
+                demands[node.inputs[0]].merge(Demand { columns, hidden });
+            }
+            NodeKind::Over(over) => {
+                let fields = nodes[node.inputs[0]].properties.schema.fields().len();
+                let mut columns = columns_of(over.exprs());
+                columns.extend(out.columns.iter().filter(|column| **column < fields));
+                let mut hidden = stream_order(plan, node.inputs[0]);
+                hidden.merge(out.hidden);
                 demands[node.inputs[0]].merge(Demand { columns, hidden });
             }
             // Late rows are rows of the aggregation's input, not of its result.
             NodeKind::LateRows => demands[nodes[node.inputs[0]].inputs[0]].merge(out),
+            NodeKind::Join(join) => {
+                let sides = super::join::demands(plan, node, join, &out);
+                node.inputs.iter().zip(sides).for_each(|(input, side)| demands[*input].merge(side));
+            }
             NodeKind::Union => node.inputs.iter().for_each(|input| demands[*input].merge(out.clone())),
             NodeKind::MapBatches { .. } => {
                 let columns = (0..nodes[node.inputs[0]].properties.schema.fields().len()).collect();
@@ -97,21 +133,29 @@ pub(super) fn sink_demand(plan: &Plan, sink: usize) -> Demand {
     let mut demand =
         Demand { columns: (0..node.properties.schema.fields().len()).collect(), ..Demand::default() };
     if let NodeKind::Sink { ordered: true, .. } = node.kind {
-        if node.properties.time.is_some() {
-            demand.hidden.insert(hidden::TIME);
-            demand.hidden.insert(hidden::LATE);
-        }
-        demand.hidden.insert(hidden::PARTITION);
-        demand.hidden.insert(hidden::ROW);
-        if has_results(plan, node.inputs[0]) {
-            demand.hidden.insert(hidden::KEY);
-        }
+        demand.hidden = stream_order(plan, node.inputs[0]);
     }
     demand
 }
 
-/// Whether rows of a node are, in part at least, results of an aggregation, which are ordered by key.
-fn has_results(plan: &Plan, node: usize) -> bool {
+/// What the order of a node's rows is made of.
+pub(super) fn stream_order(plan: &Plan, node: usize) -> HiddenSet {
+    let mut order = HiddenSet::default();
+    if plan.nodes()[node].properties.time.is_some() {
+        order.insert(hidden::TIME);
+        order.insert(hidden::LATE);
+    }
+    order.insert(hidden::PARTITION);
+    order.insert(hidden::ROW);
+    if has_results(plan, node) {
+        order.insert(hidden::KEY);
+    }
+    order
+}
+
+/// Whether rows of a node are, in part at least, results of an aggregation or of a top-N, which are ordered
+/// by key, or of a join, which gives several for one row.
+pub(super) fn has_results(plan: &Plan, node: usize) -> bool {
     let mut seen = BTreeSet::new();
     let mut open = vec![node];
     while let Some(index) = open.pop() {
@@ -119,8 +163,14 @@ fn has_results(plan: &Plan, node: usize) -> bool {
             continue;
         }
         let node = &plan.nodes()[index];
-        match node.kind {
+        match &node.kind {
             NodeKind::Aggregate { .. } => return true,
+            NodeKind::Join(join) if join.kind.gives_build() => return true,
+            // Rows of the left side, each at most once.
+            NodeKind::Join(_) => open.extend(node.inputs.first()),
+            NodeKind::Rank(Ranking { call: RankCall::TopN, .. }) => return true,
+            // Sorted rows are numbered anew.
+            NodeKind::Rank(Ranking { call: RankCall::Sort, .. }) => {}
             NodeKind::LateRows => open.extend(&plan.nodes()[node.inputs[0]].inputs),
             _ => open.extend(&node.inputs),
         }
@@ -128,6 +178,6 @@ fn has_results(plan: &Plan, node: usize) -> bool {
     false
 }
 
-fn columns_of<'a>(exprs: impl Iterator<Item = &'a TypedExpr>) -> BTreeSet<usize> {
+pub(super) fn columns_of<'a>(exprs: impl Iterator<Item = &'a TypedExpr>) -> BTreeSet<usize> {
     exprs.flat_map(TypedExpr::columns).collect()
 }

@@ -13,7 +13,10 @@
 mod aggregate;
 mod demand;
 mod flow;
+mod join;
+mod over;
 mod pruning;
+mod rank;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_batch::hidden;
@@ -28,6 +31,7 @@ use crate::{
 };
 use demand::{Demand, HiddenSet};
 use flow::Flow;
+use join::Gates;
 
 /// How a plan is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +80,7 @@ pub fn cut(plan: &Plan, options: &CutOptions) -> Result<PhysicalPlan, PlanError>
         late: vec![None; plan.nodes().len()],
         stages: Vec::new(),
         ordinals: 0,
+        gates: Gates::default(),
     };
     for index in 0..plan.nodes().len() {
         let flow = cutter.node(index)?;
@@ -84,6 +89,7 @@ pub fn cut(plan: &Plan, options: &CutOptions) -> Result<PhysicalPlan, PlanError>
     if cutter.ordinals > ORDINALS_MAX {
         return Err(PlanError::TooManyOrdinals { count: cutter.ordinals, limit: ORDINALS_MAX });
     }
+    cutter.close_gates();
     Ok(PhysicalPlan {
         stages: cutter.stages,
         hash_seed: plan.keying().hash_seed,
@@ -121,8 +127,9 @@ struct Cutter<'a> {
     /// The late rows of each aggregation that has some.
     late: Vec<Option<Flow>>,
     stages: Vec<Stage>,
-    /// Sources and keyed operators numbered so far.
+    /// Sources, joins and keyed operators numbered so far.
     ordinals: usize,
+    gates: Gates,
 }
 
 impl Cutter<'_> {
@@ -144,6 +151,8 @@ impl Cutter<'_> {
             NodeKind::Aggregate { window, keys, aggregates, .. } => {
                 self.aggregate(index, window.as_ref(), keys, aggregates)?
             }
+            NodeKind::Rank(ranking) => self.rank(index, ranking)?,
+            NodeKind::Over(over) => self.over(index, over)?,
             NodeKind::LateRows => {
                 let mut flow = self.late[node.inputs[0]]
                     .clone()
@@ -151,6 +160,7 @@ impl Cutter<'_> {
                 flow.operators.push(node.id.clone());
                 flow
             }
+            NodeKind::Join(join) => self.join(index, join)?,
             NodeKind::Union => self.union(index)?,
             NodeKind::MapBatches { slot, schema } => self.map_batches(index, slot, schema)?,
             NodeKind::Sink { ordered, .. } => {
@@ -214,6 +224,7 @@ impl Cutter<'_> {
             event_time,
             hidden: demand.hidden.names().collect(),
             ordinal: self.next_ordinal(),
+            after: Vec::new(),
         };
         Ok(self.stage(operators, Vec::new(), StageKind::Source(stage), output))
     }

@@ -5,6 +5,7 @@
 //! steps run as one fragment and on which device, and where rows change hands. The text is for people;
 //! whoever wants data has the plan itself.
 
+mod join;
 mod page;
 
 use arrow::datatypes::Schema;
@@ -134,6 +135,9 @@ fn describe(plan: &Plan, node: &PlanNode) -> String {
             });
             text + ": " + &join(calls)
         }
+        NodeKind::Join(join) => join::describe(join, plan, node),
+        NodeKind::Rank(ranking) => ranking.to_string(),
+        NodeKind::Over(over) => over.to_string(),
         NodeKind::LateRows => format!("rows too late for {}", plan.nodes()[node.inputs[0]].id),
         NodeKind::Union => format!("all rows of {} inputs", node.inputs.len()),
         NodeKind::MapBatches { slot, .. } => format!("calls slot {slot} with each batch"),
@@ -212,6 +216,8 @@ fn describe_stage(
         StageKind::Source(_) => "source",
         StageKind::Fragment(_) => "fragment",
         StageKind::MapBatches(_) => "function",
+        StageKind::Table(_) => "table",
+        StageKind::Lookup(_) => "look-up",
         StageKind::Keyed(_) => "keyed state",
         StageKind::Sink(_) => "sink",
     };
@@ -228,6 +234,8 @@ fn describe_stage(
             detail(&format!("steps {}", fragment.fragment));
         }
         StageKind::MapBatches(_) => detail("runs on cpu (a user's function)"),
+        StageKind::Table(stage) => join::table(&mut detail, stage),
+        StageKind::Lookup(lookup) => join::lookup(&mut detail, *lookup),
         StageKind::Keyed(keyed) => describe_keyed(&mut detail, keyed),
         StageKind::Sink(sink) if sink.ordered => detail(order(stage, plan)),
         StageKind::Sink(_) => {}
@@ -259,18 +267,32 @@ fn describe_source(detail: &mut impl FnMut(&str), source: &SourceStage) {
     if let Some(pruning) = &source.pruning {
         detail(&format!("may leave out rows without {pruning}"));
     }
+    if !source.after.is_empty() {
+        let others = join(source.after.iter().map(ToString::to_string));
+        detail(&format!("waits for the end of {others}, which a join must have first"));
+    }
 }
 
 fn describe_keyed(detail: &mut impl FnMut(&str), keyed: &KeyedStage) {
     detail("runs on cpu (the owner of the keys keeps their state)");
-    detail(match keyed {
-        KeyedStage::Aggregate(stage) => match stage.input {
+    match keyed {
+        KeyedStage::Aggregate(stage) => detail(match stage.input {
             KeyedInput::Partial => "merges partial state made upstream",
+            KeyedInput::Raw if stage.window.as_ref().is_some_and(crate::KeyedWindow::counts_rows) => {
+                "takes single rows, because their order decides which window they are in"
+            }
             KeyedInput::Raw => {
                 "takes single rows, because partitions may return or come to windows that are closed"
             }
-        },
-    });
+        }),
+        KeyedStage::Join(stage) => join::keyed(detail, stage),
+        KeyedStage::Over(_) => detail("holds all rows until the input ends"),
+        KeyedStage::Rank(stage) => detail(match (stage.windowed, stage.spec.fetch) {
+            (true, _) => "gives the rows of a window when it closes",
+            (false, Some(_)) => "holds the rows that may stay, until the input ends",
+            (false, None) => "holds all rows until the input ends",
+        }),
+    }
 }
 
 fn order(stage: &Stage, plan: &Plan) -> &'static str {

@@ -30,7 +30,7 @@ fn flights(b: &PlanBuilder) -> NodeRef {
 fn plan() -> Plan {
     let b = PlanBuilder::new();
     let late = b.named(&b.filter(&flights(&b), &col("delay").gt(15)).unwrap(), "delayed").unwrap();
-    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap().into();
     let window = KeyedWindow { window, allowed_lateness: Span::from_secs(60) };
     let aggregates =
         [count().alias("flights"), avg(col("delay")).alias("average_delay"), avg(col("distance"))];
@@ -84,7 +84,7 @@ fn endless_sources_and_row_kinds_are_told() {
         Schema::new(vec![Field::new("at", DataType::Date32, false), Field::new("n", DataType::Int64, true)]);
     let orders = b.source(SourceRequest::unbounded(Connector::slot("orders"), schema.into())).unwrap();
     let timed = b.event_time(&orders, "at", Span::ZERO, Some(Duration::from_secs(5))).unwrap();
-    let window = TumblingWindow::new(Span::from_secs(60), Span::ZERO).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(60), Span::ZERO).unwrap().into();
     let window = KeyedWindow { window, allowed_lateness: Span::ZERO };
     let keys: [&str; 0] = [];
     let counts = b.aggregate(&timed, &AggregateRequest::new(keys, [count()]).windowed(window)).unwrap();

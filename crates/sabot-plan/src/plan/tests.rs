@@ -1,13 +1,16 @@
 //! Ids, sharing, and the stored form.
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema};
 use sabot_common::Span;
-use sabot_expr::{ClosureFunction, call, col};
+use sabot_expr::{ClosureFunction, FunctionError, Scalar, UserAggregate, UserState, call, col};
 use sabot_time::TumblingWindow;
 use std::sync::Arc;
 
 use super::*;
-use crate::{AggregateRequest, KeyedWindow, PlanBuilder, SinkRequest, SourceRequest, avg, count};
+use crate::{
+    AggregateRequest, KeyedWindow, PlanBuilder, SinkRequest, SourceRequest, avg, call_aggregate, count,
+};
 
 fn source(b: &PlanBuilder, slot: &str) -> NodeRef {
     let schema = Schema::new(vec![
@@ -27,7 +30,7 @@ fn rich_plan(b: &PlanBuilder) -> Plan {
         .event_time(&source(b, "in"), "at", Span::from_secs(60), Some(std::time::Duration::from_secs(5)))
         .unwrap();
     let kept = b.filter(&timed, &col("x").gt(f64::NAN).or(col("n").is_null())).unwrap();
-    let window = TumblingWindow::new(Span::from_secs(3600), Span::from_secs(60)).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(3600), Span::from_secs(60)).unwrap().into();
     let window = KeyedWindow { window, allowed_lateness: Span::from_secs(1) };
     let request =
         AggregateRequest::new([col("n") % 7], [count(), avg(col("x") * 2.5).alias("mean")]).windowed(window);
@@ -118,6 +121,22 @@ fn plans_survive_being_stored() {
     assert_ne!(again, plan);
 }
 
+/// Ids are made of what is stored, so the form of what was there before other kinds of windows stays.
+#[test]
+fn windows_of_one_kind_are_stored_as_before_there_were_others() {
+    let text = serde_json::to_string(&rich_plan(&PlanBuilder::new())).unwrap();
+    let stored = r#""window":{"window":{"size":3600000000,"offset":60000000},"allowed_lateness":1000000}"#;
+    assert!(text.contains(stored), "{text}");
+    let hopping = text.replace(
+        r#"{"size":3600000000,"offset":60000000}"#,
+        r#"{"hopping":{"size":3600000000,"slide":60000000}}"#,
+    );
+    let plan: Plan = serde_json::from_str(&hopping).unwrap();
+    let shown = format!("{:?}", plan.nodes());
+    assert!(shown.contains("Hopping"), "{shown}");
+    assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+}
+
 #[test]
 fn newer_formats_are_refused_before_they_are_misread() {
     let message = |text: &str| serde_json::from_str::<Plan>(text).unwrap_err().to_string();
@@ -187,6 +206,65 @@ fn loaded_plans_find_their_functions_again() {
         message.starts_with("select: unknown function twice version 1; did you mean twice version 2?"),
         "{message}"
     );
+}
+
+/// A function that keeps and returns whatever it is given a type for.
+#[derive(Clone, Debug)]
+struct Keeps(DataType);
+
+impl UserAggregate for Keeps {
+    fn name(&self) -> &str {
+        "keeps"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType, FunctionError> {
+        Ok(DataType::Int64)
+    }
+    fn state_types(&self, _arguments: &[DataType]) -> Result<Vec<DataType>, FunctionError> {
+        Ok(vec![self.0.clone()])
+    }
+    fn start(&self, _arguments: &[DataType]) -> Box<dyn UserState> {
+        Box::new(self.clone())
+    }
+}
+
+impl UserState for Keeps {
+    fn accumulate(&mut self, _arguments: &[ArrayRef]) -> Result<(), FunctionError> {
+        Ok(())
+    }
+    fn merge(&mut self, _state: &[ArrayRef]) -> Result<(), FunctionError> {
+        Ok(())
+    }
+    fn snapshot(&self) -> Result<Vec<Scalar>, FunctionError> {
+        Ok(vec![Scalar::Null(self.0.clone())])
+    }
+    fn result(&self) -> Result<Scalar, FunctionError> {
+        Ok(Scalar::Null(DataType::Int64))
+    }
+}
+
+#[test]
+fn loaded_plans_find_their_aggregate_functions_and_no_others() {
+    let keeping = |data_type| {
+        let mut functions = FunctionRegistry::new();
+        functions.register_aggregate(Arc::new(Keeps(data_type))).unwrap();
+        functions
+    };
+    let b = PlanBuilder::with_functions(Arc::new(keeping(DataType::Utf8)));
+    let request = AggregateRequest::new(["at"], [call_aggregate("keeps", 1, [col("n")])]);
+    let kept = b.aggregate(&source(&b, "in"), &request).unwrap();
+    let plan = Plan::from_sinks(&[out(&b, &kept, "out")]).unwrap();
+    // The types of state and result are known without the code.
+    let mut loaded: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+    assert_eq!(loaded, plan);
+    assert_eq!(loaded.bind(&keeping(DataType::Utf8)), Ok(()));
+    let message = loaded.bind(&keeping(DataType::Int64)).unwrap_err().to_string();
+    let text = "gives int64 with state (int64), but gave int64 with state (utf8) when the plan was stored";
+    assert!(message.contains(text), "{message}");
+    let message = loaded.bind(&FunctionRegistry::new()).unwrap_err().to_string();
+    assert!(message.contains("unknown function keeps version 1"), "{message}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use sabot_cpu::group_by::PartialState;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::combine::Combiner;
 use super::layout::{GLOBAL, Layout};
 use super::panes::Panes;
 use crate::OperatorError;
@@ -17,12 +18,13 @@ use crate::OperatorError;
 /// first. Finding pane and columns costs about as much as merging ten rows.
 const RUN_ROWS_MIN: usize = 8;
 
-/// Merges a batch of partial state into panes. Rows of windows that have fired are not merged.
+/// Merges a batch of partial state into panes. Rows whose windows have all fired are not merged.
 /// Returns how many there were.
 pub(super) fn merge_partial(
     batch: &RecordBatch,
     layout: &Layout,
     panes: &mut Panes,
+    mut combiner: Option<&mut Combiner>,
     watermark: EventTime,
     ids: &mut Vec<u32>,
 ) -> Result<u64, OperatorError> {
@@ -42,6 +44,9 @@ pub(super) fn merge_partial(
             late += rows.len() as u64;
             continue;
         }
+        if let Some(combiner) = &mut combiner {
+            combiner.touch(start, panes);
+        }
         let table = panes.at(start)?;
         table.upsert(&keys, rows.clone(), hashes, ids)?;
         table.state_mut().0.merge_rows(ids, &state, rows)?;
@@ -52,12 +57,11 @@ pub(super) fn merge_partial(
 /// Checks that all rows belong to key groups owned here. The group rises with the hash, so smallest
 /// and largest hash speak for all.
 pub(super) fn check_owned(
-    batch: &RecordBatch,
+    hashes: &[u64],
     layout: &Layout,
     key_groups: KeyGroups,
     owned: KeyGroupRange,
 ) -> Result<(), OperatorError> {
-    let hashes = batch.column(layout.hash_column).as_primitive::<UInt64Type>().values();
     if layout.key_columns.is_empty() || hashes.is_empty() {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use sabot_batch::hidden;
 use sabot_common::{EventTime, Span};
 use sabot_ops::AggregateSpec;
 use sabot_plan::{AggregateStage, KeyedWindow};
+use sabot_time::WindowBounds;
 use std::ops::Range;
 
 use crate::OperatorError;
@@ -16,7 +17,7 @@ pub(super) const GLOBAL: i64 = i64::MIN;
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) window: Option<KeyedWindow>,
-    /// Columns of partial state: the window's start, where there are windows.
+    /// Columns of partial state: the slice's start, where there are windows.
     pub(super) window_column: Option<usize>,
     /// The user's keys.
     pub(super) key_columns: Vec<usize>,
@@ -87,16 +88,20 @@ impl Layout {
         self.window.as_ref().map_or(Span::ZERO, |w| w.allowed_lateness)
     }
 
-    /// Whether the pane that starts at `start` has fired at this watermark. The global pane never has.
+    /// Whether the pane that starts at `start` counts nowhere any more at this watermark, because all its
+    /// windows have fired. The global pane never does.
     pub(super) fn is_closed(&self, start: i64, watermark: EventTime) -> bool {
         self.window
             .as_ref()
             .is_some_and(|w| w.window.is_closed(EventTime(start), watermark, w.allowed_lateness))
     }
 
-    /// The exclusive end of the pane that starts at `start`.
-    pub(super) fn end_of(&self, start: i64) -> i64 {
-        self.window.as_ref().map_or(i64::MAX, |w| w.window.end_of(EventTime(start)).micros())
+    /// The pane that starts at `start`, as a window.
+    pub(super) fn bounds_of(&self, start: i64) -> WindowBounds {
+        match &self.window {
+            Some(w) => w.window.slice_of(EventTime(start)),
+            None => WindowBounds { start: EventTime(GLOBAL), last: EventTime::MAX },
+        }
     }
 
     /// Whether a batch has these columns, whatever their names: names are the planner's affair.

@@ -1,25 +1,34 @@
 //! Aggregation by key and window: partial state in, results out when the watermark says so.
 //!
 //! The invariants:
-//! - A pane fires once: when the watermark reaches its end − 1 + allowed lateness, or when a drained
-//!   input ends. Rows that come for it afterwards are counted as late and never merged.
+//! - A window fires once: when the watermark reaches its end − 1 + allowed lateness, or when a drained
+//!   input ends. It has a row for each key that a row in it has.
+//! - Rows that come for a slice after all its windows have fired are counted as late and never merged.
+//!   Before that they count in those of its windows that have not fired; where every partition keeps up
+//!   its watermark these are all.
 //! - The result depends on the rows and on where watermarks stood among them, never on how rows were cut
 //!   into morsels, on how many tasks share the keys, or on a snapshot and restore in between.
 //! - What has come out lies in front of the output watermark, and nothing behind it will come.
 
+mod combine;
+mod counts;
+#[cfg(test)]
+mod families;
 mod firing;
 mod input;
 mod layout;
 mod panes;
+mod results;
+mod sessions;
 mod snapshot;
+mod store;
 #[cfg(test)]
 mod tests;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int64Type, SchemaRef};
-use sabot_batch::key_index::KeyBatch;
+use arrow::datatypes::{Int64Type, SchemaRef, UInt64Type};
 use sabot_batch::{Morsel, RowKind};
 use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::group_by::GroupByStep;
@@ -28,9 +37,8 @@ use sabot_plan::{AggregateStage, KeyedInput};
 use sabot_time::output_watermark;
 
 use crate::OperatorError;
-use firing::Firing;
-use layout::{GLOBAL, Layout};
-use panes::Panes;
+use layout::Layout;
+use store::Store;
 
 /// The apply half of a group-by: one task's share of the keys.
 ///
@@ -45,11 +53,11 @@ pub struct KeyedAggregate {
     owned: KeyGroupRange,
     watermark: EventTime,
     ended: bool,
-    panes: Panes,
-    firing: Firing,
+    /// The input has ended and is complete.
+    fires_all: bool,
+    store: Store,
     late_rows: u64,
     late: Vec<Morsel>,
-    ids: Vec<u32>,
 }
 
 /// What comes in.
@@ -81,8 +89,7 @@ impl KeyedAggregate {
         owned: KeyGroupRange,
     ) -> Result<Self, OperatorError> {
         let layout = Layout::new(stage, output)?;
-        let panes = Panes::new(layout.key_fields.clone(), layout.aggregates.clone(), key_groups);
-        let firing = Firing::new(&layout, &panes.empty_table()?)?;
+        let store = Store::new(&layout, &stage.partial, key_groups)?;
         let late = stage.late.clone().map(|schema| LateForm { schema, columns: stage.late_columns.clone() });
         let input = match stage.input {
             KeyedInput::Partial => Input::Partial,
@@ -95,11 +102,10 @@ impl KeyedAggregate {
             owned,
             watermark: EventTime::MIN,
             ended: false,
-            panes,
-            firing,
+            fires_all: false,
+            store,
             late_rows: 0,
             late: Vec::new(),
-            ids: Vec::new(),
         })
     }
 
@@ -118,21 +124,22 @@ impl KeyedAggregate {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let partial = match self.input {
-            Input::Partial => {
-                Layout::check(&self.layout.partial, batch.schema_ref())?;
-                batch
-            }
-            Input::Raw { .. } => self.pre_aggregate(batch)?,
+        let batch = self.open_rows(batch)?;
+        if let Store::Counts(counts) = &mut self.store {
+            let hashes = counts.push(batch)?;
+            return input::check_owned(&hashes, &self.layout, self.key_groups, self.owned);
+        }
+        let partial = match &mut self.input {
+            Input::Raw { step: Some(step), .. } => step.run(&batch)?,
+            _ => batch,
         };
-        input::check_owned(&partial, &self.layout, self.key_groups, self.owned)?;
-        let late =
-            input::merge_partial(&partial, &self.layout, &mut self.panes, self.watermark, &mut self.ids)?;
-        self.late_rows += late;
+        let hashes = partial.column(self.layout.hash_column).as_primitive::<UInt64Type>().values();
+        input::check_owned(hashes, &self.layout, self.key_groups, self.owned)?;
+        self.late_rows += self.store.merge(&partial, &self.layout, self.watermark)?;
         Ok(())
     }
 
-    /// Takes in a watermark and fires what it closes, in order of window end. Returns the watermark to
+    /// Takes in a watermark and lets what it closes fire, in order of window end. Returns the watermark to
     /// hand on once all output is taken; neither ever goes back.
     ///
     /// # Errors
@@ -142,9 +149,7 @@ impl KeyedAggregate {
             return Err(OperatorError::Order { step: "a watermark", when: "after the end of the input" });
         }
         self.watermark = self.watermark.max(watermark);
-        while let Some(pane) = self.panes.pop_first(|start| self.layout.is_closed(start, self.watermark)) {
-            self.firing.push(pane);
-        }
+        self.store.pass(self.watermark)?;
         Ok(output_watermark(self.watermark, self.layout.allowed_lateness()))
     }
 
@@ -164,21 +169,19 @@ impl KeyedAggregate {
         }
         let first_task = self.owned.start == 0 && !self.owned.is_empty();
         let whole = self.layout.window.is_none() && self.layout.key_columns.is_empty();
-        if whole && first_task && self.panes.is_empty() {
-            let nothing = KeyBatch::new(&[], [], 1)?;
-            self.panes.at(GLOBAL)?.upsert(&nothing, 0..1, &[0], &mut self.ids)?;
+        if whole && first_task {
+            self.store.ensure_whole()?;
         }
-        while let Some(pane) = self.panes.pop_first(|_| true) {
-            self.firing.push(pane);
-        }
+        self.store.pass(EventTime::MAX)?;
+        self.fires_all = true;
         Ok(())
     }
 
     /// The next results, at most `max_rows` of them (0 counts as 1); `None` when all have left. Windows
-    /// come in order of their end, keys within a window in their total order: numbers by value with NaN
+    /// come in order of their end, keys with windows of one end in their total order: numbers by value with NaN
     /// greatest, strings bytewise, null last. A morsel may hold several windows.
     pub fn next_output(&mut self, max_rows: usize) -> Option<Result<Morsel, OperatorError>> {
-        self.firing.next(max_rows, &self.layout, &mut self.panes).transpose()
+        self.store.next_output(max_rows, &self.layout, self.watermark, self.fires_all).transpose()
     }
 
     /// Rows that came too late since this operator was made: raw rows, or rows of partial state.
@@ -195,7 +198,7 @@ impl KeyedAggregate {
     /// Bytes allocated for state, open or on its way out.
     pub fn state_bytes(&self) -> usize {
         let late: usize = self.late.iter().map(Morsel::bytes).sum();
-        self.panes.bytes() + self.firing.bytes() + late
+        self.store.bytes() + late
     }
 
     /// The watermark that was last taken in.
@@ -203,9 +206,12 @@ impl KeyedAggregate {
         self.watermark
     }
 
-    /// Sets rows of fired windows aside and makes partial state of the others.
-    fn pre_aggregate(&mut self, batch: RecordBatch) -> Result<RecordBatch, OperatorError> {
-        let Input::Raw { spec, step, late } = &mut self.input else { return Ok(batch) };
+    /// Checks what came in, and sets raw rows of fired windows aside; gives the others.
+    fn open_rows(&mut self, batch: RecordBatch) -> Result<RecordBatch, OperatorError> {
+        let Input::Raw { spec, step, late } = &mut self.input else {
+            Layout::check(&self.layout.partial, batch.schema_ref())?;
+            return Ok(batch);
+        };
         let step = match step {
             Some(step) => step,
             None => step.insert(Box::new(GroupByStep::new(spec, &batch.schema())?)),
@@ -214,7 +220,7 @@ impl KeyedAggregate {
         // Rows are keyed by the columns of the spec, partial state by its own first columns.
         let window = self.layout.window_column.map(|position| spec.keys[position]);
         let Some(open) = open_rows(&batch, window, &self.layout, self.watermark)? else {
-            return Ok(step.run(&batch)?);
+            return Ok(batch);
         };
         let closed = BooleanArray::new(!open.values(), None);
         self.late_rows += closed.true_count() as u64;
@@ -226,8 +232,7 @@ impl KeyedAggregate {
             let rows = RecordBatch::try_new(form.schema.clone(), columns).map_err(OperatorError::plan)?;
             self.late.push(Morsel::new(rows));
         }
-        let rest = filter_record_batch(&batch, &open).map_err(OperatorError::input)?;
-        Ok(step.run(&rest)?)
+        filter_record_batch(&batch, &open).map_err(OperatorError::input)
     }
 }
 
@@ -250,7 +255,8 @@ fn open_rows(
     Ok(open.map(|open| BooleanArray::new(BooleanBuffer::from(open), None)))
 }
 
-fn check_inserts(morsel: &Morsel) -> Result<(), OperatorError> {
+/// Refuses rows that are alive and no inserts.
+pub(crate) fn check_inserts(morsel: &Morsel) -> Result<(), OperatorError> {
     if morsel.kinds().is_append_only() {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! The open panes: one keyed table a window, made, filled, fired and used again.
+//! The open panes: one keyed table a slice, made, filled, fired and used again. With windows that do not
+//! overlap a slice is a window.
 //!
 //! Thousands of panes come and go, and a pane often holds some hundred keys, so a table that has fired
 //! goes into a pool and is used again with its allocations. Rows mostly belong to the pane of the row
@@ -11,6 +12,7 @@ use sabot_cpu::group_by::{AccumulateError, Accumulators};
 use sabot_ops::AggregateSpec;
 use sabot_state::{KeyedTable, StateColumns};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::OperatorError;
 
@@ -54,10 +56,10 @@ impl StateColumns for AggregateState {
     }
 }
 
-/// One window's keys and state.
+/// The keys and state of a slice, or of a window.
 pub(super) type Table = KeyedTable<AggregateState>;
 
-/// An open window.
+/// An open slice.
 #[derive(Debug)]
 pub(super) struct Pane {
     pub(super) start: i64,
@@ -101,7 +103,21 @@ impl Panes {
         Ok(&mut self.current.insert(pane).table)
     }
 
-    fn table(&mut self) -> Result<Table, OperatorError> {
+    /// The pane that starts at `start`, if there is one.
+    pub(super) fn get(&self, start: i64) -> Option<&Table> {
+        let current = self.current.as_ref().filter(|pane| pane.start == start);
+        current.or_else(|| self.others.get(&start)).map(|pane| pane.table.as_ref())
+    }
+
+    /// The start of the first pane.
+    pub(super) fn first(&self) -> Option<i64> {
+        let current = self.current.as_ref().map(|pane| pane.start);
+        let other = self.others.keys().next().copied();
+        current.into_iter().chain(other).min()
+    }
+
+    /// A table without keys, used before where there is one.
+    pub(super) fn table(&mut self) -> Result<Table, OperatorError> {
         match self.pool.pop() {
             Some(table) => Ok(table),
             None => self.empty_table(),
@@ -141,9 +157,19 @@ impl Panes {
 
     /// All panes in order of their start.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &Table)> {
-        let start = self.current.as_ref().map_or(i64::MAX, |p| p.start);
-        let (before, behind) = (self.others.range(..start), self.others.range(start..));
-        let all = before.map(|(_, p)| p).chain(&self.current).chain(behind.map(|(_, p)| p));
+        self.range(i64::MIN, i64::MAX)
+    }
+
+    /// The panes that start from `first` to `last`, both included, in order of their start. `last` counts
+    /// as no less than `first`.
+    pub(super) fn range(&self, first: i64, last: i64) -> impl Iterator<Item = (i64, &Table)> {
+        let last = last.max(first);
+        let current = self.current.as_ref().filter(|pane| (first..=last).contains(&pane.start));
+        // The one at hand stands between those before and those behind it.
+        let middle = current.map_or(last, |pane| pane.start);
+        let before = self.others.range(first..=middle);
+        let behind = self.others.range((Bound::Excluded(middle), Bound::Included(last)));
+        let all = before.map(|(_, p)| p).chain(current).chain(behind.map(|(_, p)| p));
         all.map(|pane| (pane.start, pane.table.as_ref()))
     }
 

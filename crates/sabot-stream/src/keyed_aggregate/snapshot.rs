@@ -1,4 +1,5 @@
-//! State out and in: one batch a pane, rows contiguous by key group, the watermark with each.
+//! State out and in: one batch a pane, or one of all sessions; rows contiguous by key group, the watermark
+//! with each.
 
 use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -12,36 +13,32 @@ use std::sync::Arc;
 use super::KeyedAggregate;
 use super::input::runs;
 use super::layout::GLOBAL;
-use super::panes::Table;
+use super::panes::{Panes, Table};
 use crate::OperatorError;
 
 /// The key of the schema's metadata under which the watermark stands, in µs.
 const WATERMARK: &str = "sabot.watermark";
 
 impl KeyedAggregate {
-    /// The state of these key groups: the window's start (GLOBAL's least int64 without windows), then the
-    /// columns of [`KeyedTable::snapshot`](sabot_state::KeyedTable::snapshot). There is at least one
-    /// batch, though it may be empty: the watermark is part of the state.
+    /// The state of these key groups: the slice's start (GLOBAL's least int64 without windows), then the
+    /// columns of [`KeyedTable::snapshot`](sabot_state::KeyedTable::snapshot); of sessions the times of
+    /// first and last row come first. There is at least one batch, though it may be empty: the watermark
+    /// is part of the state.
     ///
     /// # Errors
     /// [`OperatorError::Order`] while results or late rows have not been taken, because they are in no
     /// state; [`OperatorError::State`] when a column cannot be built.
     pub fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
-        if !self.firing.is_empty() || !self.late.is_empty() {
+        let has_output = self.store.has_output(&self.layout, self.watermark, self.fires_all);
+        if has_output || !self.late.is_empty() {
             return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
         }
-        let mut batches = Vec::new();
-        for (start, table) in self.panes.iter() {
-            let rows = table.snapshot(range)?;
-            if rows.num_rows() > 0 {
-                batches.push(self.with_window(start, &rows)?);
-            }
-        }
-        if batches.is_empty() {
-            let nothing = self.panes.empty_table()?.snapshot(range)?;
-            batches.push(self.with_window(GLOBAL, &nothing)?);
-        }
-        Ok(batches)
+        let stamped = |batch: RecordBatch| {
+            let watermark = (WATERMARK.to_owned(), self.watermark.micros().to_string());
+            let schema = Schema::clone(batch.schema_ref()).with_metadata(HashMap::from([watermark]));
+            batch.with_schema(Arc::new(schema)).map_err(OperatorError::input)
+        };
+        self.store.snapshot(range)?.into_iter().map(stamped).collect()
     }
 
     /// Takes in state before any input: the rows of `snapshots` whose key groups are owned here, whatever
@@ -54,42 +51,61 @@ impl KeyedAggregate {
     pub fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
         for (i, batch) in snapshots.iter().enumerate() {
             let watermark = watermark_of(batch)?;
-            let fresh = i == 0 && self.watermark == EventTime::MIN && self.panes.is_empty();
+            let fresh = i == 0 && self.watermark == EventTime::MIN && self.store.is_empty();
             if !fresh && watermark != self.watermark {
                 return Err(OperatorError::Epochs { first: self.watermark, other: watermark });
             }
             self.watermark = watermark;
-            self.restore_batch(batch)?;
+            let groups = batch.column_by_name(GROUP).and_then(|c| c.as_primitive_opt::<UInt16Type>());
+            let groups = groups.ok_or_else(unknown)?.values().iter();
+            let owned: BooleanArray = groups.map(|g| Some(self.owned.contains(*g))).collect();
+            let batch = filter_record_batch(batch, &owned).map_err(OperatorError::input)?;
+            self.store.restore(&batch, watermark)?;
         }
         Ok(())
     }
+}
 
-    fn restore_batch(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
-        let unknown = || OperatorError::input("a snapshot has no window or key group column");
-        let groups = batch.column_by_name(GROUP).and_then(|c| c.as_primitive_opt::<UInt16Type>());
-        let owned = groups.ok_or_else(unknown)?.values().iter().map(|g| Some(self.owned.contains(*g)));
-        let owned: BooleanArray = owned.collect();
-        let batch = filter_record_batch(batch, &owned).map_err(OperatorError::input)?;
+impl Panes {
+    /// The state of these key groups, a batch a pane; at least one, though it may be empty.
+    pub(super) fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
+        let mut batches = Vec::new();
+        for (start, table) in self.iter() {
+            let rows = table.snapshot(range)?;
+            if rows.num_rows() > 0 {
+                batches.push(with_slice(start, &rows)?);
+            }
+        }
+        if batches.is_empty() {
+            batches.push(with_slice(GLOBAL, &self.empty_table()?.snapshot(range)?)?);
+        }
+        Ok(batches)
+    }
+
+    /// Takes in rows of a snapshot.
+    pub(super) fn restore(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
         let starts = batch.column(0).as_primitive_opt::<Int64Type>().ok_or_else(unknown)?;
         let rest: Vec<usize> = (1..batch.num_columns()).collect();
         let rows = batch.project(&rest).map_err(OperatorError::input)?;
         for (start, run) in runs(Some(starts.values()), rows.num_rows()) {
-            let table: &mut Table = self.panes.at(start)?;
+            let table: &mut Table = self.at(start)?;
             table.restore(&rows.slice(run.start, run.len()))?;
         }
         Ok(())
     }
+}
 
-    fn with_window(&self, start: i64, rows: &RecordBatch) -> Result<RecordBatch, OperatorError> {
-        let mut fields = vec![Arc::new(Field::new(hidden::WINDOW, arrow::datatypes::DataType::Int64, false))];
-        fields.extend(rows.schema_ref().fields().iter().cloned());
-        let watermark = (WATERMARK.to_owned(), self.watermark.micros().to_string());
-        let schema = Schema::new(fields).with_metadata(HashMap::from([watermark]));
-        let mut columns: Vec<arrow::array::ArrayRef> =
-            vec![Arc::new(Int64Array::from(vec![start; rows.num_rows()]))];
-        columns.extend_from_slice(rows.columns());
-        RecordBatch::try_new(Arc::new(schema), columns).map_err(OperatorError::input)
-    }
+fn with_slice(start: i64, rows: &RecordBatch) -> Result<RecordBatch, OperatorError> {
+    let mut fields = vec![Arc::new(Field::new(hidden::WINDOW, arrow::datatypes::DataType::Int64, false))];
+    fields.extend(rows.schema_ref().fields().iter().cloned());
+    let mut columns: Vec<arrow::array::ArrayRef> =
+        vec![Arc::new(Int64Array::from(vec![start; rows.num_rows()]))];
+    columns.extend_from_slice(rows.columns());
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(OperatorError::input)
+}
+
+fn unknown() -> OperatorError {
+    OperatorError::input("a snapshot has no window or key group column")
 }
 
 fn watermark_of(batch: &RecordBatch) -> Result<EventTime, OperatorError> {

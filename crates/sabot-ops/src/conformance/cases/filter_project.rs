@@ -8,8 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use sabot_batch::hidden;
 use sabot_expr::types::{is_encoded, is_integer, is_signed_integer, rules};
 use sabot_expr::{
-    BinaryOp, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, MathFunc, Scalar,
-    TruncUnit, TypedExpr, TypedKind, call, coalesce, col, lit, resolve, type_name, when,
+    BinaryOp, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, Scalar, TruncUnit,
+    TypedExpr, TypedKind, call, coalesce, col, lit, resolve, type_name, when,
 };
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(super) fn add(cases: &mut Cases) {
     }
     for data_type in numbers() {
         arithmetic(cases, &data_type);
-        math(cases, &data_type);
+        negation(cases, &data_type);
     }
     for data_type in strings() {
         patterns(cases, &data_type);
@@ -85,16 +85,19 @@ impl Query {
     }
 }
 
-/// Bits for what is passed through, a few units for logarithms and powers, exactness for the rest.
+/// Bits for what is passed through, as many units as functions may be off, exactness for the rest.
 fn equality(expr: &TypedExpr) -> Equality {
-    fn inexact(expr: &TypedExpr) -> bool {
-        matches!(expr.kind(), TypedKind::Math { func: MathFunc::Ln | MathFunc::Exp, .. })
-            || expr.children().into_iter().any(inexact)
+    fn units(expr: &TypedExpr) -> u32 {
+        let own = match expr.kind() {
+            TypedKind::Function { function, .. } => function.entry().ulp,
+            _ => 0,
+        };
+        expr.children().into_iter().map(units).fold(own, u32::max)
     }
-    match expr.kind() {
-        TypedKind::Column { .. } => Equality::Bits,
-        _ if inexact(expr) => Equality::Ulp(4),
-        _ => Equality::Exact,
+    match (expr.kind(), units(expr)) {
+        (TypedKind::Column { .. }, _) => Equality::Bits,
+        (_, 0) => Equality::Exact,
+        (_, units) => Equality::Ulp(units),
     }
 }
 
@@ -386,14 +389,7 @@ fn null_safe_zero(data_type: &DataType) -> Expr {
     }
 }
 
-fn math(cases: &mut Cases, data_type: &DataType) {
-    for func in [MathFunc::Abs, MathFunc::Round, MathFunc::Sqrt, MathFunc::Ln, MathFunc::Exp] {
-        let (data_type, name) = (data_type.clone(), type_name(data_type));
-        cases.cell(format!("filter-project/{}/{name}", func.name()), move |bench| {
-            let expr = |expr: Expr| Expr::Math { func, expr: Box::new(expr) };
-            run(bench, &data_type, &[Query::select([expr(col("a")), expr(sample(&data_type))])])
-        });
-    }
+fn negation(cases: &mut Cases, data_type: &DataType) {
     if is_signed_integer(data_type) || floats().contains(data_type) {
         let (data_type, name) = (data_type.clone(), type_name(data_type));
         cases.cell(format!("filter-project/negate/{name}"), move |bench| {
@@ -425,19 +421,11 @@ fn patterns(cases: &mut Cases, data_type: &DataType) {
     likes.push(a.clone().like_escaped("a!%b", '!'));
     likes.push(a.clone().not_like("%c%"));
     likes.push(a.clone().like(b.clone()));
+    likes.extend(["%A%", "Ż___ _"].map(|pattern| a.clone().ilike(pattern)));
+    likes.push(a.clone().not_ilike(b.clone()));
     let of_type = data_type.clone();
     cases.cell(format!("filter-project/like/{name}"), move |bench| {
         run(bench, &of_type, &[Query::select(likes.clone())])
-    });
-    let mut matches = Vec::new();
-    for needle in [lit("a"), lit(""), lit("🐢"), b] {
-        matches.push(a.clone().starts_with(needle.clone()));
-        matches.push(a.clone().ends_with(needle.clone()));
-        matches.push(a.clone().contains(needle));
-    }
-    let of_type = data_type.clone();
-    cases.cell(format!("filter-project/string-match/{name}"), move |bench| {
-        run(bench, &of_type, &[Query::select(matches.clone())])
     });
 }
 

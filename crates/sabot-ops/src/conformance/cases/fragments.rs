@@ -59,20 +59,15 @@ fn flights() -> SchemaRef {
 }
 
 fn by_origin(keys: Vec<usize>, delay: usize) -> GroupBySpec {
-    let aggregate = |function, input: Option<usize>, name: &str| AggregateSpec {
-        function,
-        input,
-        input_type: input.map(|_| DataType::Int32),
-        name: name.to_owned(),
-    };
+    let of_delay = |function, name| AggregateSpec::new(function, [(delay, DataType::Int32)], name);
     GroupBySpec {
         keys,
         hashed: vec![0],
         seed: 77,
         aggregates: vec![
-            aggregate(AggregateFunction::Count, None, "flights"),
-            aggregate(AggregateFunction::Avg, Some(delay), "average_delay"),
-            aggregate(AggregateFunction::Sum, Some(delay), "total_delay"),
+            AggregateSpec::count("flights"),
+            of_delay(AggregateFunction::Avg, "average_delay"),
+            of_delay(AggregateFunction::Sum, "total_delay"),
         ],
         mode: GroupByMode::Partial,
     }
@@ -83,8 +78,10 @@ fn windowed(bench: &mut Bench<'_>) -> Checked {
     let schema = flights();
     let (filter, _) =
         Query::select([col("origin"), col("delay") + 1]).filter(col("delay").gt(-3)).step(&schema)?;
-    let window =
-        WindowAssignSpec { window: TumblingWindow::new(Span(5), Span::ZERO)?, allowed_lateness: Span(3) };
+    let window = WindowAssignSpec {
+        window: TumblingWindow::new(Span(5), Span::ZERO)?.into(),
+        allowed_lateness: Span(3),
+    };
     // Columns are now: origin, delay, time, lateness, window.
     let group = by_origin(vec![0, 4], 1);
     let partition =

@@ -9,8 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use sabot_batch::hidden;
 use sabot_expr::types::{is_float, is_integer, is_plain_string, is_signed_integer};
 use sabot_expr::{
-    BinaryOp, CastMode, DatePart, Expr, MathFunc, Scalar, StringMatchKind, TruncUnit, call, coalesce, col,
-    when,
+    BinaryOp, CastMode, DatePart, Expr, Scalar, TruncUnit, call, coalesce, col, function, when,
 };
 
 use super::Cases;
@@ -100,7 +99,7 @@ fn expr(rng: &mut ChaCha8Rng, want: &DataType, depth: usize) -> Expr {
             DataType::Boolean => truth(rng, below),
             t if is_integer(t) || is_float(t) => number(rng, t, below),
             DataType::Date32 | DataType::Timestamp(_, _) => {
-                Expr::DateTrunc { unit: one(rng, &TruncUnit::ALL), expr: Box::new(expr(rng, want, below)) }
+                expr(rng, want, below).date_trunc(one(rng, &TruncUnit::ALL))
             }
             _ => leaf(rng, want),
         },
@@ -137,11 +136,11 @@ fn number(rng: &mut ChaCha8Rng, want: &DataType, depth: usize) -> Expr {
     let boxed = |rng: &mut ChaCha8Rng| Box::new(expr(rng, want, depth));
     match rng.random_range(0..8) {
         0 if is_signed_integer(want) || is_float(want) => Expr::Negate(boxed(rng)),
-        1 => Expr::Math { func: one(rng, &[MathFunc::Abs, MathFunc::Round]), expr: boxed(rng) },
-        2 if is_float(want) => Expr::Math { func: MathFunc::Sqrt, expr: boxed(rng) },
+        1 => function(one(rng, &["abs", "round", "floor", "trunc"]), [expr(rng, want, depth)]),
+        2 if is_float(want) => expr(rng, want, depth).sqrt(),
         2 if *want == DataType::Int64 => {
             let time = one(rng, &[DataType::Date32, DataType::Timestamp(TimeUnit::Microsecond, None)]);
-            Expr::DatePart { part: one(rng, &DatePart::ALL), expr: Box::new(expr(rng, &time, depth)) }
+            expr(rng, &time, depth).date_part(one(rng, &DatePart::ALL))
         }
         3 if *want == DataType::Int64 => match rng.random() {
             true => call("not_seven", 1, [expr(rng, want, depth)]),
@@ -180,12 +179,12 @@ fn truth(rng: &mut ChaCha8Rng, depth: usize) -> Expr {
             let text = one(rng, &[DataType::Utf8, DataType::LargeUtf8]);
             debug_assert!(is_plain_string(&text), "LIKE is of strings");
             let pattern = Box::new(Expr::Literal(one(rng, &["%a%", "a_%", "%", "17", "_b%"]).into()));
-            Expr::Like { expr: boxed(rng, &text), pattern, negated: rng.random(), escape: '\\' }
+            let (negated, insensitive) = (rng.random(), rng.random());
+            Expr::Like { expr: boxed(rng, &text), pattern, negated, insensitive, escape: '\\' }
         }
         6 => {
-            let kinds = [StringMatchKind::StartsWith, StringMatchKind::EndsWith, StringMatchKind::Contains];
-            let (text, needle) = (boxed(rng, &DataType::Utf8), boxed(rng, &DataType::Utf8));
-            Expr::StringMatch { kind: one(rng, &kinds), expr: text, needle }
+            let texts = [expr(rng, &DataType::Utf8, depth), expr(rng, &DataType::Utf8, depth)];
+            function(one(rng, &["starts_with", "ends_with", "contains"]), texts)
         }
         7 => {
             let op = if rng.random() { BinaryOp::And } else { BinaryOp::Or };

@@ -2,6 +2,7 @@
 
 mod filter_project;
 mod fragments;
+mod functions;
 pub(super) mod generated;
 mod group_by;
 mod partition;
@@ -45,6 +46,7 @@ impl Cases {
 pub(super) fn all(options: &Options) -> Vec<Case> {
     let mut cases = Cases::default();
     filter_project::add(&mut cases);
+    functions::add(&mut cases);
     generated::add(&mut cases, options.generated);
     window_assign::add(&mut cases);
     group_by::add(&mut cases);

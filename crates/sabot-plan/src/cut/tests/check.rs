@@ -6,7 +6,8 @@ use sabot_ops::OperatorSpec;
 use std::collections::BTreeSet;
 
 use crate::{
-    KeyedInput, KeyedStage, NodeKind, PhysicalPlan, Plan, Port, Route, Stage, StageInput, StageKind,
+    KeyedInput, KeyedStage, NodeKind, PhysicalPlan, Plan, Port, RankResult, Route, Stage, StageInput,
+    StageKind,
 };
 
 /// Panics with the first rule that does not hold.
@@ -65,6 +66,24 @@ fn check_edge(physical: &PhysicalPlan, stage: &Stage, input: &StageInput) {
             }
             assert_eq!(input.route, Route::Forward);
         }
+        StageKind::Keyed(KeyedStage::Over(over)) => {
+            let by_key = !over.spec.partition.is_empty();
+            assert_eq!(input.route, if by_key { Route::KeyGroups } else { Route::Gather });
+            assert_eq!(rows, &over.rows);
+            for name in [hidden::PARTITION, hidden::ROW] {
+                assert!(rows.field_with_name(name).is_ok(), "over without {name}");
+            }
+        }
+        StageKind::Keyed(KeyedStage::Rank(rank)) => {
+            let by_key = !rank.spec.groups.is_empty();
+            assert_eq!(input.route, if by_key { Route::KeyGroups } else { Route::Gather });
+            assert_eq!(stage.inputs.len(), 1);
+            assert_eq!(rows, &rank.rows);
+            assert!(!rank.windowed || rows.field_with_name(hidden::TIME).is_ok());
+            for name in [hidden::PARTITION, hidden::ROW] {
+                assert!(rows.field_with_name(name).is_ok(), "a ranking without {name}");
+            }
+        }
         StageKind::Keyed(KeyedStage::Aggregate(keyed)) => {
             assert_eq!((stage.inputs.len(), input.route), (1, Route::KeyGroups));
             let StageKind::Fragment(prepare) = &physical.stages[input.stage].kind else {
@@ -84,6 +103,22 @@ fn check_edge(physical: &PhysicalPlan, stage: &Stage, input: &StageInput) {
                 };
                 assert_eq!(types(&columns), types(late));
             }
+        }
+        StageKind::Table(join) => {
+            assert_eq!((stage.inputs.len(), input.route), (1, Route::Gather));
+            assert_eq!(rows, &join.build);
+        }
+        StageKind::Lookup(lookup) => {
+            assert_eq!((stage.inputs.len(), input.route), (1, Route::Forward));
+            let StageKind::Table(join) = &physical.stages[lookup.table].kind else { panic!("no table") };
+            assert!(join.gated, "nobody keeps rows that come before the table");
+            assert_eq!(rows, &join.probe);
+            assert_eq!(stage.output, join.spec.output_schema(&join.probe, &join.build).unwrap());
+        }
+        StageKind::Keyed(KeyedStage::Join(join)) => {
+            assert_eq!((stage.inputs.len(), input.route), (2, Route::KeyGroups));
+            let side = stage.inputs.iter().position(|i| std::ptr::eq(i, input));
+            assert_eq!(rows, if side == Some(0) { &join.probe } else { &join.build });
         }
         StageKind::Sink(sink) => {
             assert_eq!((stage.inputs.len(), input.route), (1, Route::Gather));
@@ -134,6 +169,26 @@ fn check_stage(stage: &Stage) {
             assert_eq!(fragment.fragment.output(), &stage.output);
             assert!(fragment.late.is_none() || fragment.late == fragment.fragment.late());
         }
+        StageKind::Keyed(KeyedStage::Over(over)) => {
+            let added = over.spec.result_fields(&over.rows).unwrap();
+            let visible = hidden::visible_schema(&stage.output);
+            assert_eq!(visible.fields()[..over.kept], over.rows.fields()[..over.kept]);
+            assert_eq!(visible.fields().len(), over.kept + added.len());
+        }
+        StageKind::Keyed(KeyedStage::Rank(rank)) => {
+            rank.spec.check(&rank.rows).unwrap();
+            let visible = hidden::visible_schema(&stage.output);
+            assert_eq!(visible.fields()[..rank.kept], rank.rows.fields()[..rank.kept]);
+            assert_eq!(visible.fields().len(), rank.kept + usize::from(rank.numbered));
+            for field in stage.output.fields() {
+                let before = rank.result == RankResult::AsBefore && hidden::is_hidden(field.name());
+                assert!(
+                    !before || rank.rows.index_of(field.name()).is_ok(),
+                    "no {} to pass on",
+                    field.name()
+                );
+            }
+        }
         StageKind::Keyed(KeyedStage::Aggregate(keyed)) => {
             let values = keyed.partial.to_final().output_schema(&keyed.partial_schema).unwrap();
             let skip = usize::from(keyed.window.is_some());
@@ -144,7 +199,11 @@ fn check_stage(stage: &Stage) {
             };
             assert_eq!(types(&results.fields()[bounds..]), types(&values.fields()[skip..]));
         }
-        StageKind::MapBatches(_) | StageKind::Sink(_) => {}
+        StageKind::Table(join) => assert_eq!(stage.output, join.build),
+        StageKind::Keyed(KeyedStage::Join(join)) => {
+            assert_eq!(stage.output, join.spec.output_schema(&join.probe, &join.build).unwrap());
+        }
+        StageKind::MapBatches(_) | StageKind::Lookup(_) | StageKind::Sink(_) => {}
     }
 }
 
@@ -163,6 +222,9 @@ fn check_reach(plan: &Plan, physical: &PhysicalPlan) {
             plan.consumers()[index].iter().all(|c| plan.nodes()[*c].kind == NodeKind::LateRows)
         };
         assert!(is_sink || read[index] || unread_results, "nobody reads stage {index}");
+        if let StageKind::Lookup(lookup) = &stage.kind {
+            read[lookup.table] = true;
+        }
         for input in &stage.inputs {
             read[input.stage] = true;
         }

@@ -1,19 +1,20 @@
 //! What is cut of plans that are written out here; random ones are in `random`.
 
 mod check;
+mod order;
 mod random;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use sabot_common::Span;
 use sabot_expr::{ClosureFunction, Expr, FunctionRegistry, call, col, lit};
-use sabot_ops::GroupByMode;
-use sabot_time::TumblingWindow;
+use sabot_ops::{AggregateSpec, GroupByMode};
+use sabot_time::{CountWindow, TumblingWindow};
 use std::time::Duration;
 
 use super::*;
 use crate::{
-    AggregateRequest, AggregateStage, Connector, KeyedInput, KeyedStage, KeyedWindow, NodeRef, PlanBuilder,
-    SinkRequest, SourceRequest, avg, count, max, sum,
+    AggregateExpr, AggregateRequest, AggregateStage, Connector, KeyedInput, KeyedStage, KeyedWindow, NodeRef,
+    PlanBuilder, SinkRequest, SourceRequest, avg, count, first, last, max, sum,
 };
 use check::check;
 
@@ -47,7 +48,7 @@ fn select(input: &NodeRef, columns: &[Expr]) -> NodeRef {
 }
 
 fn hours() -> KeyedWindow {
-    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(3600), Span::ZERO).unwrap().into();
     KeyedWindow { window, allowed_lateness: Span::from_secs(60) }
 }
 
@@ -79,6 +80,8 @@ fn shape(plan: &PhysicalPlan) -> Vec<String> {
         StageKind::Source(_) => "source",
         StageKind::Fragment(_) => "fragment",
         StageKind::MapBatches(_) => "map",
+        StageKind::Table(_) => "table",
+        StageKind::Lookup(_) => "look-up",
         StageKind::Keyed(_) => "keyed",
         StageKind::Sink(_) => "sink",
     };
@@ -186,7 +189,8 @@ fn an_aggregation_is_prepared_upstream_and_applied_by_the_owner_of_the_keys() {
     };
     assert_eq!((partition.keys.as_slice(), partition.parallelism), ([1].as_slice(), 4));
     // Both aggregates of the delay read one column.
-    let inputs: Vec<Option<usize>> = keyed.partial.aggregates.iter().map(|a| a.input).collect();
+    let column = |a: &AggregateSpec| a.arguments.first().map(|argument| argument.column);
+    let inputs: Vec<Option<usize>> = keyed.partial.aggregates.iter().map(column).collect();
     assert_eq!(inputs, [None, Some(1), Some(1)]);
     assert_eq!(
         names(&keyed.partial_schema),
@@ -207,6 +211,59 @@ fn results_that_nobody_reads_are_not_made() {
     assert_eq!((keyed.window_start.as_deref(), keyed.window_end.as_deref()), (None, Some("window_end")));
     assert_eq!(names(&plan.stages[2].output), ["window_end", "origin", "worst"]);
     assert_eq!(keyed.partial.aggregates.len(), 1);
+}
+
+#[test]
+fn where_rows_stand_is_carried_for_ordered_aggregates_alone() {
+    let by_origin = |input: &NodeRef, aggregates: Vec<AggregateExpr>| {
+        PlanBuilder::new().aggregate(input, &AggregateRequest::new(["origin"], aggregates)).unwrap()
+    };
+    let total = by_origin(&timed(&source("in"), None), vec![sum(col("delay"))]);
+    assert!(source_of(&cut_all(&[to(&total, "out")]), 0).hidden.is_empty());
+    let first =
+        by_origin(&timed(&source("in"), None), vec![first(col("delay")).alias("first"), count().alias("n")]);
+    let plan = cut_all(&[to(&first, "out")]);
+    assert_eq!(source_of(&plan, 0).hidden, [hidden::TIME, hidden::PARTITION, hidden::ROW]);
+    let state = ["origin", ".hash", "first.value", "first.order", "n.count"];
+    assert_eq!(names(&keyed_of(&plan, 2).partial_schema), state);
+    // One that nobody reads asks for nothing, and without event time there is none to ask for.
+    let unread = select(&first, &[col("n")]);
+    assert!(source_of(&cut_all(&[to(&unread, "out")]), 0).hidden.is_empty());
+    let plan = cut_all(&[to(&by_origin(&source("in"), vec![last(col("delay"))]), "out")]);
+    assert_eq!(source_of(&plan, 0).hidden, [hidden::PARTITION, hidden::ROW]);
+    // Results of windows are told apart by their key.
+    let twice = by_origin(&hourly(&timed(&source("in"), None)), vec![last(col("worst"))]);
+    let plan = cut_all(&[to(&twice, "out")]);
+    let hidden = names(&plan.stages[2].output).into_iter().filter(|name| name.starts_with('.'));
+    assert_eq!(hidden.collect::<Vec<_>>(), [".time", ".partition", ".row", ".key"]);
+    // Rows that go to their owner raw bring their places along.
+    let idle = timed(&endless("in"), Some(Duration::from_secs(5)));
+    let request = AggregateRequest::new(["origin"], [last(col("delay"))]).windowed(hours());
+    let raw = PlanBuilder::new().aggregate(&idle, &request).unwrap();
+    let plan = cut_all(&[to(&raw, "out")]);
+    assert_eq!(names(&plan.stages[1].output), ["origin", "delay", ".time", ".partition", ".row", ".window"]);
+}
+
+#[test]
+fn filters_are_columns_and_guard_what_may_fail() {
+    let late = col("delay").gt(15);
+    let aggregates = [
+        count().filter(late.clone()).alias("late"),
+        sum(col("delay")).filter(late).alias("minutes"),
+        sum(lit(60) / col("delay")).filter(col("delay").not_eq(0)).alias("rate"),
+    ];
+    let request = AggregateRequest::new(["origin"], aggregates);
+    let node = PlanBuilder::new().aggregate(&source("in"), &request).unwrap();
+    let plan = cut_all(&[to(&node, "out")]);
+    let partial = &keyed_of(&plan, 2).partial;
+    let reads = |a: &AggregateSpec| (a.arguments.first().map(|argument| argument.column), a.filter);
+    // Keys come first; each distinct expression is one column.
+    let columns: Vec<_> = partial.aggregates.iter().map(reads).collect();
+    assert_eq!(columns, [(None, Some(1)), (Some(2), Some(1)), (Some(3), Some(4))]);
+    let NodeKind::Aggregate { aggregates, .. } = node.kind() else { panic!() };
+    assert_eq!(aggregates[1].to_string(), "sum(delay) FILTER (WHERE delay > 15)");
+    assert!(aggregates[2].arguments[0].to_string().starts_with("CASE WHEN delay <> 0 THEN 60 / delay"));
+    assert!(!aggregates[1].arguments[0].to_string().contains("CASE"));
 }
 
 #[test]
@@ -237,8 +294,10 @@ fn keys_may_be_named_like_parts_of_the_state() {
 
 #[test]
 fn windows_over_windows_take_their_time_from_the_first() {
-    let days =
-        KeyedWindow { window: TumblingWindow::new(Span::from_secs(86_400), Span::ZERO).unwrap(), ..hours() };
+    let days = KeyedWindow {
+        window: TumblingWindow::new(Span::from_secs(86_400), Span::ZERO).unwrap().into(),
+        ..hours()
+    };
     let request = AggregateRequest::new(["origin"], [sum(col("flights"))]).windowed(days);
     let daily = PlanBuilder::new().aggregate(&hourly(&timed(&source("in"), None)), &request).unwrap();
     let plan = cut_all(&[to(&daily, "out")]);
@@ -277,6 +336,28 @@ fn where_a_partition_may_go_idle_rows_go_to_the_owner_raw() {
     let twice = AggregateRequest::new(["origin"], [count()]).windowed(hours());
     let twice = PlanBuilder::new().aggregate(&hourly(&timed(&endless("in"), idle)), &twice).unwrap();
     assert_eq!(keyed_of(&cut_all(&[to(&twice, "out")]), 4).input, KeyedInput::Raw);
+}
+
+#[test]
+fn where_rows_are_counted_they_go_to_the_owner_with_what_orders_them() {
+    let counted = |input: &NodeRef| {
+        let window = KeyedWindow { window: CountWindow::new(7).unwrap().into(), ..hours() };
+        let request = AggregateRequest::new(["origin"], [sum(col("delay"))]).windowed(window);
+        PlanBuilder::new().aggregate(input, &request).unwrap()
+    };
+    let plan = cut_all(&[to(&counted(&timed(&source("in"), None)), "out")]);
+    assert_eq!(steps(&plan, 1), ["window-assign", "filter-project", "partition"]);
+    assert_eq!(keyed_of(&plan, 2).input, KeyedInput::Raw);
+    assert_eq!(names(&plan.stages[1].output), ["origin", "delay", ".window", ".partition", ".row"]);
+    // Late rows bring some of it along already, and results of windows have keys.
+    let input = hourly(&timed(&source("in"), None));
+    let input = select(&input, &[col("origin"), col("flights").alias("delay")]);
+    let results = counted(&input);
+    let late = PlanBuilder::new().late_rows(&results).unwrap();
+    let plan = cut_all(&[to(&results, "out"), ordered(&late, "late")]);
+    let prepare = plan.stages.iter().rfind(|s| s.output.index_of("__sabot.window").is_ok()).unwrap();
+    let order = [".time", ".late", ".partition", ".row", ".key", ".window"];
+    assert_eq!(names(&prepare.output), [&["origin", "delay"][..], &order].concat());
 }
 
 #[test]

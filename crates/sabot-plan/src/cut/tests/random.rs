@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::check::check;
 use crate::{
     AggregateExpr, AggregateRequest, Boundedness, ChangeMode, Connector, CutOptions, KeyedWindow, NodeRef,
-    Plan, PlanBuilder, PlanError, SinkRequest, SourceRequest, count, cut, max, sum,
+    Plan, PlanBuilder, PlanError, SinkRequest, SourceRequest, corr, count, cut, first, max, sum,
 };
 
 /// One thing to try: what, to which of the nodes so far, and how.
@@ -43,8 +43,13 @@ fn columns(node: &NodeRef, bits: u8) -> Vec<Expr> {
 
 fn aggregate(b: &PlanBuilder, node: &NodeRef, how: u8) -> Result<NodeRef, PlanError> {
     let last = node.schema().fields().last().map_or("", |f| f.name());
-    let all: [AggregateExpr; 3] =
-        [count().alias("rows"), max(col(last)).alias("most"), sum(col("n")).alias("total")];
+    let all: [AggregateExpr; 5] = [
+        count().alias("rows"),
+        max(col(last)).alias("most"),
+        sum(col("n")).alias("total"),
+        first(col(last)).filter(col("n").gt(3)).alias("first"),
+        corr(col("n"), col("n")).alias("corr"),
+    ];
     let aggregates: Vec<AggregateExpr> =
         all.into_iter().enumerate().filter(|(i, _)| how & (1 << i) != 0).map(|(_, a)| a).collect();
     let keys = columns(node, how >> 3).into_iter().take(usize::from(how >> 6)).map(|key| {
@@ -52,7 +57,7 @@ fn aggregate(b: &PlanBuilder, node: &NodeRef, how: u8) -> Result<NodeRef, PlanEr
         if how & 16 == 0 { key } else { key.alias(name) }
     });
     let request = AggregateRequest::new(keys, aggregates);
-    let window = TumblingWindow::new(Span::from_secs(1 + i64::from(how)), Span::ZERO).unwrap();
+    let window = TumblingWindow::new(Span::from_secs(1 + i64::from(how)), Span::ZERO).unwrap().into();
     match &node.properties().time {
         Some(_) => b.aggregate(node, &request.windowed(KeyedWindow { window, allowed_lateness: Span::ZERO })),
         None => b.aggregate(node, &request),
@@ -77,6 +82,11 @@ fn attempt(b: &PlanBuilder, nodes: &[NodeRef], (what, at, other, how): Choice) -
     }
 }
 
+/// Rows that never end have an order by event time alone.
+fn can_be_ordered(node: &NodeRef) -> bool {
+    node.properties().time.is_some() || node.properties().boundedness == Boundedness::Bounded
+}
+
 fn build(choices: Vec<Choice>) -> Option<Plan> {
     let b = PlanBuilder::new();
     let first = source(&b, 0).unwrap();
@@ -87,12 +97,9 @@ fn build(choices: Vec<Choice>) -> Option<Plan> {
     let mut sinks = Vec::new();
     for (i, (node, choice)) in nodes.iter().skip(2).zip(choices.iter().cycle()).enumerate() {
         if choice.3 % 3 == 0 || i + 3 == nodes.len() {
-            let properties = node.properties();
-            // Order over rows that never end and have no event time is refused.
-            let can_order = properties.boundedness == Boundedness::Bounded || properties.time.is_some();
             let request = SinkRequest {
                 accepts_changes: true,
-                ordered: choice.1 & 1 == 0 && can_order,
+                ordered: choice.1 & 1 == 0 && can_be_ordered(node),
                 ..SinkRequest::new(Connector::slot(format!("out{i}")))
             };
             sinks.push(b.sink(node, request).unwrap());

@@ -1,0 +1,88 @@
+//! What is refused of orders and of values over rows, with its message.
+
+use super::*;
+use crate::{IntoColumn, asc, count, desc, lag, range, rank, rows, running, sum, whole};
+use sabot_ops::{Distance, Frame, FrameBound, FrameUnits};
+
+fn top(input: &NodeRef, order: Vec<SortExpr>) -> Result<NodeRef, PlanError> {
+    PlanBuilder::new()
+        .top_n(input, &TopNRequest { rows: 3, groups: vec![], order, number: "rank".to_owned() })
+}
+
+fn over(input: &NodeRef, column: OverExpr) -> Result<NodeRef, PlanError> {
+    PlanBuilder::new().with_over(input, &[column.into_column()])
+}
+
+#[test]
+fn orders_need_keys_that_are_there() {
+    let b = PlanBuilder::new();
+    assert!(refused(b.sort(&flights(), &[])).contains("sort by nothing"));
+    let typo = refused(b.sort(&flights(), &[desc("delai")]));
+    assert!(typo.starts_with("unknown column \"delai\" in sort; did you mean \"delay\"?"), "{typo}");
+    assert!(refused(top(&flights(), vec![])).contains("top_n by nothing"));
+    assert!(refused(b.unique(&flights(), &[], Keep::First)).contains("unique: no column is left"));
+    let numbered = top(&flights(), vec![desc("delay")]).unwrap();
+    assert!(refused(top(&numbered, vec![asc("rank")])).contains("two columns are named \"rank\""));
+}
+
+#[test]
+fn input_without_end_is_refused_where_nothing_could_come() {
+    let b = PlanBuilder::new();
+    let sort = refused(b.sort(&orders(), &[desc("n")]));
+    assert!(
+        sort.starts_with("sort gives its result when the input ends, but source slot orders never ends"),
+        "{sort}"
+    );
+    assert!(refused(top(&orders(), vec![desc("n")])).contains("put a windowed aggregation before it"));
+    assert!(refused(b.limit(&orders(), 0, Some(1))).contains("limit gives its result when the input ends"));
+    assert!(refused(b.distinct(&orders())).contains("never ends"));
+    let sums = over(&orders(), count().over(["n"], whole()));
+    assert!(refused(sums).starts_with("over gives its result when the input ends"));
+    // With windows there is an end.
+    let dated = b.event_time(&orders(), "at", Span::ZERO, None).unwrap();
+    let request = AggregateRequest::new(["n"], [count().alias("rows")]).windowed(hours());
+    let windows = b.aggregate(&dated, &request).unwrap();
+    assert!(refused(top(&dated, vec![desc("n")])).contains("put a windowed aggregation before it"));
+    assert!(top(&windows, vec![desc("rows")]).is_ok());
+}
+
+#[test]
+fn changes_are_refused() {
+    let b = PlanBuilder::new();
+    assert!(refused(b.distinct(&changes())).starts_with("distinct takes appended rows only"));
+    assert!(
+        refused(over(&changes(), rank().over(["origin"], whole()))).starts_with("over takes appended rows")
+    );
+}
+
+#[test]
+fn frames_must_fit_their_order() {
+    let seconds = |n| range(Span::from_secs(n));
+    let timed = timed(&flights());
+    assert!(over(&timed, sum(col("delay")).over(["origin"], seconds(60))).is_ok());
+    let untimed = refused(over(&flights(), sum(col("delay")).over(["origin"], seconds(60))));
+    assert!(untimed.contains("exactly one sort key and not 0"), "{untimed}");
+    let wrong = sum(col("delay")).over(["origin"], seconds(60)).order_by([asc("distance")]);
+    assert!(refused(over(&timed, wrong)).contains("does not fit the sort key \"distance\", which is int32"));
+    let backwards = Frame {
+        units: FrameUnits::Rows,
+        start: FrameBound::CurrentRow,
+        end: FrameBound::Preceding(Distance::Count(1)),
+    };
+    assert!(refused(over(&timed, count().over(["origin"], backwards))).contains("ends before it begins"));
+    let text = refused(over(&timed, sum(col("origin")).over(["delay"], rows(2))));
+    assert!(text.contains("sum of utf8"), "{text}");
+    // Numbers do not look at the frame.
+    assert!(over(&timed, lag("origin", 1).over(["delay"], backwards)).is_ok());
+    assert!(over(&timed, rank().over(["delay"], running()).order_by([desc(col("distance") * 2)])).is_ok());
+}
+
+#[test]
+fn values_over_rows_replace_a_column_of_their_name() {
+    let node = over(&flights(), lag("delay", 1).over(["origin"], whole()).order_by(["date"]).alias("delay"));
+    assert_eq!(names(&node.unwrap()), ["date", "delay", "distance", "origin", "destination"]);
+    let b = PlanBuilder::new();
+    let twice =
+        [count().over(["origin"], whole()).into_column(), count().over(["delay"], whole()).into_column()];
+    assert!(refused(b.with_over(&flights(), &twice)).contains("two columns are named \"count(*)\""));
+}

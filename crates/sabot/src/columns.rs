@@ -1,0 +1,33 @@
+//! Columns added to a stream: expressions of the row, and values over the rows around it.
+
+use sabot_plan::{ColumnExpr, IntoColumn};
+
+use crate::{Result, Stream};
+
+impl Stream {
+    /// Adds columns, or replaces those of the same name. All see the columns there are. Beside expressions
+    /// of the row there may be values over the rows around it, such as
+    /// `sum(col("amount")).over(["card"], range(days(7)))`: bounded streams only, and of a list either one or
+    /// the other; [`ColumnExpr`](crate::ColumnExpr) mixes them.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let flights = Stream::read(csv("data/flights.csv"))?.with_columns([col("delay").gt(15).alias("late")])?;
+    /// assert_eq!(flights.schema().fields().len(), 4);
+    /// assert_eq!(flights.collect()?[0].num_columns(), 4);
+    ///
+    /// let before = Stream::read(csv("data/flights.csv"))?
+    ///     .with_columns([lag("delay", 1).over(["origin"], whole()).order_by(["date"]).alias("before")])?;
+    /// assert_eq!(before.collect()?[0].column(3).null_count(), 2, "the first flight of each origin");
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// For an unknown column, a type error, two new columns of one name; for values over rows also when the
+    /// stream is unbounded, or an order or a frame cannot be.
+    pub fn with_columns(self, columns: impl IntoIterator<Item = impl IntoColumn>) -> Result<Self> {
+        let columns: Vec<ColumnExpr> = columns.into_iter().map(IntoColumn::into_column).collect();
+        let node = self.builder().with_over(self.node(), &columns)?;
+        Ok(self.with_node(node))
+    }
+}
