@@ -63,7 +63,7 @@ fn assert_same(back: &RecordBatch, batch: &RecordBatch) {
     assert_eq!(back.num_rows(), ROWS);
     for row in 0..ROWS {
         let value = |batch: &RecordBatch| Scalar::from_array(batch.column(0), row).unwrap();
-        let written = sabot_expr::cast::cast_scalar(&value(batch), value(back).data_type()).unwrap();
+        let written = sabot_expr::cast::cast_scalar(&value(batch), &value(back).data_type()).unwrap();
         assert_eq!(value(back).to_string(), written.to_string(), "{data_type}, row {row}");
     }
 }

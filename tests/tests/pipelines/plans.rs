@@ -72,7 +72,7 @@ pub(crate) fn payload(rows: usize, partitions: usize) -> Case {
     let kept = stream.clone().filter(col("n").gt(40).or(col("p18").is_null())).unwrap();
     let rest = stream.filter(col("n").lt_eq(-40)).unwrap().with_columns([(col("n") * 2).alias("n")]).unwrap();
     let both = kept.union(&rest).unwrap();
-    let schema = both.schema();
+    let schema = both.schema().clone();
     let mapped = builder.map_batches(both, schema, function(Ok));
     builder.output(&mapped, true);
     builder.build()

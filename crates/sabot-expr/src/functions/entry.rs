@@ -73,6 +73,14 @@ pub enum Takes {
     Key,
     /// A regular expression; checked when the pipeline is built if it is a literal.
     Pattern,
+    /// A list of any kind.
+    List,
+    /// A value of the type of the first argument's items.
+    Item,
+    /// A struct.
+    Struct,
+    /// The name of a field of the first argument, as a literal.
+    Field,
     /// One of a few words, as a literal.
     Word {
         /// What the words are, for messages: `date part`.
@@ -98,6 +106,10 @@ impl Takes {
             Takes::Comparable => "any type with an order",
             Takes::Key => "any type that can be a key",
             Takes::Pattern => "regular expression",
+            Takes::List => "list",
+            Takes::Item => "type of the items",
+            Takes::Struct => "struct",
+            Takes::Field => "literal field name",
             Takes::Word { what, .. } => what,
             Takes::Letters(_) => "literal letters",
             Takes::Zone => "literal zone",
@@ -120,6 +132,10 @@ pub enum Returns {
     Float64,
     /// large_utf8 if a string argument is, else utf8.
     Text,
+    /// The type of the first argument's items, decoded.
+    Item,
+    /// The type of the first argument's field that the second one names, decoded.
+    Field,
     /// The type of the argument at a position, after arguments have met.
     SameAs(usize),
 }

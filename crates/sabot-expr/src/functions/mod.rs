@@ -18,6 +18,7 @@ mod bits;
 mod entry;
 mod general;
 mod math;
+mod nested;
 mod pattern;
 mod text;
 mod time;
@@ -28,6 +29,7 @@ pub use general::GeneralFunction;
 pub use general::HASH_SEED;
 pub use math::MathFunction;
 pub use math::{round_integer, round_to_digits};
+pub use nested::NestedFunction;
 pub use pattern::PatternFunction;
 pub use pattern::{RegexPattern, Replacement};
 pub use text::{TextFunction, is_space, lower as text_lower, upper as text_upper};
@@ -64,6 +66,8 @@ pub enum Function {
     Bits(BitsFunction),
     /// Of dates and timestamps.
     Time(TimeFunction),
+    /// Of lists and structs.
+    Nested(NestedFunction),
     /// Of values of any type.
     General(GeneralFunction),
 }
@@ -76,8 +80,9 @@ impl Function {
         let math = MathFunction::ALL.iter().copied().map(Function::Math);
         let bits = BitsFunction::ALL.iter().copied().map(Function::Bits);
         let time = TimeFunction::ALL.iter().copied().map(Function::Time);
+        let nested = NestedFunction::ALL.iter().copied().map(Function::Nested);
         let general = GeneralFunction::ALL.iter().copied().map(Function::General);
-        text.chain(pattern).chain(math).chain(bits).chain(time).chain(general)
+        text.chain(pattern).chain(math).chain(bits).chain(time).chain(nested).chain(general)
     }
 
     /// The function's row.
@@ -88,6 +93,7 @@ impl Function {
             Function::Math(function) => function.entry(),
             Function::Bits(function) => function.entry(),
             Function::Time(function) => function.entry(),
+            Function::Nested(function) => function.entry(),
             Function::General(function) => function.entry(),
         }
     }
@@ -105,6 +111,7 @@ impl Function {
             Function::Math(_) => "Numbers",
             Function::Bits(_) => "Bits",
             Function::Time(_) => "Dates and timestamps",
+            Function::Nested(_) => "Lists and structs",
             Function::General(_) => "Any type",
         }
     }

@@ -55,6 +55,8 @@ fn row(of: Function) -> String {
         Returns::UInt64 => "uint64".to_owned(),
         Returns::Float64 => "float64".to_owned(),
         Returns::Text => "string".to_owned(),
+        Returns::Item => "item".to_owned(),
+        Returns::Field => "field".to_owned(),
         Returns::SameAs(at) => match entry.parameters.get(at).map(|p| p.takes) {
             Some(Takes::Float) => "float".to_owned(),
             _ => format!("as {}", entry.parameters[at].name),

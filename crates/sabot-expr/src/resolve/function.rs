@@ -12,8 +12,10 @@ use crate::functions::{
 use crate::scalar::Scalar;
 use crate::temporal::Zone;
 use crate::typed::{TypedExpr, TypedKind};
-use crate::types::rules::{Adapted, adapt_literal, can_cast};
-use crate::types::{decoded_type, is_integer, is_plain_string, is_unsigned_integer, type_name};
+use crate::types::rules::{Adapted, adapt_literal, can_cast, common_type, is_comparable, is_ordered};
+use crate::types::{
+    decoded_type, is_integer, is_numeric, is_plain_string, is_unsigned_integer, list_item, type_name,
+};
 
 impl Resolver<'_> {
     pub(super) fn function(&self, whole: &Expr, name: &str, args: &[Expr]) -> Result<TypedExpr, ExprError> {
@@ -58,6 +60,8 @@ struct Meet {
     common: DataType,
     /// Of arguments that are [`Takes::Float`].
     float: DataType,
+    /// The first argument's own, which says what [`Takes::Item`] and [`Takes::Field`] are.
+    first: DataType,
 }
 
 impl Meet {
@@ -80,7 +84,8 @@ impl Meet {
         let any_float32 = floats.iter().any(|operand| *operand.expr.data_type() == DataType::Float32);
         let float =
             if any_float32 && floats.iter().all(narrow) { DataType::Float32 } else { DataType::Float64 };
-        Ok(Meet { common, float })
+        let first = operands.first().map_or(&DataType::Null, |first| decoded_type(first.expr.data_type()));
+        Ok(Meet { common, float, first: first.clone() })
     }
 }
 
@@ -91,9 +96,9 @@ fn argument(whole: &Expr, operand: Operand, takes: Takes, meet: &Meet) -> Result
     let refused = |wanted: &str| Err(wrong_type(whole, wanted, &own));
     match takes {
         Takes::Text | Takes::Pattern if null => operand.coerce(whole, &DataType::Utf8),
-        Takes::Text | Takes::Pattern if is_plain_string(&own) => operand.coerce(whole, &own),
+        Takes::Text | Takes::Pattern if is_plain_string(&own) => operand.coerce(whole, with_offsets(&own)),
         Takes::Text | Takes::Pattern => refused("a string"),
-        Takes::Printable if is_plain_string(&own) => operand.coerce(whole, &own),
+        Takes::Printable if is_plain_string(&own) => operand.coerce(whole, with_offsets(&own)),
         Takes::Printable if null || can_cast(&own, &DataType::Utf8) => operand.coerce(whole, &DataType::Utf8),
         Takes::Printable => refused("a value that can be cast to a string"),
         Takes::Count if null || is_integer(&own) => operand.coerce(whole, &DataType::Int64),
@@ -102,7 +107,8 @@ fn argument(whole: &Expr, operand: Operand, takes: Takes, meet: &Meet) -> Result
         Takes::Integer => refused("integers"),
         Takes::Number => {
             check_number(whole, &operand, false)?;
-            operand.coerce(whole, if null { &DataType::Float64 } else { &own })
+            // Of a decimal and a float16 a float is computed.
+            operand.coerce(whole, if is_numeric(&own) { &own } else { &DataType::Float64 })
         }
         Takes::Float => {
             check_number(whole, &operand, false)?;
@@ -116,17 +122,66 @@ fn argument(whole: &Expr, operand: Operand, takes: Takes, meet: &Meet) -> Result
             DataType::Date32 | DataType::Timestamp(_, _) => Ok(operand.expr),
             _ => refused("a date or timestamp"),
         },
+        Takes::Comparable if meet.common == DataType::Float16 => operand.coerce(whole, &DataType::Float32),
+        Takes::Comparable if is_ordered(&meet.common) => operand.coerce(whole, &meet.common),
         Takes::Comparable => {
-            super::refuse_decimal(whole, &meet.common)?;
-            operand.coerce(whole, &meet.common)
+            Err(unsupported(whole, &format!("values of type {} have no order", type_name(&meet.common))))
         }
         Takes::Key if null => operand.coerce(whole, &DataType::Boolean),
         Takes::Key if sabot_batch::key_hash::supports_key(&own) => operand.coerce(whole, &own),
         Takes::Key => Err(unsupported(whole, &format!("{} cannot be a key", type_name(&own)))),
+        Takes::List if list_item(&own).is_some() => operand.coerce(whole, &own),
+        Takes::List => refused("a list"),
+        Takes::Item => item(whole, operand, meet),
+        Takes::Struct if matches!(own, DataType::Struct(_)) => operand.coerce(whole, &own),
+        Takes::Struct => refused("a struct"),
+        Takes::Field => field(whole, operand, meet),
         Takes::Word { what, words } => word(whole, operand, what, &words()),
         Takes::Letters(known) => letters(whole, operand, known),
         Takes::Zone => zone(whole, operand),
     }
+}
+
+/// A string type that functions compute with, for one that may be of views.
+fn with_offsets(data_type: &DataType) -> &DataType {
+    if *data_type == DataType::Utf8View { &DataType::Utf8 } else { data_type }
+}
+
+/// A value that is looked for among the items of the list that is the first argument.
+fn item(whole: &Expr, operand: Operand, meet: &Meet) -> Result<TypedExpr, ExprError> {
+    let Some(wanted) = list_item(&meet.first).map(|item| decoded_type(item.data_type())) else {
+        return Err(wrong_type(whole, "a list", &meet.first));
+    };
+    if !is_comparable(wanted) || *wanted == DataType::Float16 {
+        return Err(unsupported(whole, &format!("values of type {} are not compared", type_name(wanted))));
+    }
+    let own = operand.expr.data_type();
+    let adapts =
+        operand.as_free_literal().is_some_and(|v| matches!(adapt_literal(v, wanted), Adapted::Value(_)));
+    if adapts || common_type(own, wanted).as_ref() == Some(wanted) {
+        return operand.coerce(whole, wanted);
+    }
+    Err(ExprError::TypeMismatch {
+        left: type_name(&meet.first),
+        right: type_name(own),
+        expression: whole.to_string(),
+        hint: format!("the value must be one that the list can hold; cast it to {}", type_name(wanted)),
+    })
+}
+
+/// The name of a field of the struct that is the first argument.
+fn field(whole: &Expr, operand: Operand, meet: &Meet) -> Result<TypedExpr, ExprError> {
+    let DataType::Struct(fields) = &meet.first else {
+        return Err(wrong_type(whole, "a struct", &meet.first));
+    };
+    let text = literal_text(whole, &operand, "field name")?;
+    let names = || fields.iter().map(|field| field.name().as_str());
+    if names().any(|name| name == text) {
+        return Ok(operand.expr);
+    }
+    let near = sabot_common::did_you_mean(text, names());
+    let near = near.map(|near| format!("did you mean '{near}'? ")).unwrap_or_default();
+    Err(invalid(text, "field", format!("{near}fields: {}", sabot_common::list_names(names()))))
 }
 
 /// The text of an operand that has to be a literal.
@@ -226,6 +281,20 @@ fn returns(returns: Returns, args: &[TypedExpr]) -> DataType {
             DataType::LargeUtf8
         }
         Returns::Text => DataType::Utf8,
+        Returns::Item => {
+            let item = args.first().and_then(|list| list_item(list.data_type()));
+            item.map_or(DataType::Null, |item| decoded_type(item.data_type()).clone())
+        }
+        Returns::Field => {
+            let name = args.get(1).and_then(TypedExpr::as_literal).and_then(Scalar::as_str);
+            let field = match args.first().map(TypedExpr::data_type) {
+                Some(DataType::Struct(fields)) => {
+                    fields.iter().find(|field| Some(field.name().as_str()) == name)
+                }
+                _ => None,
+            };
+            field.map_or(DataType::Null, |field| decoded_type(field.data_type()).clone())
+        }
         Returns::SameAs(at) => args.get(at).map_or(DataType::Null, |arg| arg.data_type().clone()),
     }
 }

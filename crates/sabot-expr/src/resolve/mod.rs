@@ -16,8 +16,7 @@ use crate::registry::FunctionRegistry;
 use crate::scalar::Scalar;
 use crate::typed::{BoundFunction, TypedExpr, TypedKind};
 use crate::types::{
-    check_type, decoded_type, is_encoded, is_integer, is_numeric, is_plain_string, is_unsigned_integer,
-    is_utc, rules, type_name,
+    check_type, decoded_type, is_encoded, is_integer, is_plain_string, is_unsigned_integer, rules, type_name,
 };
 use operand::Operand;
 

@@ -21,7 +21,6 @@ use crate::expr::{BinaryOp, CastMode, Expr};
 use crate::functions::Function;
 use crate::registry::{FunctionError, FunctionRegistry, ScalarFunction};
 use crate::scalar::Scalar;
-use crate::temporal;
 use crate::types::{check_type, is_decimal, is_integer, rules, type_name};
 
 /// An expression with all types known.

@@ -7,7 +7,7 @@
 mod function;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array};
-use arrow::datatypes::{DataType, Int64Type, IntervalUnit, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Int64Type, IntervalUnit, Schema};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use sabot_expr::types::rules::{can_cast, is_comparable};
@@ -178,9 +178,10 @@ impl<R: Rng> Draw<'_, R> {
             number if is_integer(number) => self.integer(number, depth),
             number if is_float(number) => self.float(number, depth),
             decimal if is_decimal(decimal) => self.decimal(decimal, depth),
-            DataType::Timestamp(_, zone) if is_utc(zone.as_deref()) && self.rng.random_bool(0.5) => {
-                self.moved(target, depth)
-            }
+            DataType::Timestamp(_, zone) if is_utc(zone.as_deref()) => match self.rng.random_range(0..3) {
+                0 => self.moved(target, depth),
+                _ => self.function(target, depth),
+            },
             DataType::Duration(_) | DataType::Interval(IntervalUnit::MonthDayNano) => {
                 self.span(target, depth)
             }

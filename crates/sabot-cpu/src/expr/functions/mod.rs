@@ -8,6 +8,7 @@
 mod bits;
 mod general;
 mod math;
+mod nested;
 mod pattern;
 mod text;
 mod time;
@@ -108,6 +109,7 @@ impl Scope<'_> {
             Function::Math(math) => call.math_function(math),
             Function::Bits(bits) => call.bits_function(bits),
             Function::Time(time) => call.time_function(time),
+            Function::Nested(nested) => call.nested_function(nested),
             Function::General(general) => call.general_function(general),
         }?;
         debug_assert_eq!((result.len(), result.data_type()), (call.rows, returns), "{function}");

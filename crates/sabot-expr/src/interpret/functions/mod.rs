@@ -3,6 +3,7 @@
 mod bits;
 mod general;
 mod math;
+mod nested;
 mod pattern;
 mod text;
 mod time;
@@ -38,6 +39,7 @@ pub(super) fn apply(function: Function, args: &[Scalar], returns: &DataType) -> 
         Function::Math(math) => call.math_function(math),
         Function::Bits(bits) => call.bits_function(bits),
         Function::Time(time) => call.time_function(time),
+        Function::Nested(nested) => call.nested_function(nested),
         Function::General(general) => call.general_function(general),
     }
 }

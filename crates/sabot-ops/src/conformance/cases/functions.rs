@@ -3,20 +3,21 @@
 //! Arguments are columns of every type that a parameter takes, and literals, so that each function meets
 //! nulls, poison under them, slices and dead rows in every position, and constants too.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
+use sabot_batch::hidden;
 use sabot_expr::functions::{Function, Need, Parameter, Takes};
-use sabot_expr::types::{is_integer, is_numeric, is_plain_string};
+use sabot_expr::types::{is_integer, is_numeric, is_plain_string, list_item};
 use sabot_expr::{Expr, FunctionRegistry, Scalar, col, resolve};
 
 use super::Cases;
 use super::filter_project::Query;
-use super::generated::schema;
+use super::generated;
 use crate::Fragment;
 use crate::conformance::bench::{Bench, Checked};
-use crate::conformance::data::{self, Values};
+use crate::conformance::data::{self, Values, with_hidden};
 
 /// Calls of one function in its case.
 const CALLS: usize = 16;
@@ -48,6 +49,20 @@ fn check(bench: &mut Bench<'_>, function: Function) -> Checked {
         }
     }
     Ok(())
+}
+
+/// The columns of generated expressions, and lists and structs.
+fn schema() -> SchemaRef {
+    let plain = generated::schema();
+    let plain = plain.fields().iter().filter(|field| !hidden::is_hidden(field.name()));
+    let mut fields: Vec<Field> = plain.map(|field| field.as_ref().clone()).collect();
+    let nested = data::all_types().into_iter().filter(|t| list_item(t).is_some() || is_struct(t));
+    fields.extend(nested.enumerate().map(|(i, t)| Field::new(format!("nested{i}"), t, true)));
+    with_hidden(Schema::new(fields), &[hidden::ROW])
+}
+
+fn is_struct(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Struct(_))
 }
 
 /// A call with arguments of some types that the function takes.
@@ -83,9 +98,28 @@ fn argument(rng: &mut ChaCha8Rng, parameter: &Parameter) -> Expr {
         Takes::Count | Takes::Integer => column(rng, is_integer),
         Takes::Number | Takes::Float => column(rng, number),
         Takes::Time => column(rng, |t| matches!(t, DataType::Date32 | DataType::Timestamp(_, _))),
-        Takes::Printable | Takes::Key => column(rng, |t| !matches!(t, DataType::Decimal128(_, _))),
+        Takes::Printable | Takes::Key => column(rng, |_| true),
         Takes::Comparable if rng.random_bool(0.7) => column(rng, number),
-        Takes::Comparable => column(rng, |t| !matches!(t, DataType::Decimal128(_, _))),
+        Takes::Comparable => column(rng, |_| true),
+        Takes::List => column(rng, |t| list_item(t).is_some()),
+        Takes::Item if rng.random_bool(0.3) => {
+            [text("a"), Expr::Literal(Scalar::Int64(1)), Expr::Literal(Scalar::Null(DataType::Null))]
+                .choose(rng)
+                .cloned()
+                .unwrap_or(text(""))
+        }
+        Takes::Item => column(rng, |_| true),
+        Takes::Struct => column(rng, is_struct),
+        Takes::Field => {
+            let schema = schema();
+            let names = schema.fields().iter().filter_map(|field| match field.data_type() {
+                DataType::Struct(fields) => {
+                    Some(fields.iter().map(|field| field.name().clone()).collect::<Vec<_>>())
+                }
+                _ => None,
+            });
+            text(names.flatten().collect::<Vec<_>>().choose(rng).map_or("", String::as_str))
+        }
         Takes::Word { words, .. } => text(words().choose(rng).copied().unwrap_or_default()),
         Takes::Letters(known) => text(&known.chars().filter(|_| rng.random_bool(0.3)).collect::<String>()),
         Takes::Zone => {
@@ -97,7 +131,7 @@ fn argument(rng: &mut ChaCha8Rng, parameter: &Parameter) -> Expr {
 /// A column whose type fits, or now and then a literal of that type.
 fn column(rng: &mut ChaCha8Rng, wanted: impl Fn(&DataType) -> bool) -> Expr {
     let schema = schema();
-    let fields = schema.fields().iter().filter(|f| !sabot_batch::hidden::is_hidden(f.name()));
+    let fields = schema.fields().iter().filter(|f| !hidden::is_hidden(f.name()));
     let fields: Vec<_> = fields.filter(|f| wanted(sabot_expr::types::decoded_type(f.data_type()))).collect();
     match fields.choose(rng) {
         Some(field) if rng.random_bool(0.85) => col(field.name().as_str()),
