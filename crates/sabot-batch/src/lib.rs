@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod device;
+mod gather;
 pub mod hidden;
 pub mod key_hash;
 pub mod key_index;
@@ -17,6 +18,7 @@ mod runs;
 mod selection;
 
 pub use device::{DeviceBatch, DeviceError};
+pub use gather::gather;
 pub use kinds::{RowKind, RowKinds};
 pub use morsel::{Columns, Morsel, MorselError, RowOrigin, TimeBounds};
 pub use runs::run_values;

@@ -12,9 +12,9 @@ mod tests;
 mod tree;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt64Array, new_empty_array};
-use arrow::compute::{partition, take};
+use arrow::compute::partition;
 use arrow::datatypes::SchemaRef;
-use sabot_batch::hidden;
+use sabot_batch::{gather, hidden};
 use sabot_ops::{Failure, OverCall, OverFunction, OverSpec};
 use std::ops::Range;
 use std::sync::Arc;
@@ -171,7 +171,7 @@ fn values(
         places.extend(partition.clone().map(|row| place(row, partition).map(|p| p as u64)));
     }
     let column = sorted.rows.columns().get(column).ok_or_else(|| bad("an argument is missing"))?;
-    take(column, &UInt64Array::from(places), None).map_err(bad)
+    gather(column, &UInt64Array::from(places)).map_err(bad)
 }
 
 fn internal(problem: impl ToString) -> Failure {

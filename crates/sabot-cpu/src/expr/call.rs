@@ -5,8 +5,9 @@
 //! again row by row, which is what the interpreter does, up to the first that fails.
 
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, new_null_array};
-use arrow::compute::{concat, filter, take};
+use arrow::compute::{concat, filter};
 use arrow::datatypes::DataType;
+use sabot_batch::gather;
 use sabot_expr::{BoundFunction, TypedExpr};
 use sabot_ops::Failure;
 
@@ -99,7 +100,7 @@ fn spread(dense: &ArrayRef, reached: &BooleanArray) -> Result<ArrayRef, Failure>
             })
         })
         .collect();
-    take(dense, &indices, None).map_err(arrow_bug)
+    gather(dense, &indices).map_err(arrow_bug)
 }
 
 fn too_many(rows: usize) -> Failure {

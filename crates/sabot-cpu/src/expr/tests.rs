@@ -174,7 +174,8 @@ fn every_example_of_a_function_gives_its_result() {
         let mut open = Vec::new();
         for (i, arg) in args.into_iter().enumerate() {
             let takes = of.entry().parameter(i).unwrap().takes;
-            let literal = matches!(takes, Takes::Word { .. } | Takes::Letters(_) | Takes::Zone);
+            let literal =
+                matches!(takes, Takes::Word { .. } | Takes::Letters(_) | Takes::Zone | Takes::Field);
             match &arg {
                 Expr::Literal(value) if !literal && *value != Scalar::Null(DataType::Null) => {
                     let array = value.to_array(5).unwrap().slice(2, 3);

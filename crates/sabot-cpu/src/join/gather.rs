@@ -6,7 +6,7 @@ use arrow::array::{
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::take;
-use sabot_batch::hidden;
+use sabot_batch::{gather, hidden};
 use sabot_ops::JoinSource;
 use std::sync::Arc;
 
@@ -101,7 +101,7 @@ pub(super) fn pairs(
             JoinSource::Build(_) if build.num_rows() == 0 => {
                 new_null_array(field.data_type(), pairs.left.len())
             }
-            JoinSource::Build(i) => take(build.column(i), &right, None)?,
+            JoinSource::Build(i) => gather(build.column(i), &right)?,
             JoinSource::Order { probe: given, time } => order(probe, given, time.is_some(), pairs),
         });
     }

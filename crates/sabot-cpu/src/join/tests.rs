@@ -7,8 +7,8 @@ use rand::Rng;
 use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use sabot_batch::hidden;
-use sabot_expr::{FunctionRegistry, col, resolve};
+use sabot_batch::{hidden, key_hash};
+use sabot_expr::{FunctionRegistry, Scalar, col, resolve};
 use sabot_ops::{Direction, JoinColumn, JoinSource, Nearest, reference};
 use sabot_testkit::array::{Spread, random_array, types};
 use sabot_testkit::{batch_difference, expr::random_predicate};
@@ -46,6 +46,7 @@ struct Case {
 fn plain(data_type: &DataType) -> &DataType {
     match data_type {
         DataType::Dictionary(_, value) => value,
+        DataType::RunEndEncoded(_, value) => value.data_type(),
         other => other,
     }
 }
@@ -92,8 +93,9 @@ fn case(seed: u64) -> Case {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (left, right) = SIZES[seed as usize % SIZES.len()];
     let wanted = rng.random_range(0..=3);
-    let keyed: Vec<DataType> = (0..wanted).map(|_| types().choose(&mut rng).unwrap().clone()).collect();
-    // A dictionary meets its strings, and another dictionary.
+    let can_be: Vec<DataType> = types().into_iter().filter(key_hash::supports_key).collect();
+    let keyed: Vec<DataType> = (0..wanted).map(|_| can_be.choose(&mut rng).unwrap().clone()).collect();
+    // A dictionary meets its values, and another dictionary; so do runs.
     let other = keyed.iter().map(|t| if rng.random() { plain(t).clone() } else { t.clone() });
     let other: Vec<DataType> = other.collect();
     let kind = KINDS[rng.random_range(0..KINDS.len())];
@@ -303,5 +305,37 @@ fn slices_are_joined_as_copies_are() {
         let all: UInt32Array = (0..case.build.num_rows() as u32).collect();
         case.build = take_record_batch(&case.build, &all).unwrap();
         verify(&case, &case.build.clone(), &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+    }
+}
+
+/// Rows of any type, of slices too, picked with and without nulls among the indices.
+#[test]
+fn rows_of_every_type_are_gathered() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for data_type in types() {
+        for rows in [0, 1, 40] {
+            let array = random_array(&mut rng, &data_type, rows + 7, 0.2, Spread::Narrow).slice(3, rows);
+            for share in [0.0, 0.3, 1.0] {
+                let mut index =
+                    || (rows > 0 && !rng.random_bool(share)).then(|| rng.random_range(0..rows as u32));
+                let indices: Vec<Option<u32>> = (0..25).map(|_| index()).collect();
+                let got = sabot_batch::gather(&array, &UInt32Array::from(indices.clone())).unwrap();
+                assert_eq!(got.data_type(), &data_type);
+                got.to_data().validate_full().unwrap();
+                for (place, index) in indices.into_iter().enumerate() {
+                    let got = Scalar::from_array(&got, place).unwrap();
+                    match index {
+                        None => assert!(got.is_null(), "{data_type}: {got}"),
+                        Some(row) => {
+                            let wanted = Scalar::from_array(&array, row as usize).unwrap();
+                            assert!(
+                                got == wanted || got.to_string() == wanted.to_string(),
+                                "{data_type}: {got}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
     }
 }

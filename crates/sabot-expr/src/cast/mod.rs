@@ -53,6 +53,7 @@ use crate::temporal::{
     format_interval, format_time, format_timestamp, parse_date, parse_duration, parse_interval, parse_time,
     parse_timestamp, timestamp_to_date, units_per_day,
 };
+use crate::types::rules::can_cast;
 use crate::types::{is_decimal, is_integer};
 
 /// The value as another type; `None` when it has no counterpart there, or when there is no such cast.
@@ -66,11 +67,17 @@ use crate::types::{is_decimal, is_integer};
 /// assert_eq!(cast_scalar(&Scalar::from("1.255"), &DataType::Decimal128(5, 2)).unwrap().to_string(), "1.26");
 /// ```
 pub fn cast_scalar(value: &Scalar, to: &DataType) -> Option<Scalar> {
-    if value.data_type() == *to {
+    let from = value.data_type();
+    if from == *to {
         return Some(value.clone());
     }
+    if let Scalar::Null(_) = value {
+        return Some(Scalar::Null(to.clone()));
+    }
+    if !can_cast(&from, to) {
+        return None;
+    }
     match value {
-        Scalar::Null(_) => Some(Scalar::Null(to.clone())),
         Scalar::Boolean(value) => from_bool(*value, to),
         Scalar::Float16(value) => from_float(value.to_f64(), &value.to_f32(), to)
             .or_else(|| text(to, || float32_text(value.to_f32()))),

@@ -10,7 +10,8 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use sabot_connect::ConnectError;
-use sabot_expr::types::{decoded_type, is_encoded, list_item, type_name};
+use sabot_expr::decimal::precision_and_scale;
+use sabot_expr::types::{decoded_type, is_decimal, is_encoded, list_item, type_name};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +27,8 @@ impl FileSink {
     /// A sink of Parquet. Columns are compressed with zstd at level 1, with dictionaries and statistics.
     ///
     /// Columns of every type are written, but for unions, structs without fields and intervals of months,
-    /// days and nanoseconds, which Parquet does not have: they are refused by name when the sink is opened.
+    /// days and nanoseconds, and decimals with a negative scale, which Parquet does not have: they are refused
+    /// by name when the sink is opened.
     ///
     /// # Errors
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
@@ -52,6 +54,7 @@ fn properties() -> WriterProperties {
 fn is_carried(data_type: &DataType) -> bool {
     match data_type {
         DataType::Union(..) | DataType::Interval(IntervalUnit::MonthDayNano) => false,
+        decimal if is_decimal(decimal) => precision_and_scale(decimal).is_some_and(|(_, scale)| scale >= 0),
         DataType::Struct(fields) => !fields.is_empty() && fields.iter().all(|f| is_carried(f.data_type())),
         DataType::Map(entries, _) => is_carried(entries.data_type()),
         encoded if is_encoded(encoded) => is_carried(decoded_type(encoded)),
@@ -78,8 +81,8 @@ impl Format for ParquetFormat {
             name: name.to_owned(),
             column: field.name().clone(),
             type_name: type_name(field.data_type()),
-            supported: "every type that neither is nor holds a union, a struct without fields or an \
-                        interval(month_day_nano)"
+            supported: "every type that neither is nor holds a union, a struct without fields, an \
+                        interval(month_day_nano) or a decimal with a negative scale"
                 .to_owned(),
         })
     }

@@ -11,14 +11,16 @@ use arrow::array::{
     PrimitiveArray,
 };
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Date32Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type, i256,
 };
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::fmt;
 
+use sabot_expr::decimal::format_decimal;
 use sabot_expr::types::is_utc;
 
 use super::nested_values::nested;
@@ -94,6 +96,7 @@ pub(crate) fn text_cells(array: &ArrayRef, style: Style) -> Result<Box<dyn TextC
                 }
             }
         }
+        decimal if decimal.is_decimal() => decimals(array)?,
         _ if style.nests => match nested(array, style)? {
             Some(nested) => nested,
             None => Box::new(other(array, style)?),
@@ -295,19 +298,53 @@ where
     }
 }
 
+/// Decimals, with all digits of their scale. Arrow's formatter prints 0 in hundreds as `000`.
+struct Decimals<'a, T: ArrowPrimitiveType> {
+    array: &'a PrimitiveArray<T>,
+    scale: i8,
+}
+
+fn decimals(array: &dyn Array) -> Result<Box<dyn TextCells + '_>, ArrowError> {
+    Ok(match array.data_type() {
+        DataType::Decimal32(_, scale) => {
+            Box::new(Decimals { array: array.as_primitive::<Decimal32Type>(), scale: *scale })
+        }
+        DataType::Decimal64(_, scale) => {
+            Box::new(Decimals { array: array.as_primitive::<Decimal64Type>(), scale: *scale })
+        }
+        DataType::Decimal128(_, scale) => {
+            Box::new(Decimals { array: array.as_primitive::<Decimal128Type>(), scale: *scale })
+        }
+        DataType::Decimal256(_, scale) => {
+            Box::new(Decimals { array: array.as_primitive::<Decimal256Type>(), scale: *scale })
+        }
+        other => return Err(ArrowError::InvalidArgumentError(format!("{other} is no decimal"))),
+    })
+}
+
+impl<T: ArrowPrimitiveType> TextCells for Decimals<'_, T>
+where
+    i256: From<T::Native>,
+{
+    fn append(&mut self, row: usize, out: &mut Vec<u8>) -> Result<(), ArrowError> {
+        if self.array.is_valid(row) {
+            let text = format_decimal(self.array.value(row).into(), self.scale);
+            out.extend_from_slice(text.as_bytes());
+        }
+        Ok(())
+    }
+}
+
 /// Everything else, by Arrow's formatter.
 struct Other<'a> {
     formatter: ArrayFormatter<'a>,
     array: &'a dyn Array,
     text: String,
     style: Style,
-    /// Numbers are no texts.
-    bare: bool,
 }
 
 fn other(array: &dyn Array, style: Style) -> Result<Other<'_>, ArrowError> {
-    let bare = array.data_type().is_decimal();
-    Ok(Other { formatter: formatter(array)?, array, text: String::new(), style, bare })
+    Ok(Other { formatter: formatter(array)?, array, text: String::new(), style })
 }
 
 impl TextCells for Other<'_> {
@@ -317,10 +354,7 @@ impl TextCells for Other<'_> {
         }
         self.text.clear();
         append_formatted(&self.formatter, row, &mut self.text)?;
-        match self.bare {
-            true => out.extend_from_slice(self.text.as_bytes()),
-            false => (self.style.text)(&self.text, out),
-        }
+        (self.style.text)(&self.text, out);
         Ok(())
     }
 }

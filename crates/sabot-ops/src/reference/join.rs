@@ -1,10 +1,10 @@
 //! Joins by nested loops: every row of one side against every row of the other.
 
 use arrow::array::{ArrayRef, AsArray, BinaryArray, UInt32Array, UInt64Array, new_null_array};
-use arrow::compute::{cast, concat, take};
+use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::record_batch::RecordBatch;
-use sabot_batch::hidden;
+use sabot_batch::{gather, hidden};
 use sabot_expr::{RowError, interpret};
 use std::sync::Arc;
 
@@ -200,7 +200,7 @@ fn holds(
 /// The values at these rows, null where there is none.
 fn pick(column: &ArrayRef, rows: impl Iterator<Item = Option<usize>>) -> Result<ArrayRef, Failure> {
     let indices: UInt64Array = rows.map(|row| row.map(|r| r as u64)).collect();
-    take(column, &indices, None).map_err(internal)
+    gather(column, &indices).map_err(internal)
 }
 
 /// The probe side's values, and `otherwise` for rows without one.

@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{cast, take};
 use arrow::datatypes::DataType;
+use sabot_batch::gather;
 use sabot_expr::functions::NestedFunction;
 use sabot_ops::Failure;
 use std::ops::Range;
@@ -108,7 +109,7 @@ impl Call<'_> {
             Some((range.start + at) as u64)
         };
         let places: UInt64Array = (0..self.rows).map(place).collect();
-        self.decoded(take(&lists.items, &places, None).map_err(arrow_bug)?)
+        self.decoded(gather(&lists.items, &places).map_err(arrow_bug)?)
     }
 
     fn list_contains(&self) -> Result<ArrayRef, Failure> {

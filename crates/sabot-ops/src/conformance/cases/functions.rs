@@ -56,7 +56,7 @@ fn schema() -> SchemaRef {
     let plain = generated::schema();
     let plain = plain.fields().iter().filter(|field| !hidden::is_hidden(field.name()));
     let mut fields: Vec<Field> = plain.map(|field| field.as_ref().clone()).collect();
-    let nested = data::all_types().into_iter().filter(|t| list_item(t).is_some() || is_struct(t));
+    let nested = data::payload_types().into_iter().filter(|t| list_item(t).is_some() || is_struct(t));
     fields.extend(nested.enumerate().map(|(i, t)| Field::new(format!("nested{i}"), t, true)));
     with_hidden(Schema::new(fields), &[hidden::ROW])
 }
