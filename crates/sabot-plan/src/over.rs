@@ -282,7 +282,7 @@ pub enum ColumnExpr {
     /// An expression of the row.
     Value(Expr),
     /// A value over the rows around it.
-    Over(OverExpr),
+    Over(Box<OverExpr>),
 }
 
 /// What can stand in `with_columns`.
@@ -306,7 +306,7 @@ impl IntoColumn for Expr {
 
 impl IntoColumn for OverExpr {
     fn into_column(self) -> ColumnExpr {
-        ColumnExpr::Over(self)
+        ColumnExpr::Over(Box::new(self))
     }
 }
 

@@ -148,9 +148,11 @@ fn with_stalling_sink(
     case: &Case,
     rng: &mut ChaCha8Rng,
 ) -> (Job, std::sync::Arc<sabot_tests::sinks::Seen>) {
-    let order = if rng.random() { SinkOrder::Ordered } else { SinkOrder::Multiset };
+    let stream = case.stream(0);
+    let has_order = stream.is_bounded() || stream.time_attribute().is_some();
+    let order = if rng.random() && has_order { SinkOrder::Ordered } else { SinkOrder::Multiset };
     let (sink, seen) = dropping(order, Pace::Stutter(rng.random_range(2..5)));
-    (job.write(case.stream(0), sink).unwrap(), seen)
+    (job.write(stream, sink).unwrap(), seen)
 }
 
 fn run_all(seeds: Range<u64>) {

@@ -80,7 +80,7 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                 let columns = columns_of(keys.iter().map(|key| &key.expr).chain(exprs));
                 let ordered = wanted.iter().any(|aggregate| aggregate.function.is_ordered());
                 let input = node.inputs[0];
-                let mut hidden = if ordered { stream_order(plan, input) } else { HiddenSet::default() };
+                let mut hidden = if ordered { place_of_rows(plan, input) } else { HiddenSet::default() };
                 if window.is_some() {
                     hidden.insert(hidden::TIME);
                     hidden.insert(hidden::LATE);
@@ -138,19 +138,27 @@ pub(super) fn sink_demand(plan: &Plan, sink: usize) -> Demand {
     demand
 }
 
-/// What the order of a node's rows is made of.
+/// What the order of a node's rows is made of, in which a late row takes the place of the watermark it missed.
 pub(super) fn stream_order(plan: &Plan, node: usize) -> HiddenSet {
-    let mut order = HiddenSet::default();
+    let mut order = place_of_rows(plan, node);
     if plan.nodes()[node].properties.time.is_some() {
-        order.insert(hidden::TIME);
         order.insert(hidden::LATE);
     }
-    order.insert(hidden::PARTITION);
-    order.insert(hidden::ROW);
-    if has_results(plan, node) {
-        order.insert(hidden::KEY);
-    }
     order
+}
+
+/// What says where the rows of a node stand among each other, by their own event time.
+fn place_of_rows(plan: &Plan, node: usize) -> HiddenSet {
+    let mut place = HiddenSet::default();
+    if plan.nodes()[node].properties.time.is_some() {
+        place.insert(hidden::TIME);
+    }
+    place.insert(hidden::PARTITION);
+    place.insert(hidden::ROW);
+    if has_results(plan, node) {
+        place.insert(hidden::KEY);
+    }
+    place
 }
 
 /// Whether rows of a node are, in part at least, results of an aggregation or of a top-N, which are ordered
