@@ -206,7 +206,7 @@ fn joins_are_what_nested_loops_say() {
         rows += given;
         errors += usize::from(failed);
     }
-    assert!(rows > 50_000 && errors > 3, "{rows} rows, {errors} errors: the cases prove little");
+    assert!(rows > 50_000 && errors > 2, "{rows} rows, {errors} errors: the cases prove little");
 }
 
 /// A table that has lost a row is noticed.

@@ -1,6 +1,7 @@
 //! The Parquet sink.
 
-use arrow::datatypes::{DataType, IntervalUnit, SchemaRef};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -50,9 +51,26 @@ fn properties() -> WriterProperties {
         .build()
 }
 
+/// The type in which a column is written: the words of a dictionary not as views, which the writer cannot take.
+fn written_as(data_type: &DataType) -> DataType {
+    let DataType::Dictionary(key, word) = data_type else { return data_type.clone() };
+    match word.as_ref() {
+        DataType::Utf8View => DataType::Dictionary(key.clone(), Box::new(DataType::Utf8)),
+        DataType::BinaryView => DataType::Dictionary(key.clone(), Box::new(DataType::Binary)),
+        _ => data_type.clone(),
+    }
+}
+
+fn written_schema(schema: &SchemaRef) -> SchemaRef {
+    let field = |field: &FieldRef| field.as_ref().clone().with_data_type(written_as(field.data_type()));
+    let fields: Vec<Field> = schema.fields().iter().map(field).collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
 /// Whether Parquet has a form for values of a type.
 fn is_carried(data_type: &DataType) -> bool {
     match data_type {
+        DataType::Dictionary(_, word) if matches!(**word, DataType::Utf8View | DataType::BinaryView) => false,
         DataType::Union(..) | DataType::Interval(IntervalUnit::MonthDayNano) => false,
         decimal if is_decimal(decimal) => precision_and_scale(decimal).is_some_and(|(_, scale)| scale >= 0),
         DataType::Struct(fields) => !fields.is_empty() && fields.iter().all(|f| is_carried(f.data_type())),
@@ -76,13 +94,15 @@ impl Format for ParquetFormat {
     }
 
     fn check(&self, name: &str, schema: &SchemaRef) -> Result<(), ConnectError> {
-        let Some(field) = schema.fields().iter().find(|f| !is_carried(f.data_type())) else { return Ok(()) };
+        let Some(field) = schema.fields().iter().find(|f| !is_carried(&written_as(f.data_type()))) else {
+            return Ok(());
+        };
         Err(ConnectError::UnsupportedType {
             name: name.to_owned(),
             column: field.name().clone(),
             type_name: type_name(field.data_type()),
             supported: "every type that neither is nor holds a union, a struct without fields, an \
-                        interval(month_day_nano) or a decimal with a negative scale"
+                        interval(month_day_nano) or a decimal with a negative scale, or holds a dictionary of views"
                 .to_owned(),
         })
     }
@@ -93,9 +113,10 @@ impl Format for ParquetFormat {
         to: Box<dyn Destination>,
         schema: &SchemaRef,
     ) -> Result<Box<dyn Encoder>, ConnectError> {
+        let schema = written_schema(schema);
         let writer = ArrowWriter::try_new(to, schema.clone(), Some(properties()))
             .map_err(|error| parquet_error(path, "header", error))?;
-        Ok(Box::new(ParquetEncoder { path: path.to_owned(), writer }))
+        Ok(Box::new(ParquetEncoder { path: path.to_owned(), schema, writer }))
     }
 
     fn join(
@@ -168,12 +189,27 @@ fn append(writer: &mut Writer, part: &File, metadata: &ParquetMetaData) -> Resul
 
 struct ParquetEncoder {
     path: PathBuf,
+    schema: SchemaRef,
     writer: ArrowWriter<Box<dyn Destination>>,
+}
+
+impl ParquetEncoder {
+    /// The rows in the types in which they are written.
+    fn converted(&self, batch: &RecordBatch) -> Result<RecordBatch, ParquetError> {
+        let fields = self.schema.fields().iter();
+        let columns =
+            batch.columns().iter().zip(fields).map(|(column, field)| cast(column, field.data_type()));
+        Ok(RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_, _>>()?)?)
+    }
 }
 
 impl Encoder for ParquetEncoder {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), ConnectError> {
-        self.writer.write(batch).map_err(|error| parquet_error(&self.path, "rows", error))
+        let written = match batch.schema_ref() == &self.schema {
+            true => self.writer.write(batch),
+            false => self.converted(batch).and_then(|batch| self.writer.write(&batch)),
+        };
+        written.map_err(|error| parquet_error(&self.path, "rows", error))
     }
 
     fn flush(&mut self) -> Result<(), ConnectError> {
@@ -181,7 +217,7 @@ impl Encoder for ParquetEncoder {
     }
 
     fn finish(self: Box<Self>) -> Result<Box<dyn Destination>, ConnectError> {
-        let Self { path, writer } = *self;
+        let Self { path, writer, .. } = *self;
         writer.into_inner().map_err(|error| parquet_error(&path, "footer", error))
     }
 }

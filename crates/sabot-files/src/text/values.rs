@@ -21,6 +21,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::fmt;
 
 use sabot_expr::decimal::format_decimal;
+use sabot_expr::temporal::format_timestamp;
 use sabot_expr::types::is_utc;
 
 use super::nested_values::nested;
@@ -73,26 +74,25 @@ pub(crate) fn text_cells(array: &ArrayRef, style: Style) -> Result<Box<dyn TextC
         }
         DataType::Date32 => {
             let days = array.as_primitive::<Date32Type>();
-            Box::new(Times::new(days, 86_400, 1, None, other(array, style)?))
+            Box::new(Times::new(days, 86_400, 1, None, style))
         }
         DataType::Timestamp(unit, zone) if is_utc(zone.as_deref()) && known_as_z(zone.as_deref()) => {
             let suffix = Some(if zone.is_some() { "Z" } else { "" });
-            let other = other(array, style)?;
             match unit {
                 Second => {
-                    Box::new(Times::new(array.as_primitive::<TimestampSecondType>(), 1, 1, suffix, other))
+                    Box::new(Times::new(array.as_primitive::<TimestampSecondType>(), 1, 1, suffix, style))
                 }
                 Millisecond => {
                     let times = array.as_primitive::<TimestampMillisecondType>();
-                    Box::new(Times::new(times, 1, 1_000, suffix, other))
+                    Box::new(Times::new(times, 1, 1_000, suffix, style))
                 }
                 Microsecond => {
                     let times = array.as_primitive::<TimestampMicrosecondType>();
-                    Box::new(Times::new(times, 1, 1_000_000, suffix, other))
+                    Box::new(Times::new(times, 1, 1_000_000, suffix, style))
                 }
                 Nanosecond => {
                     let times = array.as_primitive::<TimestampNanosecondType>();
-                    Box::new(Times::new(times, 1, 1_000_000_000, suffix, other))
+                    Box::new(Times::new(times, 1, 1_000_000_000, suffix, style))
                 }
             }
         }
@@ -227,14 +227,13 @@ struct Times<'a, T: ArrowPrimitiveType> {
     per_sec: i64,
     /// What follows the time of day; `None` for dates, which have none.
     suffix: Option<&'static str>,
-    /// For years that do not have four digits.
-    other: Other<'a>,
+    style: Style,
     /// The last value and its text, and the last day and its text: times come in order more often than
     /// not.
     last: Option<i64>,
     text: Vec<u8>,
     last_day: Option<i64>,
-    day_text: [u8; 10],
+    day_text: Vec<u8>,
 }
 
 impl<'a, T: ArrowPrimitiveType> Times<'a, T> {
@@ -243,25 +242,34 @@ impl<'a, T: ArrowPrimitiveType> Times<'a, T> {
         unit_secs: i64,
         per_sec: i64,
         suffix: Option<&'static str>,
-        other: Other<'a>,
+        style: Style,
     ) -> Self {
-        let (text, day_text) = (Vec::with_capacity(32), [0; 10]);
-        Self { array, unit_secs, per_sec, suffix, other, last: None, text, last_day: None, day_text }
+        let (text, day_text) = (Vec::with_capacity(32), Vec::with_capacity(16));
+        Self { array, unit_secs, per_sec, suffix, style, last: None, text, last_day: None, day_text }
     }
 
-    /// Makes `text` the text of a value; false if its year has not four digits.
-    fn format(&mut self, value: i64) -> bool {
+    /// Makes `text` the text of a value.
+    fn format(&mut self, value: i64) {
         let (secs, fraction) = (value.div_euclid(self.per_sec), value.rem_euclid(self.per_sec));
         let (day, secs) = match self.unit_secs {
             1 => (secs.div_euclid(86_400), secs.rem_euclid(86_400)),
             _ => (secs, 0),
         };
         if self.last_day != Some(day) {
-            let Some(text) = day_text(day) else { return false };
-            (self.last_day, self.day_text) = (Some(day), text);
+            self.last_day = Some(day);
+            self.day_text.clear();
+            match day_text(day) {
+                Some(text) => self.day_text.extend_from_slice(&text),
+                None => {
+                    // A year that has not four digits. At the end of all numbers the day has a part only.
+                    let midnight = format_timestamp(day.saturating_mul(86_400), TimeUnit::Second, None);
+                    let date = midnight.split_once('T').map_or("", |(date, _)| date);
+                    self.day_text.extend_from_slice(date.as_bytes());
+                }
+            }
         }
         self.text.clear();
-        let around = self.other.style.around_times.as_bytes();
+        let around = self.style.around_times.as_bytes();
         self.text.extend_from_slice(around);
         self.text.extend_from_slice(&self.day_text);
         if let Some(suffix) = self.suffix {
@@ -273,7 +281,6 @@ impl<'a, T: ArrowPrimitiveType> Times<'a, T> {
             self.text.extend_from_slice(suffix.as_bytes());
         }
         self.text.extend_from_slice(around);
-        true
     }
 }
 
@@ -287,10 +294,7 @@ where
         }
         let value: i64 = self.array.value(row).into();
         if self.last != Some(value) {
-            self.last = None;
-            if !self.format(value) {
-                return self.other.append(row, out);
-            }
+            self.format(value);
             self.last = Some(value);
         }
         out.extend_from_slice(&self.text);
