@@ -53,14 +53,15 @@ fn read(source: &FileSource) -> RecordBatch {
     joined(&batches(&drain(&mut *reader).unwrap(), 0))
 }
 
-fn assert_same(back: &RecordBatch, batch: &RecordBatch, words_are_plain: bool) {
+fn assert_same(back: &RecordBatch, batch: &RecordBatch, of_parquet: bool) {
     let data_type = batch.column(0).data_type();
     let wanted = match data_type {
         DataType::Utf8View => DataType::Utf8,
         DataType::BinaryView => DataType::Binary,
-        DataType::Dictionary(key, word) if **word == DataType::Utf8View && words_are_plain => {
+        DataType::Dictionary(key, word) if **word == DataType::Utf8View && of_parquet => {
             DataType::Dictionary(key.clone(), Box::new(DataType::Utf8))
         }
+        DataType::RunEndEncoded(_, value) if of_parquet => value.data_type().clone(),
         other => other.clone(),
     };
     assert_eq!(back.schema().field(0).data_type(), &wanted);

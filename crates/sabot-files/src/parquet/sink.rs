@@ -29,7 +29,7 @@ impl FileSink {
     ///
     /// Columns of every type are written, but for unions, structs without fields and intervals of months,
     /// days and nanoseconds, and decimals with a negative scale, which Parquet does not have: they are refused
-    /// by name when the sink is opened.
+    /// by name when the sink is opened. Runs are written as their values, and read back as such.
     ///
     /// # Errors
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
