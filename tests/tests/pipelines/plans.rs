@@ -93,7 +93,7 @@ pub(crate) fn nested_keys(rows: usize, partitions: usize) -> Case {
         .collect();
     // Some with a window, whose keys are kept between morsels and go into snapshots, all in turn.
     let turn = rows.wrapping_mul(7) + partitions;
-    for (number, by) in keys.chunks(2).enumerate().filter(|(number, _)| (number + turn) % 4 == 0) {
+    for (number, by) in keys.chunks(2).enumerate().filter(|(number, _)| (number + turn).is_multiple_of(4)) {
         let grouped = match number % 8 < 4 {
             true => stream.clone().window(tumbling(seconds(300))).unwrap().group_by(by.to_vec()).unwrap(),
             false => stream.clone().group_by(by.to_vec()).unwrap(),

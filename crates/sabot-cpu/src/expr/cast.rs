@@ -101,12 +101,15 @@ fn by_value(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Failure> {
     Scalar::collect(to, &values).map_err(does_not_fit)
 }
 
+/// The digits in a row.
+type DigitsOf<'a> = Box<dyn Fn(usize) -> i256 + 'a>;
+
 /// The digits of a decimal or an integer array, whatever its width, and their scale.
-fn digits(array: &ArrayRef) -> Result<(Box<dyn Fn(usize) -> i256 + '_>, i8), Failure> {
+fn digits(array: &ArrayRef) -> Result<(DigitsOf<'_>, i8), Failure> {
     macro_rules! read {
         ($arrow:ty, $scale:expr) => {{
             let values = array.as_primitive::<$arrow>().values();
-            (Box::new(move |row: usize| i256::from(values[row])) as Box<dyn Fn(usize) -> i256 + '_>, $scale)
+            (Box::new(move |row: usize| i256::from(values[row])) as DigitsOf<'_>, $scale)
         }};
     }
     Ok(match array.data_type() {
