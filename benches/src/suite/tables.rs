@@ -1,9 +1,10 @@
 //! The suite's tables: seeded, not constant, written once for everyone.
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::{reader::FileReader, writer::FileWriter};
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::fs::File;
@@ -36,14 +37,39 @@ fn measures(seed: u64, rows: usize) -> ArrayRef {
     Arc::new((0..rows).map(value).collect::<Float64Array>())
 }
 
+/// Microseconds between two rows of `events`: ten million rows are as many seconds as a third of a year.
+pub const STEP_US: i64 = 1_000_000;
+
+/// Timestamps with so many microseconds from one to the next, the first at 2001-01-01.
+fn times(rows: usize, first_us: i64, step_us: i64) -> ArrayRef {
+    const START_US: i64 = 978_307_200_000_000;
+    let values = (0i64..).take(rows).map(|row| START_US + first_us + row * step_us);
+    Arc::new(TimestampMicrosecondArray::from_iter_values(values))
+}
+
+/// Timestamps as the numbers that they count.
+fn microseconds(times: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    arrow::compute::cast(times, &DataType::Int64)
+}
+
+/// The numbers below `rows` that are even, each once, in a random order.
+fn unique(seed: u64, rows: usize) -> ArrayRef {
+    let mut numbers: Vec<i64> = (0i64..).step_by(2).take(rows).collect();
+    numbers.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    Arc::new(Int64Array::from(numbers))
+}
+
 /// The names of the tables.
-pub const NAMES: [&str; 2] = ["ints", "strings"];
+pub const NAMES: [&str; 5] = ["ints", "strings", "keys", "events", "quotes"];
 
 /// A table of so many rows.
 ///
 /// `ints`: `id` counts rows, `k10`, `k1k` and `k1m` have 10, 1,000 and 1,000,000 distinct values, `v` is
 /// uniform below [`V_END`], `x` is a float with nulls. `strings`: `s10`, `s1k`, `s1m` likewise, of twelve
-/// letters, and `v` and `x` again.
+/// letters, and `v` and `x` again. `keys`, a twentieth as long: `k` has even numbers, each once and in no
+/// order, so that half of what `k1m` holds has a match where there are ten million rows, and `w` is uniform.
+/// `events` come a second apart: `t`, the same as a number `us`, `k1k`, `v`, `x`; `quotes`, half as long, two seconds apart and half a
+/// second off: `t`, `k1k`, `price`.
 ///
 /// # Errors
 /// For a name that is none of [`NAMES`].
@@ -64,6 +90,25 @@ pub fn make(name: &str, rows: usize) -> Result<RecordBatch, ArrowError> {
             ("v", ints(4, rows, V_END)),
             ("x", measures(5, rows)),
         ],
+        "keys" => {
+            let rows = rows.div_ceil(20);
+            vec![("k", unique(21, rows)), ("w", ints(22, rows, V_END))]
+        }
+        "events" => vec![
+            ("t", times(rows, 0, STEP_US)),
+            ("us", microseconds(&times(rows, 0, STEP_US))?),
+            ("k1k", ints(2, rows, 1_000)),
+            ("v", ints(4, rows, V_END)),
+            ("x", measures(5, rows)),
+        ],
+        "quotes" => {
+            let rows = rows.div_ceil(2);
+            vec![
+                ("t", times(rows, STEP_US / 2, 2 * STEP_US)),
+                ("k1k", ints(31, rows, 1_000)),
+                ("price", ints(32, rows, V_END)),
+            ]
+        }
         other => {
             return Err(ArrowError::InvalidArgumentError(format!("no table {other}; tables: {NAMES:?}")));
         }

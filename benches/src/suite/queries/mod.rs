@@ -1,4 +1,8 @@
-//! The queries. Each function here is one operator; its arguments are its variants.
+//! The queries. Each function is one operator; its arguments are its variants.
+
+mod join;
+mod order;
+mod window;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
@@ -21,6 +25,12 @@ pub fn queries() -> Vec<Query> {
         ("strings", "s1m"),
     ];
     all.extend(keys.map(|(table, key)| group_by(table, key)));
+    all.extend(join::KINDS.map(join::by_key));
+    all.push(join::asof());
+    all.extend([order::sort(), order::top_k(), order::distinct()]);
+    all.extend(["k1k", "k1m"].map(order::row_number));
+    all.push(order::moving_sum());
+    all.extend([window::tumbling(), window::hopping(), window::ranked()]);
     all
 }
 
