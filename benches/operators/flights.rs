@@ -143,7 +143,8 @@ fn airports() -> Result<Airports, Box<dyn Error>> {
 impl Outputs {
     /// Columns as the pipelines have them.
     fn checksum(&self) -> u64 {
-        let or_null = |row: Row, text: Option<&String>| text.map_or_else(|| row.null(), |text| row.text(text));
+        let or_null =
+            |row: Row, text: Option<&String>| text.map_or_else(|| row.null(), |text| row.text(text));
         let windows = self.windows.iter().map(|((hour, origin), counts)| {
             let per_flight = |sum: i64| sum as f64 / counts.flights as f64;
             let airport = self.airports.get(origin);

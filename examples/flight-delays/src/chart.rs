@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn the_busiest_come_first_and_lines_break_where_nothing_flies() {
         let a = rows(&[(Some("SFO"), Some(7), 4, 1), (Some("JFK"), Some(7), 10, 0), (None, Some(7), 99, 0)]);
-        let b = rows(&[(Some("SFO"), Some(9), 8, 8), (Some("OAK"), Some(0), 12, 6), (Some("OAK"), None, 99, 0)]);
+        let b =
+            rows(&[(Some("SFO"), Some(9), 8, 8), (Some("OAK"), Some(0), 12, 6), (Some("OAK"), None, 99, 0)]);
         let found = busiest(&[a, b]).unwrap();
         let names: Vec<&str> = found.iter().map(|origin| origin.name.as_str()).collect();
         assert_eq!(names, ["OAK", "SFO", "JFK"], "ties by name");

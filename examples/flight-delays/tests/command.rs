@@ -63,7 +63,9 @@ fn lines(batch: &RecordBatch) -> Vec<String> {
         texts.as_string::<i32>().iter().map(|text| text.unwrap_or("\\N").to_owned()).collect()
     };
     let columns: Vec<Vec<String>> = batch.columns().iter().map(column).collect();
-    (0..batch.num_rows()).map(|i| columns.iter().map(|c| c[i].as_str()).collect::<Vec<_>>().join("|")).collect()
+    (0..batch.num_rows())
+        .map(|i| columns.iter().map(|c| c[i].as_str()).collect::<Vec<_>>().join("|"))
+        .collect()
 }
 
 /// Flights of our own, in order of time: hour, minute, delay, origin.
@@ -82,7 +84,10 @@ fn flights(path: &Path, flights: &[(i64, i64, Option<i64>, &str)]) {
 #[test]
 fn without_options_it_shows_tables_of_the_sample() {
     let shown = succeeds(&[]);
-    assert!(shown.contains("| window_start ") && shown.contains("| William B Hartsfield-Atlanta Intl"), "{shown}");
+    assert!(
+        shown.contains("| window_start ") && shown.contains("| William B Hartsfield-Atlanta Intl"),
+        "{shown}"
+    );
     assert!(shown.contains("| 2001-01-01 | 1    | DFW    | Dallas-Fort Worth International "), "{shown}");
     assert_eq!(shown.matches("\n| 2001-01-").count(), 20, "two tables of ten rows: {shown}");
     let plan = succeeds(&["--explain"]);
@@ -105,15 +110,16 @@ fn all_formats_give_the_same_rows() {
     let mut wanted: Option<[Vec<String>; 2]> = None;
     // Each format is read once and written once, and by two others than its own.
     for (i, input) in FORMATS.into_iter().enumerate() {
-        let [airports, windows, ranking] = [1, 2, 3].map(|step| FORMATS[(i + step) % 4]);
-        let windows = at(&format!("windows-of-{input}"), windows);
-        let ranking = at(&format!("ranking-of-{input}"), ranking);
+        let other = |step: usize| FORMATS[(i + step) % FORMATS.len()];
+        let (flights, airports) = (at("flights", input), at("airports", other(1)));
+        let windows = at(&format!("windows-of-{input}"), other(2));
+        let ranking = at(&format!("ranking-of-{input}"), other(3));
         let arguments = [
             "--json",
             "--input",
-            text(&at("flights", input)),
+            text(&flights),
             "--airports",
-            text(&at("airports", airports)),
+            text(&airports),
             "--windows",
             text(&windows),
             "--ranking",
@@ -133,7 +139,8 @@ fn figures_say_what_was_done_with_files_or_without() {
     let folder = tempfile::tempdir().unwrap();
     let windows = folder.path().join("windows.csv");
     let figure = |figures: &str, name: &str| -> f64 {
-        let (_, rest) = figures.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name}: {figures}"));
+        let (_, rest) =
+            figures.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name}: {figures}"));
         rest.split([',', '}']).next().unwrap().trim().parse().unwrap()
     };
     for arguments in [vec!["--json"], vec!["--json", "--workers", "3", "--windows", text(&windows)]] {
@@ -159,7 +166,13 @@ fn unknown_airports_missing_delays_and_na() {
     let late = Some(16);
     flights(
         &input,
-        &[(0, 0, late, "MQT"), (0, 1, Some(15), "SFO"), (0, 2, None, "SFO"), (0, 3, late, "???"), (0, 4, None, "OAK")],
+        &[
+            (0, 0, late, "MQT"),
+            (0, 1, Some(15), "SFO"),
+            (0, 2, None, "SFO"),
+            (0, 3, late, "???"),
+            (0, 4, None, "OAK"),
+        ],
     );
     succeeds(&["--json", "--input", text(&input), "--windows", text(&windows), "--ranking", text(&ranking)]);
     let (windows, ranking) = (rows(&windows), rows(&ranking));
@@ -209,8 +222,9 @@ fn the_chart_has_a_line_for_each_of_the_ten_busiest_origins() {
     assert_eq!(lines.map(colour).collect::<BTreeSet<_>>().len(), 10);
     let texts: Vec<&str> = svg.split("<text").skip(1).filter_map(|text| text.split('>').nth(1)).collect();
     let shows = |wanted: &str| texts.iter().any(|text| text.contains(wanted));
-    for origin in ["ATL", "CLT", "DEN", "DFW", "DTW", "LAX", "ORD", "PHX", "SFO", "STL"] {
-        assert!(shows(&format!("{origin}: ")), "no {origin} in {texts:?}");
+    let busiest = ["ORD: 11,015", "DFW: 10,460", "ATL: 8,242", "LAX: 7,633", "PHX: 6,232", "STL: 5,430"];
+    for wanted in busiest.into_iter().chain(["DTW: 4,812", "MSP: 4,621", "DEN: 4,493", "LAS: 4,463"]) {
+        assert!(shows(wanted), "no {wanted} in {texts:?}");
     }
     for wanted in ["late, by hour of the day", "hour of the day (UTC", "share of late flights", "100 %"] {
         assert!(shows(wanted), "no \"{wanted}\" in {texts:?}");
@@ -221,7 +235,10 @@ fn the_chart_has_a_line_for_each_of_the_ten_busiest_origins() {
 fn wrong_options_say_what_would_be_right() {
     for (arguments, wanted) in [
         (vec!["--windos", "w.csv"], vec!["--windos", "a similar argument exists: '--windows'", "--help"]),
-        (vec!["--windows", "w.cvs"], vec!["\"w.cvs\" (did you mean \".csv\"?)", ".csv, .ndjson, .jsonl, .arrow"]),
+        (
+            vec!["--windows", "w.cvs"],
+            vec!["\"w.cvs\" (did you mean \".csv\"?)", ".csv, .ndjson, .jsonl, .arrow"],
+        ),
         (vec!["--ranking", "ranking"], vec!["ends in one of .csv", "found \"ranking\""]),
         (vec!["--input", "flights.xls"], vec!["ends in one of .csv", "flights.xls"]),
         (vec!["--input", "flights.csv"], vec!["flights.csv does not exist"]),
