@@ -242,7 +242,7 @@ fn wrong_options_say_what_would_be_right() {
         (vec!["--ranking", "ranking"], vec!["ends in one of .csv", "found \"ranking\""]),
         (vec!["--input", "flights.xls"], vec!["ends in one of .csv", "flights.xls"]),
         (vec!["--input", "flights.csv"], vec!["flights.csv does not exist"]),
-        (vec!["--airports", "airports.json"], vec!["airports.json", "did you mean \".ndjson\"?"]),
+        (vec!["--airports", "airports.json"], vec!["airports.json", "did you mean \".jsonl\"?"]),
         (vec!["--windows", "no/such/folder/w.csv"], vec!["no/such/folder"]),
         (vec!["--chart", "late.png"], vec!["--chart", "must end in .svg"]),
         (vec!["--workers", "0"], vec!["--workers"]),
