@@ -1,7 +1,8 @@
 //! A bar for whoever watches: drawn on a terminal, and nowhere else.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use sabot::{JobError, JobHandle, JobMetrics};
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -25,12 +26,16 @@ pub(crate) fn wait(job: &JobHandle, source: &str) -> Result<JobMetrics, JobError
 fn bar(rows_total: Option<u64>) -> ProgressBar {
     let (bar, template) = match rows_total {
         Some(rows) => {
-            (ProgressBar::new(rows), "{wide_bar} {human_pos} of {human_len} flights, {per_sec}, {eta} left")
+            (ProgressBar::new(rows), "{wide_bar} {human_pos} of {human_len} flights, {rate} a second")
         }
-        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} flights, {per_sec}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} flights, {rate} a second"),
+    };
+    // A bar that cannot be written is nobody's loss.
+    let rate = |state: &ProgressState, text: &mut dyn Write| {
+        let _ = write!(text, "{}", HumanCount(state.per_sec() as u64));
     };
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(style.with_key("rate", rate)),
         Err(_) => bar,
     }
 }
