@@ -6,6 +6,7 @@
 
 use clap::Args;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,6 +38,7 @@ pub(crate) struct Options {
 struct Run {
     rows: u64,
     windows: u64,
+    ranking: u64,
     seconds: f64,
     peak_memory_bytes: u64,
 }
@@ -55,8 +57,24 @@ struct Peer {
     seconds_min: f64,
     seconds_max: f64,
     input_rows: u64,
-    rows: u64,
+    #[serde(flatten)]
+    outputs: Outputs,
     peak_memory_bytes: u64,
+}
+
+/// What is known of both outputs: as the goldens say it, and the peers.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+struct Outputs {
+    windows: OutputRows,
+    ranking: OutputRows,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+struct OutputRows {
+    rows: u64,
+    /// SHA-256 of the rows as a CSV file.
+    #[serde(alias = "windows_csv_sha256", alias = "ranking_csv_sha256")]
+    csv_sha256: String,
 }
 
 /// One line of the table.
@@ -68,6 +86,7 @@ struct Line {
     max: f64,
     input_rows: u64,
     windows: u64,
+    ranking: u64,
     peak: u64,
 }
 
@@ -81,33 +100,31 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let sample = || root().join("examples/flight-delays/data/flights-200k.parquet");
     let input =
         std::path::absolute(options.input.clone().unwrap_or_else(sample)).map_err(|e| e.to_string())?;
-    let example = || {
+    let example = |files: &[&str]| {
         let mut command = Command::new(&cargo);
-        command.args([
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "flight-delays",
-            "--",
-            "--json",
-            "--input",
-        ]);
-        command.arg(&input).args(["--workers", &options.workers.to_string()]);
+        command.args(["run", "--quiet", "--release", "--package", "flight-delays", "--", "--json"]);
+        command.arg("--input").arg(&input).args(["--workers", &options.workers.to_string()]).args(files);
         let text = output(&mut command)?;
         serde_json::from_str::<Run>(&text)
             .map_err(|e| format!("the example printed no such object: {e}: {text}"))
     };
-    let batch = |count: u32| (0..count).map(|_| example()).collect::<Result<Vec<Run>>>();
+    let batch = |count: u32| (0..count).map(|_| example(&[])).collect::<Result<Vec<Run>>>();
 
-    example()?; // fills the page cache
+    // No figure before the outputs are what they should be; this also fills the page cache.
+    let ours = written(example)?;
+    if let Some(golden) = golden(&input)? {
+        same(&ours, "the golden", &golden)?;
+    }
     let before = batch(options.runs / 2)?;
     let peers = if options.peers { run_peers(options, &input)? } else { Vec::new() };
+    for peer in &peers {
+        same(&ours, &peer.peer, &peer.outputs)?;
+    }
     let after = batch(options.runs - options.runs / 2)?;
 
     let drift = median(&seconds(&after)) / median(&seconds(&before)) - 1.0;
     let mut lines = vec![summary(&before.iter().chain(&after).cloned().collect::<Vec<_>>())?];
-    lines.extend(peers);
+    lines.extend(peers.into_iter().map(Line::from));
     check(&lines)?;
     for line in table(&lines) {
         say(line);
@@ -116,23 +133,64 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn run_peers(options: &Options, input: &Path) -> Result<Vec<Line>> {
+/// What the example writes, by its files.
+fn written(example: impl Fn(&[&str]) -> Result<Run>) -> Result<Outputs> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (windows, ranking) = (path("windows.csv"), path("ranking.csv"));
+    let run = example(&["--windows", &windows, "--ranking", &ranking])?;
+    let csv_sha256 = |path: &str| -> Result<String> {
+        let bytes = std::fs::read(path).map_err(|e| format!("{path}: {e}"))?;
+        Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    };
+    Ok(Outputs {
+        windows: OutputRows { rows: run.windows, csv_sha256: csv_sha256(&windows)? },
+        ranking: OutputRows { rows: run.ranking, csv_sha256: csv_sha256(&ranking)? },
+    })
+}
+
+/// What the outputs of an input must be, if it is one that is known.
+fn golden(input: &Path) -> Result<Option<Outputs>> {
+    let name = input.with_extension("json");
+    let Some(name) = name.file_name() else { return Ok(None) };
+    let path = root().join("examples/flight-delays/golden").join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|e| format!("{}: {e}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+fn same(ours: &Outputs, whose: &str, theirs: &Outputs) -> Result<()> {
+    match ours == theirs {
+        true => Ok(()),
+        false => Err(format!("sabot's outputs are {ours:?}, those of {whose} {theirs:?}")),
+    }
+}
+
+fn run_peers(options: &Options, input: &Path) -> Result<Vec<Peer>> {
     let mut command = Command::new(&options.python);
     command.arg("benches/peers/python/flights.py").arg(input);
     command.args(["--threads", &options.workers.to_string(), "--runs", &options.runs.to_string()]);
     let text = output(&mut command)?;
     let found: Peers =
         serde_json::from_str(&text).map_err(|e| format!("the peers printed no such object: {e}"))?;
-    let line = |p: Peer| Line {
-        name: format!("{} {}", p.peer, p.version),
-        median: p.seconds_median,
-        min: p.seconds_min,
-        max: p.seconds_max,
-        input_rows: p.input_rows,
-        windows: p.rows,
-        peak: p.peak_memory_bytes,
-    };
-    Ok(found.peers.into_iter().map(line).collect())
+    Ok(found.peers)
+}
+
+impl From<Peer> for Line {
+    fn from(p: Peer) -> Self {
+        Self {
+            name: format!("{} {}", p.peer, p.version),
+            median: p.seconds_median,
+            min: p.seconds_min,
+            max: p.seconds_max,
+            input_rows: p.input_rows,
+            windows: p.outputs.windows.rows,
+            ranking: p.outputs.ranking.rows,
+            peak: p.peak_memory_bytes,
+        }
+    }
 }
 
 fn seconds(runs: &[Run]) -> Vec<f64> {
@@ -142,7 +200,8 @@ fn seconds(runs: &[Run]) -> Vec<f64> {
 /// The example's line.
 fn summary(runs: &[Run]) -> Result<Line> {
     let first = runs.first().ok_or("no run was measured")?;
-    if let Some(other) = runs.iter().find(|r| (r.rows, r.windows) != (first.rows, first.windows)) {
+    let work = |run: &Run| (run.rows, run.windows, run.ranking);
+    if let Some(other) = runs.iter().find(|run| work(run) != work(first)) {
         return Err(format!("two runs of the example differ: {first:?}, {other:?}"));
     }
     let seconds = seconds(runs);
@@ -153,13 +212,14 @@ fn summary(runs: &[Run]) -> Result<Line> {
         max: most(&seconds),
         input_rows: first.rows,
         windows: first.windows,
+        ranking: first.ranking,
         peak: runs.iter().map(|r| r.peak_memory_bytes).max().unwrap_or(0),
     })
 }
 
 /// Figures of unequal work must not stand side by side.
 fn check(lines: &[Line]) -> Result<()> {
-    let work = |line: &Line| (line.input_rows, line.windows);
+    let work = |line: &Line| (line.input_rows, line.windows, line.ranking);
     let first = lines.first().ok_or("nothing was measured")?;
     match lines.iter().find(|line| work(line) != work(first)) {
         Some(other) => Err(format!("unequal work: {first:?}, {other:?}")),
@@ -170,19 +230,20 @@ fn check(lines: &[Line]) -> Result<()> {
 /// The table, line by line. The last column says how many times as fast as the peer Sabot is.
 fn table(lines: &[Line]) -> Vec<String> {
     let header = format!(
-        "{:<26} {:>9} {:>9} {:>9} {:>12} {:>9} {:>9} {:>7}",
-        "", "median_s", "min_s", "max_s", "rows/s", "windows", "peak_MiB", "ratio"
+        "{:<26} {:>9} {:>9} {:>9} {:>12} {:>9} {:>9} {:>9} {:>7}",
+        "", "median_s", "min_s", "max_s", "rows/s", "windows", "ranking", "peak_MiB", "ratio"
     );
     let sabot = lines.first().map_or(f64::NAN, |line| line.median);
     let row = |line: &Line| {
         format!(
-            "{:<26} {:>9.3} {:>9.3} {:>9.3} {:>12.0} {:>9} {:>9} {:>7.2}",
+            "{:<26} {:>9.3} {:>9.3} {:>9.3} {:>12.0} {:>9} {:>9} {:>9} {:>7.2}",
             line.name,
             line.median,
             line.min,
             line.max,
             line.input_rows as f64 / line.median,
             line.windows,
+            line.ranking,
             line.peak >> 20,
             line.median / sabot,
         )
@@ -195,7 +256,18 @@ mod tests {
     use super::*;
 
     fn run(seconds: f64, windows: u64) -> Run {
-        Run { rows: 10, windows, seconds, peak_memory_bytes: 1 << 20 }
+        Run { rows: 10, windows, ranking: 1, seconds, peak_memory_bytes: 1 << 20 }
+    }
+
+    #[test]
+    fn goldens_are_found_and_differences_seen() {
+        let golden = golden(Path::new("data/flights-200k.parquet")).unwrap().unwrap();
+        assert_eq!((golden.windows.rows, golden.ranking.rows), (41_875, 130));
+        assert!(same(&golden, "itself", &golden).is_ok());
+        let mut other = golden.clone();
+        other.ranking.csv_sha256.replace_range(..1, "x");
+        assert!(same(&golden, "another", &other).unwrap_err().contains("those of another"));
+        assert_eq!(super::golden(Path::new("mine.parquet")).unwrap(), None);
     }
 
     #[test]
@@ -206,6 +278,7 @@ mod tests {
         let peer = Line { name: "peer".to_owned(), median: 4.0, ..sabot.clone() };
         assert!(check(&[sabot.clone(), peer.clone()]).is_ok());
         assert!(check(&[sabot.clone(), Line { windows: 6, ..peer.clone() }]).is_err());
+        assert!(check(&[sabot.clone(), Line { ranking: 2, ..peer.clone() }]).is_err());
         assert!(table(&[sabot, peer])[2].ends_with("2.00"));
     }
 }

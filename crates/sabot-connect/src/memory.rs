@@ -85,6 +85,11 @@ impl Source for MemorySource {
         true
     }
 
+    fn rows(&self) -> Option<u64> {
+        let batches = self.partitions.iter().flat_map(|partition| partition.batches.iter());
+        Some(batches.map(|batch| batch.num_rows() as u64).sum())
+    }
+
     fn claim(&self) -> Result<(), ConnectError> {
         Ok(())
     }

@@ -242,6 +242,7 @@ pub enum SourceItem {
 /// assert_eq!((source.name().as_str(), source.schema().fields().len()), ("numbers", 1));
 /// assert!(source.replayable() && !source.reads_dictionaries());
 /// assert_eq!(source.boundedness(), Boundedness::Bounded);
+/// assert_eq!(source.rows(), Some(2));
 /// assert!(!source.may_grow());
 /// source.on_growth(Waker::noop().clone()); // never woken: a bounded source has its partitions
 ///
@@ -268,6 +269,11 @@ pub trait Source: Debug + Send + Sync {
 
     /// Whether its rows can be read again. If not, one job alone may claim it.
     fn replayable(&self) -> bool;
+
+    /// Rows of all partitions together, where that is known without reading them.
+    fn rows(&self) -> Option<u64> {
+        None
+    }
 
     /// Whether strings are delivered as dictionaries without a conversion.
     fn reads_dictionaries(&self) -> bool {

@@ -455,6 +455,7 @@ impl Builder<'_> {
         Ok(SourceContext {
             operator,
             job: self.job.clone(),
+            counters: self.job.counters.source(open.source.name(), open.source.rows()),
             source: open.source.clone(),
             bounded: open.source.boundedness() == Boundedness::Bounded,
             request,
@@ -565,6 +566,7 @@ impl Builder<'_> {
             operator: operator.clone(),
             sink: number,
             job: self.job.clone(),
+            rows: self.job.counters.sink(sink.sink.name()),
             waker: cell.waker(),
             inputs: Inputs::new(inputs),
             order: spec.ordered.then(OrderBuffer::default),

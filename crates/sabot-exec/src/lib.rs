@@ -38,4 +38,4 @@ pub use element::{Barrier, BarrierKind};
 pub use engine::{Engine, EngineConfig};
 pub use error::JobError;
 pub use job::{JobHandle, Snapshot, Stop};
-pub use metrics::JobMetrics;
+pub use metrics::{JobMetrics, SourceMetrics};

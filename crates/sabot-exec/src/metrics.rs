@@ -3,8 +3,15 @@
 use sabot_common::DeviceId;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+/// Counters of one reading of a source, written by the tasks that share it.
+#[derive(Debug)]
+pub(crate) struct SourceCounters {
+    pub(crate) rows_read: AtomicU64,
+    rows_total: Option<u64>,
+}
 
 /// Counters of a job, written by its tasks.
 #[derive(Debug, Default)]
@@ -18,6 +25,8 @@ pub(crate) struct Counters {
     pub(crate) fallback_morsels: AtomicU64,
     pub(crate) refused_fragments: AtomicU64,
     devices: Mutex<BTreeMap<DeviceId, u64>>,
+    sources: Mutex<BTreeMap<String, Vec<Arc<SourceCounters>>>>,
+    sinks: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
     first_read: OnceLock<Instant>,
     last_write: Mutex<Option<Instant>>,
 }
@@ -25,6 +34,33 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn read_begins(&self) {
         self.first_read.get_or_init(Instant::now);
+    }
+
+    /// Counters for a source that is read, under its name; a job may read it more than once.
+    pub(crate) fn source(&self, name: String, rows_total: Option<u64>) -> Arc<SourceCounters> {
+        let counters = Arc::new(SourceCounters { rows_read: AtomicU64::new(0), rows_total });
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.entry(name).or_default().push(counters.clone());
+        counters
+    }
+
+    fn sources(&self) -> BTreeMap<String, SourceMetrics> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |readings: &Vec<Arc<SourceCounters>>| SourceMetrics {
+            rows_read: readings.iter().map(|r| r.rows_read.load(Ordering::Relaxed)).sum(),
+            rows_total: readings.iter().map(|r| r.rows_total).sum(),
+        };
+        sources.iter().map(|(name, readings)| (name.clone(), of(readings))).collect()
+    }
+
+    /// The rows written to a sink, under its name.
+    pub(crate) fn sink(&self, name: String) -> Arc<AtomicU64> {
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().clone()
+    }
+
+    fn sinks(&self) -> BTreeMap<String, u64> {
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        sinks.iter().map(|(name, rows)| (name.clone(), rows.load(Ordering::Relaxed))).collect()
     }
 
     pub(crate) fn wrote(&self, rows: usize) {
@@ -56,6 +92,8 @@ impl Counters {
             row_groups_pruned: get(&self.row_groups_pruned),
             fallback_morsels: get(&self.fallback_morsels),
             refused_fragments: get(&self.refused_fragments),
+            sources: self.sources(),
+            sinks: self.sinks(),
             morsels_by_device: self.devices.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             elapsed,
         }
@@ -89,8 +127,33 @@ pub struct JobMetrics {
     pub fallback_morsels: u64,
     /// Fragments that a configured backend does not support, so that the CPU backend runs them.
     pub refused_fragments: u64,
+    /// What was read of each source, by its name: a file's path.
+    pub sources: BTreeMap<String, SourceMetrics>,
+    /// Rows that were handed to each sink, by its name: a file's path. Sinks of one name count together.
+    pub sinks: BTreeMap<String, u64>,
     /// Morsels that fragments finished, by device.
     pub morsels_by_device: BTreeMap<DeviceId, u64>,
     /// From the first row asked of a source to the last row handed to a sink.
     pub elapsed: Duration,
+}
+
+/// What a job has read of one source.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let flights = Stream::read(csv("../sabot/data/flights.csv"))?;
+/// let both = flights.clone().union(&Stream::from_batches(flights.collect()?)?)?;
+/// let metrics = Job::new("both").write(&both, to_memory().0)?.run()?;
+/// assert_eq!(metrics.rows_read, 8);
+/// let file = &metrics.sources["../sabot/data/flights.csv"];
+/// assert_eq!((file.rows_read, file.rows_total), (4, None)); // nobody knows how many lines a text has
+/// # Ok::<(), sabot::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceMetrics {
+    /// Rows that it handed over. Rows of pruned row groups are not among them.
+    pub rows_read: u64,
+    /// Rows that it has, where that is known without reading: of Parquet and Arrow files, batches in memory,
+    /// made-up rows. Rows of pruned row groups are among them.
+    pub rows_total: Option<u64>,
 }

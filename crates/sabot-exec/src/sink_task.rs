@@ -5,6 +5,7 @@ use sabot_common::{EventTime, OperatorId};
 use sabot_connect::SinkWriter;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use crate::element::{Barrier, Charged};
@@ -22,6 +23,8 @@ pub(crate) struct SinkTask {
     /// The sink's index in the job.
     pub(crate) sink: usize,
     pub(crate) job: Arc<JobCore>,
+    /// Rows handed to sinks of this name.
+    pub(crate) rows: Arc<AtomicU64>,
     pub(crate) waker: Waker,
     pub(crate) inputs: Inputs,
     pub(crate) order: Option<OrderBuffer>,
@@ -137,6 +140,7 @@ impl SinkTask {
         if count > 0 {
             // The time is taken before the writer encodes: what it does then is the sink's own work.
             self.job.counters.wrote(count);
+            self.rows.fetch_add(count as u64, Ordering::Relaxed);
             self.writer.write(rows).map_err(|e| JobError::connect(&self.operator, e))?;
         }
         Ok(())

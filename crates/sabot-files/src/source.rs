@@ -71,12 +71,6 @@ impl FileSource {
     ) -> Self {
         Self { name, inputs, format, dead_letters, claimed: AtomicBool::new(false) }
     }
-
-    /// Rows of all files together, where that is known without reading them: Parquet and Arrow say so at
-    /// the end of their files, text does not.
-    pub fn rows(&self) -> Option<u64> {
-        self.format.rows()
-    }
 }
 
 impl Source for FileSource {
@@ -94,6 +88,11 @@ impl Source for FileSource {
 
     fn replayable(&self) -> bool {
         !self.inputs.iter().any(Input::is_live)
+    }
+
+    /// Parquet and Arrow say so at the end of their files, text does not.
+    fn rows(&self) -> Option<u64> {
+        self.format.rows()
     }
 
     fn reads_dictionaries(&self) -> bool {

@@ -2,8 +2,9 @@
 //!
 //! A file that stores strings as a dictionary decodes codes several times faster than text, and a
 //! group-by turns codes into groups without hashing a string per row. Only the physical plan changes:
-//! the partial state that leaves the fragment holds plain strings again, so nobody downstream, and no
-//! user, sees which way the text came in.
+//! the partial state that leaves a group-by's fragment holds plain strings again, so nobody downstream,
+//! and no user, sees which way the text came in. Fragments in between, which several group-bys share,
+//! hand dictionaries on.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use sabot_expr::TypedExpr;
@@ -23,7 +24,9 @@ pub fn encode_keys(plan: &mut PhysicalPlan, source: usize) -> Vec<usize> {
     for column in 0..columns {
         if let Some((name, changed)) = try_column(plan, source, column) {
             for (stage, fragment) in changed {
-                if let StageKind::Fragment(spec) = &mut plan.stages[stage].kind {
+                let stage = &mut plan.stages[stage];
+                if let StageKind::Fragment(spec) = &mut stage.kind {
+                    stage.output = fragment.output().clone();
                     spec.fragment = fragment;
                 }
             }
@@ -38,7 +41,7 @@ pub fn encode_keys(plan: &mut PhysicalPlan, source: usize) -> Vec<usize> {
 
 type Changed = Vec<(usize, Fragment)>;
 
-/// The consumers of a source as they are with one more column encoded; `None` if any needs it plain.
+/// The fragments below a source as they are with one more column encoded; `None` if anybody needs it plain.
 fn try_column(plan: &PhysicalPlan, source: usize, column: usize) -> Option<(String, Changed)> {
     let stage = plan.stages.get(source)?;
     let field = stage.output.fields().get(column)?;
@@ -46,20 +49,26 @@ fn try_column(plan: &PhysicalPlan, source: usize, column: usize) -> Option<(Stri
     if !is_text || !matches!(stage.kind, StageKind::Source(_)) {
         return None;
     }
-    let output = with_dictionary(&stage.output, column);
     let mut changed = Vec::new();
-    for (index, consumer) in plan.stages.iter().enumerate() {
-        if !consumer.inputs.iter().any(|input| input.stage == source) {
-            continue;
+    // What has another output than before, and is still to be told to those who read it.
+    let mut open = vec![(source, with_dictionary(&stage.output, column))];
+    while let Some((from, output)) = open.pop() {
+        for (index, consumer) in plan.stages.iter().enumerate() {
+            if !consumer.inputs.iter().any(|input| input.stage == from) {
+                continue;
+            }
+            let StageKind::Fragment(spec) = &consumer.kind else { return None };
+            let only = consumer.inputs.len() == 1 && consumer.inputs[0].port == Port::Main;
+            let fragment = rebuild(&spec.fragment, &output)?;
+            let late_stays = spec.late.is_none() || fragment.late() == spec.fragment.late();
+            if !only || !late_stays {
+                return None;
+            }
+            if fragment.output() != spec.fragment.output() {
+                open.push((index, fragment.output().clone()));
+            }
+            changed.push((index, fragment));
         }
-        let StageKind::Fragment(spec) = &consumer.kind else { return None };
-        let only = consumer.inputs.len() == 1 && consumer.inputs[0].port == Port::Main;
-        let fragment = rebuild(&spec.fragment, &output)?;
-        let late_stays = spec.late.is_none() || fragment.late() == spec.fragment.late();
-        if !only || fragment.output() != spec.fragment.output() || !late_stays {
-            return None;
-        }
-        changed.push((index, fragment));
     }
     (!changed.is_empty()).then(|| (field.name().clone(), changed))
 }
@@ -156,6 +165,45 @@ mod tests {
         {
             assert_eq!(before.output, after.output);
         }
+    }
+
+    #[test]
+    fn a_fragment_that_group_bys_share_hands_the_dictionary_on() {
+        let schema = Schema::new(vec![
+            Field::new("x", DataType::Int64, false),
+            Field::new("origin", DataType::LargeUtf8, true),
+        ]);
+        let builder = PlanBuilder::new();
+        let node = builder.source(SourceRequest::bounded(Connector::slot("in"), schema.into())).unwrap();
+        let shared = builder.with_columns(&node, &[col("x").gt(1).alias("late")]).unwrap();
+        let sink = |node: &crate::NodeRef, slot: &str| {
+            builder.sink(node, SinkRequest::new(Connector::slot(slot)).ordered()).unwrap()
+        };
+        let counted = |key: &str, slot: &str| {
+            let counts = AggregateRequest::new([key, "late"], [count()]);
+            sink(&builder.aggregate(&shared, &counts).unwrap(), slot)
+        };
+        let physical = |sinks: &[crate::NodeRef]| {
+            cut(&Plan::from_sinks(sinks).unwrap(), &CutOptions::default()).unwrap()
+        };
+        let plain = physical(&[counted("origin", "a"), counted("x", "b")]);
+        let (mut encoded, at) = (plain.clone(), source(&plain));
+        assert_eq!(encode_keys(&mut encoded, at), [1]);
+        let changed = plain.stages.iter().zip(&encoded.stages).filter(|(a, b)| a.output != b.output);
+        assert_eq!(changed.count(), 2, "the source and the shared fragment");
+        for stage in &encoded.stages {
+            let StageKind::Fragment(spec) = &stage.kind else { continue };
+            assert_eq!(
+                (spec.fragment.output(), spec.fragment.input()),
+                (&stage.output, &encoded.stages[stage.inputs[0].stage].output)
+            );
+        }
+        // Whoever writes the rows themselves wants text.
+        let mut written = physical(&[counted("origin", "a"), sink(&shared, "b")]);
+        let at = source(&written);
+        assert!(encode_keys(&mut written, at).is_empty());
+        let outputs = |plan: &PhysicalPlan| plan.stages.iter().map(|s| s.output.clone()).collect::<Vec<_>>();
+        assert_eq!(outputs(&written), outputs(&physical(&[counted("origin", "a"), sink(&shared, "b")])));
     }
 
     #[test]

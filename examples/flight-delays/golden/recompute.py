@@ -5,58 +5,78 @@
     .venv/bin/python recompute.py ../data/flights-200k.parquet <path of flights-3m.parquet>
     .venv/bin/python recompute.py --check ../data/flights-200k.parquet
 
-DuckDB and Polars must agree on every row, or nothing is written.  For an input NAME.parquet:
+Three computations (see results.py) must agree on every row, or nothing is written. For an input NAME.parquet:
 
-    NAME.json       rows, flights, the SHA-256 of all rows as text (see `lines` and `checksum` in
-                    hourly.py) and as a CSV file, the first and last rows, and the ten windows with
-                    the highest average delay
-    NAME.parquet    the rows themselves, where they are few enough to travel with the repository
+    NAME.json               of both outputs: rows, the SHA-256 of all rows as text (see `lines` and `checksum`
+                            in results.py) and as a CSV file, the first and the last rows
+    NAME-windows.parquet    the rows themselves, where they are few enough to travel with the repository
+    NAME-ranking.parquet
 """
 
 import json
 import pathlib
 import sys
 
+import duckdb
 import pyarrow.parquet as pq
 
-import hourly
+import results
 
 HERE = pathlib.Path(__file__).parent
+AIRPORTS = HERE.parent / "data" / "airports.csv"
 ROWS_IN_REPOSITORY_MAX = 50_000
 
 
 def summary(name, table):
-    rows = list(hourly.lines(table))
+    rows = list(results.lines(table))
     return {
-        "input": name,
-        "input_rows": sum(table["flights"].to_pylist()),
         "rows": len(rows),
-        "sha256": hourly.checksum(table),
-        "csv_sha256": hourly.csv_checksum(table),
+        "sha256": results.checksum(table),
+        f"{name}_csv_sha256": results.csv_checksum(table),
         "first": rows[:5],
         "last": rows[-5:],
-        "worst": hourly.worst(table),
     }
+
+
+def computed(path):
+    """Both outputs by name, once all computations agree."""
+    connection = duckdb.connect(config={"threads": 2})
+    ways = {
+        "plain SQL": results.plainly(path, AIRPORTS),
+        "DuckDB": results.by_duckdb(path, AIRPORTS, connection),
+        "Polars, streaming": results.by_polars(path, AIRPORTS, "streaming"),
+        "Polars, in memory": results.by_polars(path, AIRPORTS, "in-memory"),
+    }
+    tables = {}
+    for at, name in enumerate(results.SCHEMAS):
+        found = {way: results.typed(name, outputs[at]) for way, outputs in ways.items()}
+        tables[name] = found["plain SQL"]
+        for way, table in found.items():
+            assert list(results.lines(table)) == list(results.lines(tables[name])), f"{path}: {name} by {way}"
+    return tables
 
 
 def main(check, paths):
     for path in map(pathlib.Path, paths):
-        table = hourly.by_duckdb(path).cast(hourly.SCHEMA).combine_chunks()
-        for engine in ("streaming", "in-memory"):
-            other = hourly.by_polars(path, engine)
-            assert list(hourly.lines(table)) == list(hourly.lines(other)), f"{path}: DuckDB and Polars differ"
-        text = json.dumps(summary(path.name, table), indent=2) + "\n"
+        tables = computed(path)
+        input_rows = pq.ParquetFile(path).metadata.num_rows
+        of_both = {name: summary(name, table) for name, table in tables.items()}
+        text = json.dumps({"input": path.name, "input_rows": input_rows, **of_both}, indent=2) + "\n"
         target = HERE / f"{path.stem}.json"
-        rows = HERE / f"{path.stem}.parquet"
         if check:
             assert target.read_text() == text, f"{target.name} does not follow from {path}"
-            if table.num_rows <= ROWS_IN_REPOSITORY_MAX:
-                assert pq.read_table(rows).equals(table), f"{rows.name} does not follow from {path}"
         else:
             target.write_text(text)
-            if table.num_rows <= ROWS_IN_REPOSITORY_MAX:
+        for name, table in tables.items():
+            rows = HERE / f"{path.stem}-{name}.parquet"
+            if table.num_rows > ROWS_IN_REPOSITORY_MAX:
+                continue
+            if check:
+                assert pq.read_table(rows).equals(table), f"{rows.name} does not follow from {path}"
+            else:
                 pq.write_table(table, rows, compression="zstd", compression_level=19)
-        print(f"{path.name}: {table.num_rows} rows, DuckDB = Polars, {'checked' if check else 'written'}")
+        counts = ", ".join(f"{table.num_rows} rows of {name}" for name, table in tables.items())
+        print(f"{path.name}: {counts}, all ways agree, {'checked' if check else 'written'}")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ fn pruned_row_groups_are_counted_and_not_read() {
     let (metrics, rows) = run(&path);
     assert_eq!((metrics.row_groups_pruned, metrics.row_groups_read), (7, 3));
     assert_eq!((metrics.rows_read, rows.len()), (300, 270));
+    let file = metrics.sources[path.to_str().unwrap()];
+    assert_eq!((file.rows_read, file.rows_total), (300, Some(1_000)), "of all rows some were not read");
     // Not read: what stands in a pruned row group does not matter at all.
     spoil_first_row_group(&path);
     let (_, again) = run(&path);
@@ -88,6 +90,9 @@ fn a_file_comes_back_as_it_was_written() {
         Job::new("copy").write(&stream, parquet_file(&copy)).unwrap().write(&stream, csv(&table)).unwrap();
     let metrics = engine().run(job).unwrap();
     assert_eq!((metrics.rows_read, metrics.rows_written), (5_000, 10_000), "one read, two sinks");
+    let names = |paths: [&Path; 2]| paths.map(|path| path.to_str().unwrap().to_owned());
+    assert_eq!(metrics.sinks, names([&copy, &table]).map(|name| (name, 5_000)).into());
+    assert_eq!(metrics.sources.keys().cloned().collect::<Vec<_>>(), names([&input, &input])[..1]);
     let back = Stream::read(parquet_file(&copy)).unwrap().collect_on(&engine()).unwrap();
     assert_eq!(lines(&back), wanted);
     let back = Stream::read(csv(&table)).unwrap().collect_on(&engine()).unwrap();

@@ -220,6 +220,10 @@ impl Source for GeneratorSource {
         true
     }
 
+    fn rows(&self) -> Option<u64> {
+        self.spec.rows
+    }
+
     fn claim(&self) -> Result<(), ConnectError> {
         Ok(())
     }

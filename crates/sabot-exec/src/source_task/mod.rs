@@ -253,7 +253,9 @@ impl SourceTask {
                 Next::Wait
             }
             Some(charge) => {
-                job.counters.rows_read.fetch_add(morsel.rows() as u64, Ordering::Relaxed);
+                let rows = morsel.rows() as u64;
+                job.counters.rows_read.fetch_add(rows, Ordering::Relaxed);
+                self.context.counters.rows_read.fetch_add(rows, Ordering::Relaxed);
                 self.active(index);
                 self.outputs.rows(Port::Main, 0, &Charged::admitted(morsel, charge));
                 self.watermark(index);

@@ -16,12 +16,14 @@ use crate::error::JobError;
 use crate::event_times::EventTimes;
 use crate::gate::Gate;
 use crate::job::JobCore;
+use crate::metrics::SourceCounters;
 use crate::timers::Timers;
 
 /// What the tasks of a source share.
 pub(crate) struct SourceContext {
     pub(crate) operator: OperatorId,
     pub(crate) job: Arc<JobCore>,
+    pub(crate) counters: Arc<SourceCounters>,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) bounded: bool,
     pub(crate) request: ReadRequest,
