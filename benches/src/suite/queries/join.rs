@@ -1,6 +1,6 @@
 //! Joins: by key, and by key and time.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use sabot::{On, col, on};
 use std::collections::HashMap;
