@@ -19,6 +19,7 @@ mod pruning;
 mod rank;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+mod unnest;
 use sabot_batch::hidden;
 use sabot_common::OperatorId;
 use sabot_expr::TypedExpr;
@@ -168,6 +169,7 @@ impl Cutter<'_> {
                 return Ok(None);
             }
         };
+            NodeKind::Unnest(unnest) => self.unnest(index, unnest)?,
         // Late rows leave by a port of their own and do not make a fork.
         let readers = self.consumers[index].iter().filter(|c| plan.nodes()[**c].kind != NodeKind::LateRows);
         if readers.count() > 1 { self.materialise(flow, &node.id).map(Some) } else { Ok(Some(flow)) }
