@@ -127,7 +127,9 @@ impl Cutter<'_> {
         let output = spec.output_schema(&probe, &build)?;
 
         let sources = [&left, &right].map(|side| self.sources_of(&side.flow.inputs));
-        let gated = self.gates.close(&sources[0], &sources[1]);
+        // A source without end may feed a limit on the right side and others, for whom it goes on.
+        let ends = sources[1].iter().all(|source| !self.endless.contains(source));
+        let gated = ends && self.gates.close(&sources[0], &sources[1]);
         let stage = JoinStage { spec, probe, build, gated };
         if join.strategy == JoinStrategy::Lookup && gated {
             return self.lookup(node, left.flow, right.flow, stage, output);
