@@ -47,7 +47,8 @@ pub(super) fn demands(plan: &Plan, node: &PlanNode, join: &Join, out: &Demand) -
     let [left, right] = &mut sides;
     left.hidden = out.hidden;
     if let [probe, build] = node.inputs[..] {
-        if !has_results(plan, probe) {
+        // Where left rows go on as they are, so does their key, also the empty one that a union asks for.
+        if join.kind.gives_build() && !has_results(plan, probe) {
             left.hidden.remove(hidden::KEY);
         }
         // A result without event time whose order depends on that of the left rows.

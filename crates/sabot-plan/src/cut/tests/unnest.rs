@@ -1,8 +1,8 @@
 //! An unnest ends its fragment, reads what is read of its result, and gives rows an order of their own.
 
 use super::*;
-use crate::{TopNRequest, array_agg, desc, elements};
-use sabot_ops::UnnestSource;
+use crate::{JoinRequest, TopNRequest, array_agg, desc, elements};
+use sabot_ops::{JoinKind, UnnestSource};
 
 /// A source of rows with two lists.
 fn tagged() -> NodeRef {
@@ -88,4 +88,16 @@ fn it_can_be_stored() {
     assert_ne!(wrong, text);
     let refused = serde_json::from_str::<Plan>(&wrong).unwrap_err().to_string();
     assert!(refused.contains("unnest"), "{refused}");
+}
+
+/// Rows that a semi join lets through have no key of their own, but for a union with rows that have one.
+#[test]
+fn rows_without_a_key_meet_rows_with_one() {
+    let b = PlanBuilder::new();
+    let tags = select(&b.unnest(&tagged(), &"tags".into()).unwrap(), &[col("note")]);
+    for kind in [JoinKind::Semi, JoinKind::Anti, JoinKind::Left] {
+        let request = JoinRequest { kind, ..JoinRequest::new([(col("note"), col("origin"))]) };
+        let some = select(&b.join(&tagged(), &source("in"), &request).unwrap(), &[col("note")]);
+        cut_all(&[ordered(&b.union(&tags, &some).unwrap(), "out")]);
+    }
 }
