@@ -16,6 +16,7 @@ mod join;
 mod over;
 mod rank;
 mod text;
+mod unnest;
 mod windows;
 
 criterion::criterion_group!(
@@ -31,6 +32,7 @@ criterion::criterion_group!(
     over::benchmarks,
     rank::benchmarks,
     text::benchmarks,
+    unnest::benchmarks,
     windows::benchmarks,
 );
 criterion::criterion_main!(operators);

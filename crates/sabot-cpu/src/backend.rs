@@ -15,6 +15,7 @@ use crate::grouping::Grouping;
 use crate::partition::Partition;
 use crate::rows::Rows;
 use crate::simd::{Level, SIMD_VARIABLE, SimdError, SimdVariant};
+use crate::unnest::{Unnest, Unnesting};
 use crate::window_assign::WindowAssign;
 
 /// The backend that is always there. It supports every fragment.
@@ -148,6 +149,7 @@ enum Step {
     Partition(Partition),
     /// Only the schema changes.
     Union,
+    Unnest(Unnest),
 }
 
 impl Step {
@@ -160,6 +162,9 @@ impl Step {
             }
             OperatorSpec::Partition(spec) => Step::Partition(Partition::new(spec, input)),
             OperatorSpec::Union(_) => Step::Union,
+            OperatorSpec::Unnest(spec) => {
+                Step::Unnest(Unnest::new(spec, &spec.output_schema(input).map_err(|e| e.to_string())?))
+            }
         })
     }
 }
@@ -175,17 +180,24 @@ impl Program for CpuProgram {
             fragment: self.fragment.clone(),
             steps: self.steps.clone(),
             tickets: 0,
-            done: BTreeMap::new(),
+            open: BTreeMap::new(),
         })
     }
 }
 
-/// A kernel. Work is done inside `submit`; results wait here until they are polled.
+/// A kernel. Work is done inside `submit`; results wait here until they are polled. Of a result in parts
+/// only the first is made there, and each further one when it is polled.
 struct CpuKernel {
     fragment: Fragment,
     steps: Vec<Step>,
     tickets: u64,
-    done: BTreeMap<Ticket, Progress>,
+    open: BTreeMap<Ticket, Open>,
+}
+
+/// What a ticket stands for.
+enum Open {
+    Done(Progress),
+    Part(Box<Unnesting>),
 }
 
 impl Kernel for CpuKernel {
@@ -195,39 +207,61 @@ impl Kernel for CpuKernel {
             Ok(output) => Progress::Done(Output { elapsed: Some(started.elapsed()), ..output }),
             Err(failure) => Progress::Failed(failure),
         };
-        self.ticket(progress)
+        self.ticket(Open::Done(progress))
     }
 
-    fn poll(&mut self, ticket: Ticket, _cx: &mut TaskContext<'_>) -> Progress {
+    fn poll(&mut self, ticket: Ticket, cx: &mut TaskContext<'_>) -> Progress {
         let unknown = || Failure::Internal(format!("ticket {} is unknown or was finished before", ticket.0));
-        self.done.remove(&ticket).unwrap_or_else(|| Progress::Failed(unknown()))
+        match self.open.remove(&ticket) {
+            Some(Open::Done(progress)) => progress,
+            Some(Open::Part(rest)) => {
+                let started = Instant::now();
+                match self.part(*rest, Output::default(), cx.morsel_rows) {
+                    Ok(output) => Progress::Done(Output { elapsed: Some(started.elapsed()), ..output }),
+                    Err(failure) => Progress::Failed(failure),
+                }
+            }
+            None => Progress::Failed(unknown()),
+        }
     }
 
     fn flush(&mut self, _cx: &mut TaskContext<'_>) -> Ticket {
-        self.ticket(Progress::Done(Output::default()))
+        self.ticket(Open::Done(Progress::Done(Output::default())))
     }
 }
 
 impl CpuKernel {
-    fn ticket(&mut self, progress: Progress) -> Ticket {
+    fn ticket(&mut self, open: Open) -> Ticket {
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
-        self.done.insert(ticket, progress);
+        self.open.insert(ticket, open);
         ticket
+    }
+
+    /// The next part of a result, behind what there is of it already.
+    fn part(&mut self, mut rest: Unnesting, output: Output, morsel_rows: usize) -> Result<Output, Failure> {
+        let part = rest.next(morsel_rows)?;
+        let more = (!rest.is_done()).then(|| self.ticket(Open::Part(Box::new(rest))));
+        Ok(Output { morsels: part.into_iter().map(|morsel| (0, morsel)).collect(), more, ..output })
     }
 
     fn run(&mut self, input: Morsel, morsel_rows: usize) -> Result<Output, Failure> {
         let input = on_host(input)?;
-        let output = match self.run_steps(&input) {
-            Ok(output) => output,
+        let (output, rest) = match self.run_steps(&input) {
+            Ok(result) => result,
             // A row that failed once and not again, as user functions may, did not fail.
-            Err(Halt::Row) => reference::run(&self.fragment, &input)?,
+            Err(Halt::Row) => (reference::run(&self.fragment, &input)?, None),
             Err(Halt::Other(failure)) => return Err(failure),
         };
-        bounded(output, morsel_rows)
+        let output = bounded(output, morsel_rows)?;
+        match rest {
+            Some(rest) => self.part(rest, output, morsel_rows),
+            None => Ok(output),
+        }
     }
 
-    fn run_steps(&mut self, input: &Morsel) -> Result<Output, Halt> {
+    /// What the steps make of a morsel, and what is still to be unnested of it.
+    fn run_steps(&mut self, input: &Morsel) -> Result<(Output, Option<Unnesting>), Halt> {
         let batch = input.to_host().map_err(Failure::from)?;
         check_types(&self.fragment, &batch)?;
         let (mut bounds, mut origin) = (input.time_bounds(), input.origin().cloned());
@@ -235,7 +269,7 @@ impl CpuKernel {
         let mut output = Output::default();
         for step in &mut self.steps {
             if rows.live() == 0 {
-                return Ok(output);
+                return Ok((output, None));
             }
             match step {
                 Step::FilterProject(step) => rows = step.apply(rows)?,
@@ -255,14 +289,15 @@ impl CpuKernel {
                     for (target, part) in step.apply(rows)? {
                         self.emit(&mut output, target, part, bounds, None)?;
                     }
-                    return Ok(output);
+                    return Ok((output, None));
                 }
                 Step::Union => {}
+                Step::Unnest(step) => return Ok((output, Some(step.start(rows, bounds)?))),
             }
         }
         origin = origin.filter(|_| rows.live() == input.rows());
         self.emit(&mut output, 0, rows, bounds, origin)?;
-        Ok(output)
+        Ok((output, None))
     }
 
     fn emit(

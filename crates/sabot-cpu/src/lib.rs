@@ -23,6 +23,7 @@ mod partition;
 pub mod rank;
 mod rows;
 mod simd;
+mod unnest;
 mod window_assign;
 
 pub use backend::CpuBackend;

@@ -117,6 +117,7 @@ fn build_with(
         tasks: Vec::new(),
         sources: Vec::new(),
         growths: Vec::new(),
+        controls: BTreeMap::new(),
         gates,
         replicas: BTreeMap::new(),
     };
@@ -319,6 +320,8 @@ struct Builder<'a> {
     tasks: Vec<Arc<TaskCell>>,
     sources: Vec<Arc<SourceControl>>,
     growths: Vec<(Arc<Growth>, Vec<Arc<SourceControl>>)>,
+    /// By source stage: its tasks' mailboxes.
+    controls: BTreeMap<usize, Vec<Arc<SourceControl>>>,
     /// By source stage: what it waits for before it is read.
     gates: BTreeMap<usize, Arc<Gate>>,
     /// By table stage.
@@ -419,6 +422,7 @@ impl Builder<'_> {
             let place = (cell.waker(), control, outputs);
             cell.fill(Box::new(SourceTask::new(context.clone(), partitions, growth.clone(), place)?));
         }
+        self.controls.insert(index, controls.clone());
         self.growths.extend(growth.map(|growth| (growth, controls)));
         Ok(())
     }
@@ -522,6 +526,12 @@ impl Builder<'_> {
         let operator = last_operator(stage);
         let groups = self.plan.key_groups;
         let parallelism = self.wiring.instances[index];
+        let feeders: Vec<Arc<SourceControl>> = match spec {
+            KeyedStage::Rank(rank) => {
+                rank.feeders.iter().filter_map(|stage| self.controls.get(stage)).flatten().cloned().collect()
+            }
+            _ => Vec::new(),
+        };
         for task in 0..parallelism {
             let owned = groups.range_of_task(task, parallelism);
             let state = keyed_operator(spec, &stage.output, groups, owned)
@@ -544,6 +554,9 @@ impl Builder<'_> {
                 state_limit: self.job.state_limit / parallelism.max(1),
                 late_seen: 0,
                 late: VecDeque::new(),
+                feeders: feeders.clone(),
+                through: false,
+                ended: false,
             }));
         }
         Ok(())

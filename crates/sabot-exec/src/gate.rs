@@ -3,7 +3,7 @@
 //! A join has no use for rows of its probe side before its build side is there. Rows that were read all
 //! the same would fill queues and the memory budget, and could keep out the very rows that are waited
 //! for. So the sources of the probe side are not read until those of the build side have ended by
-//! themselves. One that was stopped opens nothing: what would be joined then is a part of a table.
+//! themselves, or because nobody wants more of them. One that was stopped opens nothing: what would be joined then is a part of a table.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;

@@ -52,6 +52,8 @@ pub(crate) struct SourceOrders {
     pub(crate) partitions: Vec<NewPartition>,
     /// No partition can come any more.
     pub(crate) complete: bool,
+    /// Nobody wants further rows: the source ends as if it had none.
+    pub(crate) enough: bool,
 }
 
 /// The mailbox of one source task.
@@ -60,6 +62,15 @@ pub(crate) struct SourceControl {
     pub(crate) orders: Mutex<SourceOrders>,
     pub(crate) pending: AtomicBool,
     pub(crate) waker: Waker,
+}
+
+impl SourceControl {
+    /// Ends the source because nobody wants further rows of it.
+    pub(crate) fn enough(&self) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).enough = true;
+        self.pending.store(true, Ordering::SeqCst);
+        self.waker.wake_by_ref();
+    }
 }
 
 /// A sink of the job, with what its writers staged.

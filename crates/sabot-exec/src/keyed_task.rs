@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use crate::element::{Charged, Element};
 use crate::error::JobError;
 use crate::inputs::{Input, Inputs};
-use crate::job::JobCore;
+use crate::job::{JobCore, SourceControl};
 use crate::outputs::Outputs;
 use crate::scheduler::{Step, Task};
 
@@ -35,6 +35,12 @@ pub(crate) struct KeyedTask {
     pub(crate) late_seen: u64,
     /// Late rows that wait for room.
     pub(crate) late: VecDeque<Morsel>,
+    /// The sources that are read for this operator alone and need not be once it has all it wants.
+    pub(crate) feeders: Vec<Arc<SourceControl>>,
+    /// The operator has all it wants, and has said so to those behind it; what still comes is let go.
+    pub(crate) through: bool,
+    /// All inputs have ended.
+    pub(crate) ended: bool,
 }
 
 impl KeyedTask {
@@ -51,6 +57,11 @@ impl KeyedTask {
                     self.state.on_end(true)?;
                 }
                 self.held.push_back(Element::Watermark(out));
+                if !self.through && !self.state.wants_more() {
+                    self.through = true;
+                    self.feeders.drain(..).for_each(|source| source.enough());
+                    self.held.extend([Element::Watermark(EventTime::MAX), Element::End]);
+                }
             }
             Input::Through(input) => self.state.on_input_end(input)?,
             Input::Failed(error) => self.job.fail(error),
@@ -66,6 +77,7 @@ impl KeyedTask {
                 self.held.push_back(Element::Barrier(barrier));
             }
             Input::End => {
+                self.ended = true;
                 if !self.drained {
                     self.state.on_end(false)?;
                 }
@@ -101,6 +113,7 @@ impl KeyedTask {
             }
         }
         while let Some(element) = self.held.pop_front() {
+            // Once this operator has said its end nobody is there any more.
             self.outputs.control(&element);
             if matches!(element, Element::End) {
                 self.outputs = Outputs::default();
@@ -133,7 +146,6 @@ impl KeyedTask {
 
 impl Task for KeyedTask {
     fn step(&mut self) -> Step {
-        let ending = matches!(self.held.back(), Some(Element::End));
         let step = self.run();
         let held = self.state.state_bytes();
         if held > self.state_limit {
@@ -142,7 +154,7 @@ impl Task for KeyedTask {
             return Step::Finished;
         }
         match step {
-            Ok(Step::Blocked | Step::Progress) if ending && self.held.is_empty() => Step::Finished,
+            Ok(Step::Blocked | Step::Progress) if self.ended && self.held.is_empty() => Step::Finished,
             Ok(step) => step,
             Err(error) => {
                 let (operator, message) = (self.operator.clone(), error.to_string());

@@ -59,16 +59,21 @@ impl Fragment {
     /// A fragment from its input schema and steps; every step is checked against the schema it sees.
     ///
     /// # Errors
-    /// [`SpecError`] of the first step that does not fit; also of a partition step that is not the last,
-    /// because only the end of a fragment has targets, and of a second window step, because late rows
-    /// have one schema.
+    /// [`SpecError`] of the first step that does not fit; also of a partition or an unnest step that is not
+    /// the last, because only the end of a fragment has targets and results in parts, and of a second window
+    /// step, because late rows have one schema.
     pub fn new(input: SchemaRef, steps: Vec<OperatorSpec>) -> Result<Self, SpecError> {
         let mut output = input.clone();
         for step in &steps {
             output = step.output_schema(&output)?;
         }
-        if let Some(early) = steps.iter().rev().skip(1).find(|s| matches!(s, OperatorSpec::Partition(_))) {
-            let message = "not the last step of its fragment; only the end of a fragment has targets".into();
+        for early in steps.iter().rev().skip(1) {
+            let reason = match early {
+                OperatorSpec::Partition(_) => "only the end of a fragment has targets",
+                OperatorSpec::Unnest(_) => "only what leaves a fragment comes in parts",
+                _ => continue,
+            };
+            let message = format!("not the last step of its fragment; {reason}");
             return Err(SpecError::Invalid { operator: early.name(), message });
         }
         if let Some(second) = steps.iter().filter(|s| matches!(s, OperatorSpec::WindowAssign(_))).nth(1) {

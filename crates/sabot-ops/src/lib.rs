@@ -28,6 +28,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod union;
+mod unnest;
 mod window_assign;
 
 pub use backend::{
@@ -48,4 +49,5 @@ pub use schema_data::schema_serde;
 pub use sort_key::{SortKey, is_sortable};
 pub use spec::{OperatorSpec, SpecError};
 pub use union::UnionSpec;
+pub use unnest::{UnnestColumn, UnnestSource, UnnestSpec};
 pub use window_assign::WindowAssignSpec;

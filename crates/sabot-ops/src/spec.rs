@@ -5,7 +5,7 @@ use sabot_expr::type_name;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use crate::{FilterProjectSpec, GroupBySpec, PartitionSpec, UnionSpec, WindowAssignSpec};
+use crate::{FilterProjectSpec, GroupBySpec, PartitionSpec, UnionSpec, UnnestSpec, WindowAssignSpec};
 
 /// One operator of a fragment, as plain data.
 ///
@@ -31,6 +31,8 @@ pub enum OperatorSpec {
     Partition(PartitionSpec),
     /// Rows of several streams as one.
     Union(UnionSpec),
+    /// Give one row for each element of a list.
+    Unnest(UnnestSpec),
 }
 
 impl OperatorSpec {
@@ -42,6 +44,7 @@ impl OperatorSpec {
             OperatorSpec::GroupBy(_) => "group-by",
             OperatorSpec::Partition(_) => "partition",
             OperatorSpec::Union(_) => "union",
+            OperatorSpec::Unnest(_) => "unnest",
         }
     }
 
@@ -56,6 +59,7 @@ impl OperatorSpec {
             OperatorSpec::GroupBy(spec) => spec.output_schema(input),
             OperatorSpec::Partition(spec) => spec.output_schema(input),
             OperatorSpec::Union(spec) => spec.output_schema(input),
+            OperatorSpec::Unnest(spec) => spec.output_schema(input),
         }
     }
 }
@@ -71,7 +75,7 @@ macro_rules! operator_from {
 }
 
 operator_from!(FilterProjectSpec => FilterProject, WindowAssignSpec => WindowAssign, GroupBySpec => GroupBy,
-    PartitionSpec => Partition, UnionSpec => Union);
+    PartitionSpec => Partition, UnionSpec => Union, UnnestSpec => Unnest);
 
 impl fmt::Display for OperatorSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,6 +85,7 @@ impl fmt::Display for OperatorSpec {
             OperatorSpec::GroupBy(spec) => spec.fmt(f),
             OperatorSpec::Partition(spec) => spec.fmt(f),
             OperatorSpec::Union(spec) => spec.fmt(f),
+            OperatorSpec::Unnest(spec) => spec.fmt(f),
         }
     }
 }

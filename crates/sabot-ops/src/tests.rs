@@ -2,7 +2,8 @@
 
 use crate::{
     AggregateFunction, AggregateSpec, CATALOG, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec,
-    OperatorSpec, PartitionSpec, Projection, Quantile, SpecError, UnionSpec, UserFunction, WindowAssignSpec,
+    OperatorSpec, PartitionSpec, Projection, Quantile, SpecError, UnionSpec, UnnestColumn, UnnestSource,
+    UnnestSpec, UserFunction, WindowAssignSpec,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, UnionFields, UnionMode};
 use sabot_batch::hidden;
@@ -82,6 +83,38 @@ fn window_assign_says_what_does_not_fit() {
     let text =
         "window-assign: event time \"__sabot.time\" is int64; it must be int64 microseconds and never null";
     assert_eq!(refusal_of(&nullable, vec![hourly().into()]), text);
+}
+
+#[test]
+fn unnest_says_what_does_not_fit() {
+    let columns = |sources: &[(&str, UnnestSource)]| {
+        sources
+            .iter()
+            .map(|(name, source)| UnnestColumn { name: (*name).to_owned(), source: *source })
+            .collect()
+    };
+    let unnest = |list: usize, sources: &[(&str, UnnestSource)]| UnnestSpec {
+        list,
+        keep_empty: false,
+        columns: columns(sources),
+    };
+    assert_eq!(refusal(unnest(0, &[])), "unnest: column \"origin\" is utf8; it must be a list");
+    assert_eq!(refusal(unnest(9, &[])), "unnest: column 9 of a schema with 7 columns");
+    let item = Arc::new(Field::new_list_field(DataType::Int32, false));
+    let lists = Arc::new(Schema::new(vec![Field::new("delays", DataType::List(item), true)]));
+    let twice = unnest(0, &[("n", UnnestSource::Element), ("n", UnnestSource::Position)]);
+    let text = "unnest: two output columns are named \"n\"; give one of them another name with alias";
+    assert_eq!(refusal_of(&lists, vec![twice.into()]), text);
+    let wrong_key = unnest(0, &[(hidden::KEY, UnnestSource::Order(Some(0)))]);
+    let refused = refusal_of(&lists, vec![wrong_key.into()]);
+    assert!(refused.contains("must be binary and never null"), "{refused}");
+    let early = unnest(0, &[("delay", UnnestSource::Element)]);
+    let schema = Arc::new(Schema::new(vec![Field::new("delay", DataType::Int32, false)]));
+    let text = "unnest: not the last step of its fragment; only what leaves a fragment comes in parts";
+    assert_eq!(refusal_of(&lists, vec![early.clone().into(), UnionSpec { schema }.into()]), text);
+    // Elements that are never null are null where a row without elements is kept.
+    let nullable = |spec: &UnnestSpec| spec.output_schema(&lists).unwrap().field(0).is_nullable();
+    assert!(!nullable(&early) && nullable(&UnnestSpec { keep_empty: true, ..early }));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_common::{OperatorId, Span};
 use sabot_expr::types::decoded_type;
-use sabot_expr::{Expr, FunctionRegistry, TypedExpr, col, resolve, when};
+use sabot_expr::{Expr, ExprError, FunctionRegistry, TypedExpr, col, resolve, when};
 use sabot_ops::Projection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::rank::is_windowed;
 use crate::{
     AggregateExpr, AggregateRequest, Aggregation, Boundedness, ChangeMode, ColumnExpr, Connector, EmitMode,
     Keep, KeyedWindow, NodeKind, NodeRef, OrderBy, Over, OverColumn, OverExpr, PlanError, RankCall, Ranking,
-    SortExpr, TopNRequest,
+    SortExpr, TopNRequest, Unnest, UnnestRequest,
 };
 
 /// Makes the nodes of a plan. Cheap to clone: it holds the user functions that expressions may call, and
@@ -437,6 +437,26 @@ impl PlanBuilder {
     /// [`PlanError::UnionSchemas`] when the columns differ.
     pub fn union(&self, left: &NodeRef, right: &NodeRef) -> Result<NodeRef, PlanError> {
         NodeRef::new(NodeKind::Union, vec![left.clone(), right.clone()])
+    }
+
+    /// One row for each element of a column of lists, in the place of the list.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the column is missing or holds no lists, or two columns of the result share a name.
+    pub fn unnest(&self, input: &NodeRef, request: &UnnestRequest) -> Result<NodeRef, PlanError> {
+        let Ok(column) = input.schema().index_of(&request.column) else {
+            let names = input.schema().fields().iter().map(|field| field.name().as_str());
+            let unknown = ExprError::unknown_column(&request.column, names);
+            return Err(PlanError::expression("unnest", unknown));
+        };
+        let unnest = Unnest {
+            column,
+            of: request.column.clone(),
+            name: request.name.clone().unwrap_or_else(|| request.column.clone()),
+            position: request.position.clone(),
+            keep_empty: request.keep_empty,
+        };
+        NodeRef::new(NodeKind::Unnest(unnest), vec![input.clone()])
     }
 
     /// What a user's function, bound to `slot` when the plan is run, makes of each batch.

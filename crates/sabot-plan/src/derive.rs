@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::node::zone_of;
 use crate::over::derive_over;
 use crate::rank::derive_ranking;
+use crate::unnest::derive_unnest;
 use crate::{
     Aggregation, Boundedness, ChangeMode, KeyedWindow, NodeKind, NodeRef, PlanError, Properties,
     TimeAttribute,
@@ -65,6 +66,7 @@ pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, 
         (NodeKind::LateRows, [input]) => late_rows(input),
         (NodeKind::Join(join), [left, right]) => crate::join::derive(join, left, right),
         (NodeKind::Union, [first, rest @ ..]) if !rest.is_empty() => union(first, rest),
+        (NodeKind::Unnest(unnest), [input]) => derive_unnest(unnest, input),
         (NodeKind::MapBatches { schema, .. }, [input]) => {
             check_schema(kind.name(), schema)?;
             refuse_changes(kind.name(), input)?;

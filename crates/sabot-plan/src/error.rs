@@ -3,8 +3,9 @@
 //! Each error is found while the plan is built, loaded or cut, before any row is read. Messages say
 //! what was wrong, where, and what would be right.
 
+use arrow::datatypes::DataType;
 use sabot_common::Span;
-use sabot_expr::ExprError;
+use sabot_expr::{ExprError, type_name};
 use sabot_ops::{JoinKind, SpecError};
 
 /// Why a plan was refused.
@@ -223,6 +224,14 @@ pub enum PlanError {
         operator: String,
         /// The expression.
         expression: String,
+    },
+    /// Elements of something that has none.
+    #[error("unnest: column \"{column}\" is {}, which has no elements; it must be a list", type_name(got))]
+    NoList {
+        /// The column.
+        column: String,
+        /// Its type.
+        got: DataType,
     },
     /// An option of a join that this kind of join does not have.
     #[error("{operator}: {option} is not for this join; use {instead}")]

@@ -39,6 +39,7 @@ mod over;
 mod physical;
 mod plan;
 mod rank;
+mod unnest;
 
 pub use aggregate::{
     AggregateExpr, AggregateRequest, IntoKey, approx_count_distinct, approx_quantile, array_agg, avg,
@@ -67,3 +68,4 @@ pub use physical::{
 };
 pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};
 pub use rank::{Keep, RankCall, Ranking, TopNRequest};
+pub use unnest::{Unnest, UnnestRequest, elements};

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::aggregate::call_text;
 use crate::derive::derive;
 use crate::digest::digest;
-use crate::{Join, KeyedWindow, Over, PlanError, Ranking};
+use crate::{Join, KeyedWindow, Over, PlanError, Ranking, Unnest};
 
 /// What a source or sink is connected to.
 ///
@@ -204,6 +204,8 @@ pub enum NodeKind {
     Join(Box<Join>),
     /// All rows of all inputs.
     Union,
+    /// Gives one row for each element of a list.
+    Unnest(Unnest),
     /// Calls a user's function with each batch.
     MapBatches {
         /// The slot in which the function is bound.
@@ -239,6 +241,7 @@ impl NodeKind {
             NodeKind::LateRows => "late-rows",
             NodeKind::Join(join) => join.operator(),
             NodeKind::Union => "union",
+            NodeKind::Unnest(_) => "unnest",
             NodeKind::MapBatches { .. } => "map-batches",
             NodeKind::Sink { .. } => "sink",
         }

@@ -236,6 +236,12 @@ pub struct RankStage {
     /// Whether rows of one event time are those of one window: they are ranked apart from others, and leave
     /// when the watermark reaches it. Otherwise everything is ranked at the end of the input.
     pub windowed: bool,
+    /// Whether rows leave in the order of the stream as the watermark passes them, rather than when the
+    /// input ends: they have event time, and no other order is asked for.
+    pub as_it_goes: bool,
+    /// Of a limit the source stages that never end and feed nobody else: when all rows that are wanted have
+    /// left, nothing is read of them any more.
+    pub feeders: Vec<usize>,
     /// How many of the first columns go out.
     pub kept: usize,
     /// Whether the number of a row, from 1, stands behind them as int64.

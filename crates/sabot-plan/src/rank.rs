@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use crate::derive::{append_only, check_columns, check_keys, check_names, refuse_changes, unbounded_source};
-use crate::{NodeKind, NodeRef, OrderBy, PlanError, Properties, SortExpr};
+use crate::{Boundedness, NodeKind, NodeRef, OrderBy, PlanError, Properties, SortExpr};
 
 /// Which of its uses the operator was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,6 +68,14 @@ pub struct Ranking {
     pub fetch: Option<u64>,
     /// The result column with a row's number in its group, from 1.
     pub number: Option<String>,
+}
+
+impl Ranking {
+    /// Whether rows leave in the order of the stream while it goes on: what is asked for is decided by the
+    /// rows before, and event time says when these are all there.
+    pub(crate) fn leaves_as_it_goes(&self, input: &Properties) -> bool {
+        self.call.keeps_order() && self.order.is_empty() && !self.backwards && input.time.is_some()
+    }
 }
 
 impl fmt::Display for Ranking {
@@ -160,13 +168,10 @@ pub(crate) fn derive_ranking(ranking: &Ranking, input: &NodeRef) -> Result<Prope
         return Err(PlanError::Corrupt { operator: operator.to_owned(), message });
     }
     if !ranking.windowed
+        && !ranking.leaves_as_it_goes(input.properties())
         && let Some(source_name) = unbounded_source(input)
     {
-        return Err(PlanError::UnboundedRanking {
-            call: operator,
-            advice: advice(ranking.call),
-            source_name,
-        });
+        return Err(PlanError::UnboundedRanking { call: operator, advice: advice(ranking), source_name });
     }
     if matches!(ranking.call, RankCall::Sort | RankCall::TopN) && ranking.order.is_empty() {
         return Err(PlanError::NoOrder { operator });
@@ -191,6 +196,11 @@ pub(crate) fn derive_ranking(ranking: &Ranking, input: &NodeRef) -> Result<Prope
         schema: Schema::new(fields).into(),
         time,
         upsert_key: upsert_key(ranking, input),
+        // A limit has a last row although its input has none.
+        boundedness: match ranking.call == RankCall::Limit && ranking.fetch.is_some() {
+            true => Boundedness::Bounded,
+            false => before.boundedness,
+        },
         order_sensitive: true,
         ..append_only(input)
     })
@@ -210,14 +220,17 @@ fn upsert_key(ranking: &Ranking, input: &NodeRef) -> Option<Vec<String>> {
 }
 
 /// What to do about input that never ends.
-fn advice(call: RankCall) -> &'static str {
-    match call {
+fn advice(ranking: &Ranking) -> &'static str {
+    match ranking.call {
         RankCall::Sort => {
             "write to an ordered sink for the order of event time, or put a windowed aggregation and top_n before"
         }
         RankCall::TopN => "put a windowed aggregation before it, so that each window has its own result",
+        RankCall::Unique if ranking.backwards => {
+            "the last row of a key is known only then: keep the first, or aggregate in windows"
+        }
         RankCall::Limit | RankCall::Unique | RankCall::Distinct => {
-            "aggregate it in windows, or read a bounded part of it"
+            "declare its event time, so that rows have an order in which they are final"
         }
     }
 }

@@ -19,4 +19,4 @@ pub use join::KeyedJoin;
 pub use keyed_aggregate::KeyedAggregate;
 pub use operator::{KeyedOperator, keyed_operator};
 pub use over::KeyedOver;
-pub use rank::KeyedRank;
+pub use rank::{KeyedFirst, KeyedRank};

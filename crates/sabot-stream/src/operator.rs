@@ -13,7 +13,7 @@ use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
 use sabot_plan::KeyedStage;
 use std::fmt::Debug;
 
-use crate::{KeyedAggregate, KeyedJoin, KeyedOver, KeyedRank, OperatorError};
+use crate::{KeyedAggregate, KeyedFirst, KeyedJoin, KeyedOver, KeyedRank, OperatorError};
 
 /// One task's share of a keyed operator: the owner of a range of key groups.
 ///
@@ -52,6 +52,12 @@ pub trait KeyedOperator: Debug + Send {
     /// they are while others can be read. It is no promise: while a barrier aligns they come all the
     /// same, and are then the operator's to keep.
     fn wants(&self, _input: usize) -> bool {
+        true
+    }
+
+    /// Whether rows that are still to come can be of use. Once they cannot, they never can again, and who
+    /// reads them for this operator alone need not.
+    fn wants_more(&self) -> bool {
         true
     }
 
@@ -100,6 +106,9 @@ pub fn keyed_operator(
         KeyedStage::Aggregate(stage) => Box::new(KeyedAggregate::new(stage, output, key_groups, owned)?),
         KeyedStage::Join(stage) => Box::new(KeyedJoin::new(stage, output, key_groups, owned)?),
         KeyedStage::Over(stage) => Box::new(KeyedOver::new(stage, output, key_groups, owned)?),
+        KeyedStage::Rank(stage) if stage.as_it_goes => {
+            Box::new(KeyedFirst::new(stage, output, key_groups, owned)?)
+        }
         KeyedStage::Rank(stage) => Box::new(KeyedRank::new(stage, output, key_groups, owned)?),
     })
 }

@@ -45,6 +45,7 @@ mod read;
 mod stream;
 mod table;
 mod time;
+mod unnest;
 mod window;
 
 pub use arrow;
@@ -69,10 +70,10 @@ pub use sabot_expr::{
 };
 pub use sabot_plan::{
     AggregateExpr, ColumnExpr, IntoColumn, IntoKey, IntoSort, Keep, OverExpr, OverFunctionExpr, Plan,
-    PlanError, SortExpr, approx_count_distinct, approx_quantile, array_agg, asc, avg, bool_and, bool_or,
-    call_aggregate, corr, count, count_distinct, count_of, covar_pop, covar_samp, dense_rank, desc, first,
-    first_value, lag, last, last_value, lead, max, min, range, rank, row_number, rows, running, stddev_pop,
-    stddev_samp, string_agg, sum, var_pop, var_samp, whole,
+    PlanError, SortExpr, UnnestRequest, approx_count_distinct, approx_quantile, array_agg, asc, avg,
+    bool_and, bool_or, call_aggregate, corr, count, count_distinct, count_of, covar_pop, covar_samp,
+    dense_rank, desc, elements, first, first_value, lag, last, last_value, lead, max, min, range, rank,
+    row_number, rows, running, stddev_pop, stddev_samp, string_agg, sum, var_pop, var_samp, whole,
 };
 pub use sabot_time::CalendarUnit;
 pub use stream::Stream;
@@ -88,10 +89,10 @@ pub mod prelude {
         Devices, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, approx_count_distinct,
         approx_quantile, array_agg, arrow_ipc, asc, avg, bool_and, bool_or, calendar, coalesce, col, concat,
         corr, count, count_distinct, count_of, count_window, covar_pop, covar_samp, csv, cumulate, days,
-        dense_rank, desc, file, first, first_value, greatest, hopping, hours, in_order, input_channel, lag,
-        last, last_value, lead, least, lit, max, micros, millis, min, minutes, ndjson, on, out_of_orderness,
-        parquet, range, rank, row_number, rows, running, seconds, session, stddev_pop, stddev_samp,
-        string_agg, sum, to_channel, to_memory, tumbling, var_pop, var_samp, when, whole,
+        dense_rank, desc, elements, file, first, first_value, greatest, hopping, hours, in_order,
+        input_channel, lag, last, last_value, lead, least, lit, max, micros, millis, min, minutes, ndjson,
+        on, out_of_orderness, parquet, range, rank, row_number, rows, running, seconds, session, stddev_pop,
+        stddev_samp, string_agg, sum, to_channel, to_memory, tumbling, var_pop, var_samp, when, whole,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

@@ -60,6 +60,10 @@ impl Stream {
 
     /// At most so many rows, the first in the order of the stream.
     ///
+    /// Of a stream with event time they come as the watermark passes them. One without end then ends here,
+    /// and is not read any further unless somebody else reads it: `stream.limit(10)?.show()` shows ten rows
+    /// of a stream that goes on.
+    ///
     /// ```
     /// use sabot::prelude::*;
     /// # use std::sync::Arc;
@@ -72,7 +76,8 @@ impl Stream {
     /// ```
     ///
     /// # Errors
-    /// [`PlanError`](crate::PlanError) for an unbounded stream.
+    /// [`PlanError`](crate::PlanError) for an unbounded stream without event time, of which nothing says
+    /// which rows are the first.
     pub fn limit(self, rows: u64) -> Result<Self> {
         self.slice(0, rows)
     }
@@ -165,6 +170,9 @@ impl Stream {
     /// One row of each value of some columns or expressions: the first or the last in the order of the
     /// stream. Nulls are equal, as are −0.0 and 0.0, and all NaNs.
     ///
+    /// Of a stream with event time the first rows come as the watermark passes them; keys that were seen are
+    /// kept as long as it goes on. The last ones come at its end.
+    ///
     /// ```
     /// use sabot::prelude::*;
     /// # use std::sync::Arc;
@@ -180,7 +188,7 @@ impl Stream {
     ///
     /// # Errors
     /// [`PlanError`](crate::PlanError) without a key, for an unknown column, a type that cannot be a key,
-    /// or an unbounded stream.
+    /// or an unbounded stream, but for the first rows of one with event time.
     pub fn unique<K: IntoKey>(self, keys: impl IntoIterator<Item = K>, keep: Keep) -> Result<Self> {
         let keys: Vec<_> = keys.into_iter().map(IntoKey::into_key).collect();
         let node = self.builder().unique(self.node(), &keys, keep)?;
@@ -188,7 +196,8 @@ impl Stream {
     }
 
     /// One row of those that are equal in all columns: the first in the order of the stream. Nulls are
-    /// equal, as are −0.0 and 0.0, and all NaNs.
+    /// equal, as are −0.0 and 0.0, and all NaNs. Of a stream with event time they come as the watermark passes
+    /// them; kinds that were seen are kept as long as it goes on.
     ///
     /// ```
     /// use sabot::prelude::*;
@@ -202,7 +211,8 @@ impl Stream {
     /// ```
     ///
     /// # Errors
-    /// [`PlanError`](crate::PlanError) for a column whose type cannot be a key, or an unbounded stream.
+    /// [`PlanError`](crate::PlanError) for a column whose type cannot be a key, or an unbounded stream
+    /// without event time.
     pub fn distinct(self) -> Result<Self> {
         let node = self.builder().distinct(self.node())?;
         Ok(self.with_node(node))

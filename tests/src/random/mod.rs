@@ -1,11 +1,14 @@
-//! Random pipelines: forks, unions, windows over windows, late rows, user functions, several sinks.
+//! Random pipelines: forks, unions, joins, windows over windows, late rows, rankings, values over rows,
+//! lists, user functions, several sinks.
 //!
 //! A plan is grown from its sources: each step continues some stream that is there already, so forks and
 //! diamonds come by themselves. Everything is drawn from one seed. The plans keep two rules, so that the
 //! reference can say exactly what is right: integer values stay small, and results of float sums that
-//! round are carried to the sinks and not computed with.
+//! round are carried to the sinks and not computed with. A third is kept where rows are numbered: no two of
+//! them stand at one place, as they do where a stream meets a copy of itself.
 
 mod exprs;
+mod ordered;
 mod spread;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
@@ -61,6 +64,7 @@ pub fn case(seed: u64, size: Size) -> Case {
         builder: CaseBuilder::new(format!("random plan {seed} over {} partitions", size.partitions)),
         streams: Vec::new(),
         names: 0,
+        origins: 0,
         failing: rng.random_ratio(1, 6),
     };
     let mut rows = ChaCha8Rng::seed_from_u64(!seed);
@@ -80,7 +84,7 @@ pub fn case(seed: u64, size: Size) -> Case {
             out_of_orderness(micros(data::OUT_OF_ORDERNESS)).idle_timeout(Duration::from_secs(3_600));
         let timed = rng.random_ratio(9, 10);
         let stream = if timed { stream.event_time("t", options).expect("t is a time") } else { stream };
-        plan.add(stream, timed, BTreeSet::new());
+        plan.add_source(stream, timed);
     }
     for _ in 0..rng.random_range(size.steps.0..=size.steps.1) {
         plan.step(&mut rng);
@@ -91,9 +95,9 @@ pub fn case(seed: u64, size: Size) -> Case {
 /// A random pipeline of `steps` operators over sources of the caller's, each with whether it has event
 /// time. Unbounded streams are never grouped without windows.
 pub fn grow(rng: &mut ChaCha8Rng, builder: CaseBuilder, sources: Vec<(Stream, bool)>, steps: usize) -> Case {
-    let mut plan = Growing { builder, streams: Vec::new(), names: 0, failing: false };
+    let mut plan = Growing { builder, streams: Vec::new(), names: 0, origins: 0, failing: false };
     for (stream, timed) in sources {
-        plan.add(stream, timed, BTreeSet::new());
+        plan.add_source(stream, timed);
     }
     for _ in 0..steps {
         plan.step(rng);
@@ -106,6 +110,8 @@ struct Growing {
     streams: Vec<Grown>,
     /// Names given so far.
     names: usize,
+    /// Places that rows can come from, so far.
+    origins: usize,
     /// Whether some row shall be impossible to compute.
     failing: bool,
 }
@@ -117,6 +123,10 @@ struct Grown {
     timed: bool,
     /// Columns with results of float sums that round.
     approximate: BTreeSet<String>,
+    /// Where the places of its rows come from: sources, and operators that place rows anew.
+    origins: BTreeSet<usize>,
+    /// Whether two rows may stand at one place.
+    tied: bool,
     /// Streams that were made of it.
     children: usize,
 }
@@ -135,10 +145,23 @@ impl Grown {
 }
 
 impl Growing {
-    fn add(&mut self, stream: Stream, timed: bool, approximate: BTreeSet<String>) {
-        let approximate =
-            approximate.into_iter().filter(|name| stream.schema().field_with_name(name).is_ok()).collect();
-        self.streams.push(Grown { stream, timed, approximate, children: 0 });
+    /// A stream whose rows stand where those of `like` stood.
+    fn add(&mut self, stream: Stream, timed: bool, like: Grown) {
+        let mut approximate = like.approximate;
+        approximate.retain(|name| stream.schema().field_with_name(name).is_ok());
+        self.streams.push(Grown { stream, timed, approximate, children: 0, ..like });
+    }
+
+    /// A stream of rows that have places of their own.
+    fn add_results(&mut self, stream: Stream, timed: bool, approximate: BTreeSet<String>) {
+        self.origins += 1;
+        let origins = BTreeSet::from([self.origins]);
+        let like = Grown { stream: stream.clone(), timed, approximate, origins, tied: false, children: 0 };
+        self.add(stream, timed, like);
+    }
+
+    fn add_source(&mut self, stream: Stream, timed: bool) {
+        self.add_results(stream, timed, BTreeSet::new());
     }
 
     fn name(&mut self) -> String {
@@ -158,7 +181,7 @@ impl Growing {
 
     fn step(&mut self, rng: &mut ChaCha8Rng) {
         let from = self.pick(rng);
-        match rng.random_range(0..15) {
+        match rng.random_range(0..21) {
             0..=2 => self.filter(rng, from),
             3..=4 => self.with_columns(rng, from),
             5 => self.select(rng, from),
@@ -173,6 +196,12 @@ impl Growing {
                 let other = self.pick(rng);
                 self.join(rng, from, other);
             }
+            15 => self.sort(rng, from),
+            16 => self.limit(rng, from),
+            17 => self.unique(rng, from),
+            18 => self.top_n(rng, from),
+            19 => self.over(rng, from),
+            20 => self.unnest(rng, from),
             _ => self.filter(rng, from),
         }
     }
@@ -205,16 +234,19 @@ impl Growing {
             _ => pair.full(),
         };
         let pair = if rng.random() { pair.broadcast().unique() } else { pair };
-        let stream = from.stream.join(&distinct, pair).expect("the sides fit");
-        // Right and full joins have no event time.
+        let stream = from.stream.clone().join(&distinct, pair).expect("the sides fit");
+        // Right and full joins have no event time, and place right rows anew.
         let timed = from.timed && kind < 4;
-        self.add(stream, timed, from.approximate);
+        match kind < 4 {
+            true => self.add(stream, timed, from),
+            false => self.add_results(stream, timed, from.approximate),
+        }
     }
 
     fn filter(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
         let predicate = Exprs::new(rng, &from.exact()).truth(2);
-        let stream = from.stream.filter(predicate).expect("the predicate fits");
-        self.add(stream, from.timed, from.approximate);
+        let stream = from.stream.clone().filter(predicate).expect("the predicate fits");
+        self.add(stream, from.timed, from);
     }
 
     fn with_columns(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
@@ -223,8 +255,8 @@ impl Growing {
             let name = self.name();
             columns.push(Exprs::new(rng, &from.exact()).any().alias(name));
         }
-        let stream = from.stream.with_columns(columns).expect("the columns fit");
-        self.add(stream, from.timed, from.approximate);
+        let stream = from.stream.clone().with_columns(columns).expect("the columns fit");
+        self.add(stream, from.timed, from);
     }
 
     fn select(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
@@ -234,8 +266,8 @@ impl Growing {
         columns.truncate(rng.random_range(1..=columns.len()));
         let name = self.name();
         columns.push(Exprs::new(rng, &from.exact()).any().alias(name));
-        let stream = from.stream.select(columns).expect("the columns are there");
-        self.add(stream, from.timed, from.approximate);
+        let stream = from.stream.clone().select(columns).expect("the columns are there");
+        self.add(stream, from.timed, from);
     }
 
     fn window(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
@@ -266,17 +298,17 @@ impl Growing {
             }
             false => (result, None),
         };
-        self.add(result, true, approximate);
+        self.add_results(result, true, approximate);
         if let Some(late) = late {
-            self.add(late, true, from.approximate);
+            self.add(late, true, from);
         }
     }
 
     fn group_by(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
         let keys = self.keys(rng, &from);
         let (aggregates, approximate) = self.aggregates(rng, &from);
-        let grouped = from.stream.group_by(keys).expect("the keys fit");
-        self.add(grouped.aggregate(aggregates).expect("they fit"), false, approximate);
+        let grouped = from.stream.clone().group_by(keys).expect("the keys fit");
+        self.add_results(grouped.aggregate(aggregates).expect("they fit"), false, approximate);
     }
 
     /// Up to two keys: columns, or something computed.
@@ -336,10 +368,12 @@ impl Growing {
             return self.filter(rng, left);
         }
         let approximate = left.approximate.union(&right.approximate).cloned().collect();
-        let left_half = left.stream.select(common.clone()).expect("the columns are there");
+        let tied = left.tied || right.tied || !left.origins.is_disjoint(&right.origins);
+        let origins = left.origins.union(&right.origins).copied().collect();
+        let left_half = left.stream.clone().select(common.clone()).expect("the columns are there");
         let right_half = right.stream.select(common).expect("the columns are there");
         let stream = left_half.union(&right_half).expect("the columns are the same");
-        self.add(stream, left.timed && right.timed, approximate);
+        self.add(stream, left.timed && right.timed, Grown { approximate, origins, tied, ..left });
     }
 
     /// A user function that appends a column: how many columns of the row are null.
@@ -358,8 +392,8 @@ impl Growing {
             debug_assert!(columns.last().is_some_and(|c| c.as_primitive::<Int64Type>().null_count() == 0));
             Ok(RecordBatch::try_new(returned.clone(), columns)?)
         });
-        let stream = self.builder.map_batches(from.stream, schema, count_nulls);
-        self.add(stream, from.timed, from.approximate);
+        let stream = self.builder.map_batches(from.stream.clone(), schema, count_nulls);
+        self.add(stream, from.timed, from);
     }
 
     /// Sinks: every stream that nothing was made of, up to three.

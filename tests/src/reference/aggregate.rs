@@ -1,6 +1,6 @@
 //! Aggregation as it is defined: gather the values of each group, then compute.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use sabot_batch::key_hash::{KeyValue, reference_hash};
 use sabot_common::EventTime;
 use sabot_expr::Scalar;
@@ -10,6 +10,7 @@ use sabot_ops::{AggregateFunction, UserFunction};
 use sabot_plan::{Aggregation, KeyedWindow};
 use sabot_time::Windows;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::row::{Cell, Rank, Row, order};
 
@@ -129,7 +130,7 @@ pub(super) fn aggregate(spec: &Aggregation, rows: &[Taken]) -> Result<Cell, Stri
             value.map_or(Scalar::Null(DataType::Float64), Scalar::Float64).into()
         }
         F::User(function) => user(spec, function, rows),
-        F::ArrayAgg => panic!("{} is not in these tests", spec.function),
+        F::ArrayAgg => listed(spec, rows),
     })
 }
 
@@ -176,6 +177,16 @@ fn joined(spec: &Aggregation, rows: &[Taken], separator: &str) -> Cell {
         _ => Scalar::Utf8(texts.join(separator).into()),
     }
     .into()
+}
+
+fn listed(spec: &Aggregation, rows: &[Taken]) -> Cell {
+    let item = Arc::new(Field::new_list_field(argument_type(spec), true));
+    let data_type = DataType::List(item);
+    let items: Vec<Scalar> = in_order(rows).into_iter().map(|row| row.arguments[0].value.clone()).collect();
+    match items.is_empty() {
+        true => Scalar::Null(data_type).into(),
+        false => Scalar::List { data_type, items }.into(),
+    }
 }
 
 fn double(value: &Scalar) -> f64 {

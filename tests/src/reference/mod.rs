@@ -11,6 +11,7 @@ mod join;
 mod over;
 mod rank;
 mod row;
+mod unnest;
 
 pub use row::{Cell, Rank, Row, cells};
 
@@ -129,6 +130,7 @@ impl Reference<'_> {
                 let rows = node.inputs.iter().flat_map(|input| self.rows[*input].clone());
                 rows.map(|row| Row { time: row.time.filter(|_| timed), ..row }).collect()
             }
+            NodeKind::Unnest(unnest) => unnest::unnest(unnest, &self.rows[node.inputs[0]]),
             NodeKind::MapBatches { slot, .. } => self.map_batches(node, slot),
             NodeKind::Sink { ordered, .. } => {
                 let mut rows = self.rows[node.inputs[0]].clone();

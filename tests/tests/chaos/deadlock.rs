@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-const OPERATORS: usize = 10;
+const OPERATORS: usize = 13;
 /// A job takes some milliseconds; a machine that is busy with other things may take a hundred times that.
 const LIMIT: Duration = Duration::from_secs(30);
 

@@ -9,6 +9,7 @@ mod files;
 mod idle;
 mod joins;
 mod kit;
+mod limits;
 mod partitions;
 mod pipes;
 mod refusals;

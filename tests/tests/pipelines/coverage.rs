@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 
 use crate::plans;
 use crate::random::size;
+use crate::unnest;
 
 /// What occurs in how many of the two hundred random plans.
 #[test]
@@ -65,6 +66,13 @@ fn random_plans_have_everything() {
         ("join", 10),
         ("lookup-join", 10),
         ("map-batches", 20),
+        ("sort", 20),
+        ("limit", 15),
+        ("unique", 15),
+        ("distinct", 5),
+        ("top_n", 20),
+        ("over", 20),
+        ("unnest", 20),
         ("event-time", 150),
         ("window over window", 20),
         ("tumbling", 50),
@@ -100,6 +108,7 @@ fn mistakes_of_a_device_are_noticed() {
         (Sabotage::ForgetNulls, plans::stateless),
         (Sabotage::ForgetNulls, plans::window),
         (Sabotage::LoseLateRows, plans::window),
+        (Sabotage::LoseMore, unnest::results),
     ];
     for (sabotage, make) in canaries {
         let case = make(300, 4);

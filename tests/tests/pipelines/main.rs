@@ -20,3 +20,4 @@ mod order;
 mod plans;
 mod random;
 mod stored;
+mod unnest;

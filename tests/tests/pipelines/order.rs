@@ -1,10 +1,14 @@
 //! Pipelines whose results depend on the order of rows.
 
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use sabot::{
-    Keep, Stream, asc, avg, col, count, dense_rank, desc, lag, last_value, lead, max, min, range, rank,
-    row_number, running, seconds, sum, tumbling, whole,
+    Keep, Stream, asc, avg, col, count, count_of, dense_rank, desc, lag, last_value, lead, lit, max, micros,
+    min, out_of_orderness, range, rank, row_number, running, seconds, sum, tumbling, whole,
 };
-use sabot_tests::{Case, CaseBuilder};
+use sabot_connect::Boundedness;
+use sabot_tests::{Case, CaseBuilder, Device, Settings, data};
+use std::time::Duration;
 
 use crate::everywhere::everywhere;
 use crate::plans::events;
@@ -116,6 +120,10 @@ pub(crate) fn over(rows: usize, partitions: usize) -> Case {
             sum(col("n")).over(["k"], range(seconds(40))).alias("recent"),
             count().over(["k"], running()).alias("rows"),
             max(col("x")).over(["m", "b"], sabot::rows(5)).alias("most"),
+            sum(col("n")).filter(col("b")).over(["k"], running()).alias("flagged"),
+            // Of a row that does not take part nothing is computed that could fail.
+            min(lit(840) / col("n")).filter(col("n").not_eq(0)).over(["d"], sabot::rows(3)).alias("least"),
+            count_of(col("x")).filter(col("m").gt(3)).over::<&str>([], whole()).alias("values"),
         ])
         .unwrap();
     let by_keys = start
@@ -140,7 +148,9 @@ pub(crate) fn over(rows: usize, partitions: usize) -> Case {
     let after = after.aggregate([count().alias("rows"), max(col("recent")).alias("most")]).unwrap();
     builder.output(
         &by_time
-            .select([col("t"), col("number"), col("recent"), col("before"), col("rows"), col("most")])
+            .select(
+                ["t", "number", "recent", "before", "rows", "most", "flagged", "least", "values"].map(col),
+            )
             .unwrap(),
         true,
     );
@@ -148,6 +158,24 @@ pub(crate) fn over(rows: usize, partitions: usize) -> Case {
     builder.output(&few.unwrap(), true);
     builder.output(&after, true);
     builder.build()
+}
+
+/// Rows of streams without end leave as the watermark passes them.
+#[test]
+fn streams_without_end() {
+    for (seed, setting) in (30..).zip(Settings::some(Device::Cpu, 0)) {
+        let mut builder = CaseBuilder::new("order of streams without end");
+        let rows = data::events(&mut ChaCha8Rng::seed_from_u64(seed), 900, 3);
+        let stream = builder.channels(data::schema(), rows, Boundedness::Unbounded);
+        let delay = out_of_orderness(micros(data::OUT_OF_ORDERNESS)).idle_timeout(Duration::from_secs(3_600));
+        let stream = stream.event_time("t", delay).unwrap();
+        let kinds = stream.clone().select([col("k"), col("m")]).unwrap().distinct().unwrap();
+        builder.output(&kinds, true);
+        builder.output(&stream.clone().unique(["k", "d"], Keep::First).unwrap(), false);
+        builder.output(&windows(stream.clone()).top_n(3, [desc("n"), asc("m"), asc("k")]).unwrap(), true);
+        builder.output(&stream.slice(5, 100).unwrap(), true);
+        builder.build().check(&setting.engine(), &setting);
+    }
 }
 
 #[test]

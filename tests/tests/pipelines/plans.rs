@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::joins;
 use crate::order;
+use crate::unnest;
 
 /// A maker of cases: rows over all partitions, partitions.
 pub(crate) type Make = fn(usize, usize) -> Case;
@@ -52,6 +53,9 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("unique", order::unique),
     ("distinct", order::distinct),
     ("over", order::over),
+    ("unnest", unnest::unnest),
+    ("unnest_every_type", unnest::every_type),
+    ("unnest_results", unnest::results),
     ("aggregates", aggregates),
     ("ordered", ordered),
 ];

@@ -61,6 +61,8 @@ pub(crate) struct SourceTask {
     alarm: Option<(Duration, Alarm)>,
     started: bool,
     stopping: Option<Stop>,
+    /// Nobody wants further rows.
+    enough: bool,
 }
 
 enum Next {
@@ -98,6 +100,7 @@ impl SourceTask {
             alarm: None,
             started: false,
             stopping: None,
+            enough: false,
         };
         task.open()?;
         Ok(task)
@@ -124,6 +127,9 @@ impl SourceTask {
                 self.end(stop == Stop::Drain);
                 return Ok(Step::Finished);
             }
+            if self.enough {
+                return Ok(self.complete_end());
+            }
             if self.context.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
                 self.held_back();
                 return Ok(Step::Blocked);
@@ -131,11 +137,7 @@ impl SourceTask {
             match self.next()? {
                 Next::Moved => moved = true,
                 Next::Wait => return Ok(if moved { Step::Progress } else { Step::Blocked }),
-                Next::Ended => {
-                    self.end(true);
-                    self.context.opens.iter().for_each(|gate| gate.ended());
-                    return Ok(Step::Finished);
-                }
+                Next::Ended => return Ok(self.complete_end()),
             }
         }
         Ok(Step::Progress)
@@ -146,6 +148,7 @@ impl SourceTask {
         let (barriers, partitions, complete) = {
             let mut orders = self.control.orders.lock().unwrap_or_else(PoisonError::into_inner);
             self.stopping = orders.stop;
+            self.enough = orders.enough;
             let partitions = std::mem::take(&mut orders.partitions);
             (std::mem::take(&mut orders.barriers), partitions, orders.complete)
         };
@@ -161,6 +164,13 @@ impl SourceTask {
             let event = self.merge.on_end(TO_COME);
             self.merged(event);
         }
+    }
+
+    /// All rows that are wanted have been read.
+    fn complete_end(&mut self) -> Step {
+        self.end(true);
+        self.context.opens.iter().for_each(|gate| gate.ended());
+        Step::Finished
     }
 
     fn end(&mut self, drain: bool) {

@@ -31,7 +31,7 @@ fn the_reference_passes_filter_project() {
 fn the_reference_passes_everything_else() {
     let folders: BTreeSet<String> =
         cells().iter().filter_map(|cell| Some(format!("{}/", cell.split_once('/')?.0))).collect();
-    assert_eq!(folders.len(), 6, "{folders:?}");
+    assert_eq!(folders.len(), 7, "{folders:?}");
     for folder in folders.iter().filter(|folder| *folder != "filter-project/") {
         assert_passes(&ReferenceBackend::new(), &only(folder));
     }
@@ -39,9 +39,15 @@ fn the_reference_passes_everything_else() {
 
 #[test]
 fn late_backends_pass_and_are_late() {
-    for prefix in
-        ["group-by/whole/avg", "fragment/", "filter-project/errors", "window-assign/", "partition/keys"]
-    {
+    let prefixes = [
+        "group-by/whole/avg",
+        "fragment/",
+        "filter-project/errors",
+        "window-assign/",
+        "partition/keys",
+        "unnest/",
+    ];
+    for prefix in prefixes {
         let late = LateBackend::new(Arc::new(ReferenceBackend::new()), 7);
         assert_passes(&late, &only(prefix));
         assert!(late.counters.pending.load(Ordering::Relaxed) > 100);
@@ -141,6 +147,9 @@ fn misunderstandings_are_found() {
         ("group-by/final/approx_quantile/int32", "\"0.4\"", "\"0.5\""),
         ("group-by/partial/filter", "\"filter\":2", "\"filter\":null"),
         ("group-by/partial/key/int8", "\"seed\":114", "\"seed\":113"),
+        ("unnest/behind-filter", "\"keep_empty\":true", "\"keep_empty\":false"),
+        ("unnest/behind-filter", "\"order\":2", "\"order\":null"),
+        ("unnest/long", "\"order\":3", "\"order\":null"),
         ("fragment/filter-window", "\"allowed_lateness\":3", "\"allowed_lateness\":2"),
     ];
     for (cell, from, to) in mutants {

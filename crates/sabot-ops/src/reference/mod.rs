@@ -18,6 +18,7 @@ mod rows;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod unnest;
 
 pub use join::join;
 pub use over::over;
@@ -103,6 +104,7 @@ pub fn run(fragment: &Fragment, input: &Morsel) -> Result<Output, Failure> {
                 group_by::group(spec, &rows, &schema, &next)?.into()
             }
             OperatorSpec::Union(_) => rows.under(&next)?.into(),
+            OperatorSpec::Unnest(spec) => unnest::unnest(spec, &rows, &next)?.into(),
             OperatorSpec::Partition(spec) => {
                 if let Some(error) = failed {
                     return Err(Failure::Row(error));
@@ -121,7 +123,8 @@ pub fn run(fragment: &Fragment, input: &Morsel) -> Result<Output, Failure> {
         return Err(Failure::Row(error));
     }
     if rows.len() > 0 {
-        let origin = origin.filter(|_| rows.len() == input.rows());
+        let unnests = fragment.steps().iter().any(|step| matches!(step, OperatorSpec::Unnest(_)));
+        let origin = origin.filter(|_| rows.len() == input.rows() && !unnests);
         output.morsels.push((0, rows.under(&schema)?.into_morsel(bounds, origin)?));
     }
     Ok(output)

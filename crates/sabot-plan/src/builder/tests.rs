@@ -6,6 +6,7 @@ use sabot_expr::{col, lit};
 use sabot_time::{CountWindow, CumulateWindow, HoppingWindow, SessionWindow, TumblingWindow, Windows};
 
 mod order;
+mod unnest;
 
 use super::*;
 use crate::{Plan, TimeAttribute, approx_quantile, avg, call_aggregate, count, max, min, sum};

@@ -6,6 +6,7 @@
 
 use sabot_batch::hidden;
 use sabot_expr::TypedExpr;
+use sabot_ops::UnnestSource;
 use std::collections::BTreeSet;
 
 use crate::{Aggregation, KeyedWindow, NodeKind, Plan, RankCall, Ranking};
@@ -117,6 +118,21 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                 node.inputs.iter().zip(sides).for_each(|(input, side)| demands[*input].merge(side));
             }
             NodeKind::Union => node.inputs.iter().for_each(|input| demands[*input].merge(out.clone())),
+            NodeKind::Unnest(unnest) => {
+                let input = node.inputs[0];
+                let sources = unnest.columns(nodes[input].properties.schema.fields().len());
+                let mut columns = BTreeSet::from([unnest.column]);
+                for column in &out.columns {
+                    if let Some(UnnestSource::Input(column)) = sources.get(*column) {
+                        columns.insert(*column);
+                    }
+                }
+                let mut hidden = out.hidden;
+                if !has_results(plan, input) {
+                    hidden.remove(hidden::KEY);
+                }
+                demands[input].merge(Demand { columns, hidden });
+            }
             NodeKind::MapBatches { .. } => {
                 let columns = (0..nodes[node.inputs[0]].properties.schema.fields().len()).collect();
                 demands[node.inputs[0]].merge(Demand { columns, hidden: out.hidden });
@@ -162,7 +178,7 @@ fn place_of_rows(plan: &Plan, node: usize) -> HiddenSet {
 }
 
 /// Whether rows of a node are, in part at least, results of an aggregation or of a top-N, which are ordered
-/// by key, or of a join, which gives several for one row.
+/// by key, or of a join or an unnest, which give several for one row.
 pub(super) fn has_results(plan: &Plan, node: usize) -> bool {
     let mut seen = BTreeSet::new();
     let mut open = vec![node];
@@ -172,7 +188,7 @@ pub(super) fn has_results(plan: &Plan, node: usize) -> bool {
         }
         let node = &plan.nodes()[index];
         match &node.kind {
-            NodeKind::Aggregate { .. } => return true,
+            NodeKind::Aggregate { .. } | NodeKind::Unnest(_) => return true,
             NodeKind::Join(join) if join.kind.gives_build() => return true,
             // Rows of the left side, each at most once.
             NodeKind::Join(_) => open.extend(node.inputs.first()),

@@ -47,7 +47,8 @@ pub(super) fn demands(plan: &Plan, node: &PlanNode, join: &Join, out: &Demand) -
     let [left, right] = &mut sides;
     left.hidden = out.hidden;
     if let [probe, build] = node.inputs[..] {
-        if !has_results(plan, probe) {
+        // Where left rows go on as they are, so does their key, also the empty one that a union asks for.
+        if join.kind.gives_build() && !has_results(plan, probe) {
             left.hidden.remove(hidden::KEY);
         }
         // A result without event time whose order depends on that of the left rows.
@@ -127,7 +128,9 @@ impl Cutter<'_> {
         let output = spec.output_schema(&probe, &build)?;
 
         let sources = [&left, &right].map(|side| self.sources_of(&side.flow.inputs));
-        let gated = self.gates.close(&sources[0], &sources[1]);
+        // A source without end may feed a limit on the right side and others, for whom it goes on.
+        let ends = sources[1].iter().all(|source| !self.endless.contains(source));
+        let gated = ends && self.gates.close(&sources[0], &sources[1]);
         let stage = JoinStage { spec, probe, build, gated };
         if join.strategy == JoinStrategy::Lookup && gated {
             return self.lookup(node, left.flow, right.flow, stage, output);

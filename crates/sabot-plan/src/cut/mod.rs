@@ -12,11 +12,14 @@
 
 mod aggregate;
 mod demand;
+mod feeders;
 mod flow;
 mod join;
 mod over;
+mod owned;
 mod pruning;
 mod rank;
+mod unnest;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_batch::hidden;
@@ -81,6 +84,7 @@ pub fn cut(plan: &Plan, options: &CutOptions) -> Result<PhysicalPlan, PlanError>
         stages: Vec::new(),
         ordinals: 0,
         gates: Gates::default(),
+        endless: Vec::new(),
     };
     for index in 0..plan.nodes().len() {
         let flow = cutter.node(index)?;
@@ -90,6 +94,7 @@ pub fn cut(plan: &Plan, options: &CutOptions) -> Result<PhysicalPlan, PlanError>
         return Err(PlanError::TooManyOrdinals { count: cutter.ordinals, limit: ORDINALS_MAX });
     }
     cutter.close_gates();
+    feeders::name(&mut cutter.stages, &cutter.endless);
     Ok(PhysicalPlan {
         stages: cutter.stages,
         hash_seed: plan.keying().hash_seed,
@@ -130,6 +135,8 @@ struct Cutter<'a> {
     /// Sources, joins and keyed operators numbered so far.
     ordinals: usize,
     gates: Gates,
+    /// The source stages that never end.
+    endless: Vec<usize>,
 }
 
 impl Cutter<'_> {
@@ -162,6 +169,7 @@ impl Cutter<'_> {
             }
             NodeKind::Join(join) => self.join(index, join)?,
             NodeKind::Union => self.union(index)?,
+            NodeKind::Unnest(unnest) => self.unnest(index, unnest)?,
             NodeKind::MapBatches { slot, schema } => self.map_batches(index, slot, schema)?,
             NodeKind::Sink { ordered, .. } => {
                 self.sink(index, *ordered)?;
@@ -226,6 +234,9 @@ impl Cutter<'_> {
             ordinal: self.next_ordinal(),
             after: Vec::new(),
         };
+        if node.properties.boundedness == Boundedness::Unbounded {
+            self.endless.push(self.stages.len());
+        }
         Ok(self.stage(operators, Vec::new(), StageKind::Source(stage), output))
     }
 

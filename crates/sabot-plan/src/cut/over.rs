@@ -4,13 +4,14 @@
 use arrow::datatypes::{Field, Schema};
 use sabot_batch::hidden;
 use sabot_expr::TypedExpr;
-use sabot_ops::{FilterProjectSpec, OperatorSpec, OverSpec, PartitionSpec, SortKey};
+use sabot_ops::{FilterProjectSpec, OverSpec, SortKey};
 use std::sync::Arc;
 
 use super::aggregate::Columns;
 use super::demand::stream_order;
+use super::owned::Owned;
 use super::{Cutter, Flow, hidden_fields, internal};
-use crate::{KeyedStage, Over, OverStage, PlanError, Route, StageInput, StageKind};
+use crate::{KeyedStage, Over, OverStage, PlanError, StageKind};
 
 impl Cutter<'_> {
     pub(super) fn over(&mut self, index: usize, over: &Over) -> Result<Flow, PlanError> {
@@ -19,7 +20,6 @@ impl Cutter<'_> {
         let logical = self.input_schema(index);
         let demand = self.demands[index].clone();
         let mut flow = self.input(index, 0)?;
-        flow.operators.push(node.id.clone());
 
         let mut columns = Columns::default();
         let before = logical.fields().len();
@@ -56,25 +56,11 @@ impl Cutter<'_> {
             order.push(SortKey::ascending(time.map_err(|_| internal(node, "the rows have no event time"))?));
         }
 
-        let by_key = !partition.is_empty();
-        if by_key {
-            flow.push(OperatorSpec::Partition(PartitionSpec {
-                keys: partition.clone(),
-                seed: plan.keying().hash_seed,
-                key_groups: plan.keying().key_groups,
-                parallelism: self.options.keyed_parallelism,
-            }))?;
-        }
-        let rows = flow.schema.clone();
-        let flow = self.materialise(flow, &node.id)?;
+        let Owned { rows, inputs, operators } = self.owned(flow, &partition, node)?;
         let spec = OverSpec { partition, order, calls };
         let fields = rows.fields()[..kept].iter().map(|field| field.as_ref().clone());
         let fields = fields.chain(spec.result_fields(&rows)?).chain(hidden_fields(&demand.hidden));
         let output = Schema::new(fields.collect::<Vec<Field>>());
-        let route = if by_key { Route::KeyGroups } else { Route::Gather };
-        let inputs = flow.inputs.into_iter().map(|input| StageInput { route, ..input }).collect::<Vec<_>>();
-        let operators =
-            flow.operators.into_iter().filter(|id| id != &node.id).chain([node.id.clone()]).collect();
         let stage = OverStage { rows, spec, kept, hash_seed: plan.keying().hash_seed };
         Ok(self.stage(operators, inputs, StageKind::Keyed(KeyedStage::Over(stage)), Arc::new(output)))
     }

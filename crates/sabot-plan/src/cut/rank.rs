@@ -2,15 +2,14 @@
 //! groups. With one group only there is one owner, and rows are gathered.
 
 use sabot_expr::TypedExpr;
-use sabot_ops::{FilterProjectSpec, OperatorSpec, PartitionSpec, RankSpec, SortKey};
+use sabot_ops::{FilterProjectSpec, RankSpec, SortKey};
 use std::sync::Arc;
 
 use super::aggregate::Columns;
 use super::demand::stream_order;
+use super::owned::Owned;
 use super::{Cutter, Flow, hidden_fields};
-use crate::{
-    KeyedStage, PlanError, Port, RankCall, RankResult, RankStage, Ranking, Route, StageInput, StageKind,
-};
+use crate::{KeyedStage, PlanError, RankCall, RankResult, RankStage, Ranking, StageKind};
 use arrow::datatypes::{Field, Schema};
 
 impl Cutter<'_> {
@@ -20,7 +19,6 @@ impl Cutter<'_> {
         let logical = self.input_schema(index);
         let demand = self.demands[index].clone();
         let mut flow = self.input(index, 0)?;
-        flow.operators.push(node.id.clone());
 
         let mut columns = Columns::default();
         for column in demand.columns.iter().filter(|column| **column < logical.fields().len()) {
@@ -44,18 +42,7 @@ impl Cutter<'_> {
         let carried = carried.names().filter_map(|name| flow.schema.index_of(name).ok()).collect();
         flow.compute(FilterProjectSpec { predicate: None, projections: columns.projections, carried })?;
 
-        let by_key = !groups.is_empty();
-        if by_key {
-            flow.push(OperatorSpec::Partition(PartitionSpec {
-                keys: groups.clone(),
-                seed: plan.keying().hash_seed,
-                key_groups: plan.keying().key_groups,
-                parallelism: self.options.keyed_parallelism,
-            }))?;
-        }
-        let rows = flow.schema.clone();
-        let flow = self.materialise(flow, &node.id)?;
-        let route = if by_key { Route::KeyGroups } else { Route::Gather };
+        let Owned { rows, inputs, operators } = self.owned(flow, &groups, node)?;
         let (numbers, visible) = (logical.fields().len(), &node.properties.schema);
         let numbered = ranking.number.is_some() && demand.columns.contains(&numbers);
         let spec = RankSpec {
@@ -68,6 +55,8 @@ impl Cutter<'_> {
         let stage = RankStage {
             spec,
             windowed: ranking.windowed,
+            feeders: Vec::new(),
+            as_it_goes: ranking.leaves_as_it_goes(&plan.nodes()[node.inputs[0]].properties),
             kept,
             numbered,
             result: match ranking.call {
@@ -82,10 +71,6 @@ impl Cutter<'_> {
         let fields = rows.fields()[..kept].iter().map(|field| field.as_ref().clone());
         let number = numbered.then(|| visible.field(numbers).clone());
         let output: Vec<Field> = fields.chain(number).chain(hidden_fields(&demand.hidden)).collect();
-        let inputs = flow.inputs.into_iter().map(|input| StageInput { route, ..input }).collect::<Vec<_>>();
-        debug_assert!(inputs.iter().all(|input| input.port == Port::Main || !by_key));
-        let operators =
-            flow.operators.into_iter().filter(|id| id != &node.id).chain([node.id.clone()]).collect();
         let kind = StageKind::Keyed(KeyedStage::Rank(stage));
         Ok(self.stage(operators, inputs, kind, Arc::new(Schema::new(output))))
     }

@@ -140,6 +140,7 @@ fn describe(plan: &Plan, node: &PlanNode) -> String {
         NodeKind::Over(over) => over.to_string(),
         NodeKind::LateRows => format!("rows too late for {}", plan.nodes()[node.inputs[0]].id),
         NodeKind::Union => format!("all rows of {} inputs", node.inputs.len()),
+        NodeKind::Unnest(unnest) => unnest.to_string(),
         NodeKind::MapBatches { slot, .. } => format!("calls slot {slot} with each batch"),
         NodeKind::Sink { connector, ordered, .. } => {
             format!("writes {connector}{}", if *ordered { ", in order" } else { "" })
@@ -287,6 +288,13 @@ fn describe_keyed(detail: &mut impl FnMut(&str), keyed: &KeyedStage) {
         }),
         KeyedStage::Join(stage) => join::keyed(detail, stage),
         KeyedStage::Over(_) => detail("holds all rows until the input ends"),
+        KeyedStage::Rank(stage) if stage.as_it_goes => {
+            detail("lets rows go as the watermark passes them");
+            if !stage.feeders.is_empty() {
+                let sources = join(stage.feeders.iter().map(ToString::to_string));
+                detail(&format!("ends the reading of {sources} when all rows that are wanted have left"));
+            }
+        }
         KeyedStage::Rank(stage) => detail(match (stage.windowed, stage.spec.fetch) {
             (true, _) => "gives the rows of a window when it closes",
             (false, Some(_)) => "holds the rows that may stay, until the input ends",

@@ -10,6 +10,7 @@
 //! - The order is total: what keys leave open is decided by the place in the stream. So nothing depends on
 //!   how rows arrive, were cut, or were snapshot and restored in between.
 
+mod first;
 mod output;
 mod pane;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 use crate::keyed_aggregate::check_inserts;
 use crate::row_state::{RowState, agree, runs};
 use crate::{KeyedOperator, OperatorError};
+pub use first::KeyedFirst;
 use output::Output;
 use pane::Pane;
 
@@ -93,7 +95,9 @@ impl KeyedRank {
 
     fn fire(&mut self, up_to: i64) {
         while let Some(entry) = self.panes.first_entry().filter(|pane| *pane.key() <= up_to) {
-            self.output.push(entry.remove(), &self.order);
+            let pane = entry.remove();
+            let (rows, bytes) = (pane.ranked(&self.order, false), pane.bytes());
+            self.output.push(pane.into_batches(), bytes, rows);
         }
     }
 

@@ -7,12 +7,11 @@ use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use sabot_batch::{Morsel, hidden};
-use sabot_cpu::rank::{RankOrder, Ranked, one_zero_one_nan};
+use sabot_cpu::rank::{Ranked, one_zero_one_nan};
 use sabot_plan::{RankResult, RankStage};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::pane::Pane;
 use crate::OperatorError;
 
 /// Bits of the hidden partition ordinal that count partitions within a source.
@@ -96,12 +95,10 @@ impl Output {
         })
     }
 
-    /// Lets the rows of a pane leave.
-    pub(super) fn push(&mut self, pane: Pane, order: &RankOrder) {
-        let rows = pane.ranked(order, false);
+    /// Lets rows of some batches leave, in their order.
+    pub(super) fn push(&mut self, batches: Vec<RecordBatch>, bytes: usize, rows: Vec<Ranked>) {
         if !rows.is_empty() {
-            let bytes = pane.bytes();
-            self.queue.push_back(Fired { batches: pane.into_batches(), bytes, rows, next: 0 });
+            self.queue.push_back(Fired { batches, bytes, rows, next: 0 });
         }
     }
 

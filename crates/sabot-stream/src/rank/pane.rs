@@ -9,7 +9,7 @@ use crate::OperatorError;
 
 /// Rows that are held before it is worth looking which of them can go: ranking a few rows again and again
 /// would cost more than they take.
-const ROWS_MIN: usize = 4096;
+pub(super) const ROWS_MIN: usize = 4096;
 
 /// The rows of one window, or all of them.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ pub(super) mod generated;
 mod group_by;
 mod partition;
 mod union;
+mod unnest;
 mod window_assign;
 
 use super::bench::{Bench, Checked};
@@ -52,6 +53,7 @@ pub(super) fn all(options: &Options) -> Vec<Case> {
     group_by::add(&mut cases);
     partition::add(&mut cases);
     union::add(&mut cases);
+    unnest::add(&mut cases);
     fragments::add(&mut cases);
     cases.list
 }

@@ -1,7 +1,7 @@
 //! What is refused of orders and of values over rows, with its message.
 
 use super::*;
-use crate::{IntoColumn, asc, count, desc, lag, range, rank, rows, running, sum, whole};
+use crate::{IntoColumn, asc, count, desc, first, lag, range, rank, rows, running, sum, whole};
 use sabot_ops::{Distance, Frame, FrameBound, FrameUnits};
 
 fn top(input: &NodeRef, order: Vec<SortExpr>) -> Result<NodeRef, PlanError> {
@@ -38,8 +38,12 @@ fn input_without_end_is_refused_where_nothing_could_come() {
     assert!(refused(b.distinct(&orders())).contains("never ends"));
     let sums = over(&orders(), count().over(["n"], whole()));
     assert!(refused(sums).starts_with("over gives its result when the input ends"));
-    // With windows there is an end.
+    // The first rows are known as the watermark passes them, the last are not.
     let dated = b.event_time(&orders(), "at", Span::ZERO, None).unwrap();
+    assert!(b.limit(&dated, 0, Some(1)).is_ok() && b.distinct(&dated).is_ok());
+    assert!(b.unique(&dated, &[col("n")], Keep::First).is_ok());
+    assert!(refused(b.unique(&dated, &[col("n")], Keep::Last)).contains("keep the first"));
+    // With windows there is an end.
     let request = AggregateRequest::new(["n"], [count().alias("rows")]).windowed(hours());
     let windows = b.aggregate(&dated, &request).unwrap();
     assert!(refused(top(&dated, vec![desc("n")])).contains("put a windowed aggregation before it"));
@@ -75,6 +79,36 @@ fn frames_must_fit_their_order() {
     // Numbers do not look at the frame.
     assert!(over(&timed, lag("origin", 1).over(["delay"], backwards)).is_ok());
     assert!(over(&timed, rank().over(["delay"], running()).order_by([desc(col("distance") * 2)])).is_ok());
+}
+
+#[test]
+fn values_over_rows_say_what_does_not_fit() {
+    let timed = timed(&flights());
+    let with = |column: OverExpr| refused(over(&timed, column));
+    assert_eq!(
+        with(count().filter(col("delay")).alias("late").over(["origin"], running())),
+        "over: the filter `delay` of \"late\" is int32; it must be a boolean"
+    );
+    assert_eq!(
+        with(first(col("delay")).over(["origin"], whole())),
+        "over: first as \"first(delay)\" cannot be had over rows around; first_value and last_value can, and every \
+         built-in aggregate whose result does not depend on the order of rows"
+    );
+    assert_eq!(
+        with(sum(col("delay")).over(["orgin"], whole())),
+        "unknown column \"orgin\" in over; did you mean \"origin\"? columns: date, delay, distance, origin, \
+         destination"
+    );
+    assert_eq!(
+        with(sum(col("delay")).over(["origin"], range(Span::from_secs(1))).order_by([asc("origin")])),
+        "over: the frame range between 1 s preceding and current row does not fit the sort key \"origin\", which is \
+         utf8; distances of times are spans, those of numbers are numbers, and other values have none"
+    );
+    assert_eq!(
+        refused(over(&orders(), rank().over(["n"], whole()))),
+        "over gives its result when the input ends, but source slot orders never ends; aggregate it in windows, or \
+         read a bounded part of it"
+    );
 }
 
 #[test]

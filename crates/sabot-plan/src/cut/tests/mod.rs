@@ -3,6 +3,7 @@
 mod check;
 mod order;
 mod random;
+mod unnest;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use sabot_common::Span;

@@ -141,3 +141,39 @@ fn they_can_be_stored() {
     let again: Plan = serde_json::from_str(&text).unwrap();
     assert_eq!(again, plan);
 }
+
+/// What is read for a limit alone need not be read when it has its rows, if it has no end of its own.
+#[test]
+fn a_limit_knows_the_endless_sources_that_feed_it_alone() {
+    let feeders = |plan: &PhysicalPlan| -> Vec<Vec<usize>> {
+        let feeders = |stage: &Stage| match &stage.kind {
+            StageKind::Keyed(KeyedStage::Rank(rank)) => Some(rank.feeders.clone()),
+            _ => None,
+        };
+        plan.stages.iter().filter_map(feeders).collect()
+    };
+    let limit = |input: &NodeRef| builder().limit(input, 0, Some(3)).unwrap();
+    let rows = timed(&endless("in"), None);
+    let first = limit(&filter(&rows, col("delay").gt(3)));
+    assert_eq!(first.properties().boundedness, Boundedness::Bounded);
+    assert_eq!(feeders(&cut_all(&[ordered(&first, "out")])), [[0]]);
+    // Windows in between, and a second limit.
+    let plan = cut_all(&[ordered(&limit(&limit(&hourly(&rows))), "out")]);
+    assert_eq!(feeders(&plan), [[0], [0]]);
+    // Somebody else reads the source, or what is made of it on the way.
+    assert_eq!(feeders(&cut_all(&[ordered(&first, "out"), to(&rows, "all")])), [[0; 0]]);
+    let windows = hourly(&rows);
+    let late = builder().late_rows(&windows).unwrap();
+    assert_eq!(feeders(&cut_all(&[ordered(&limit(&windows), "out"), to(&late, "late")])), [[0; 0]]);
+    // Of two sources the one that has an end is read to it.
+    let both = builder().union(&rows, &timed(&source("file"), None)).unwrap();
+    let plan = cut_all(&[ordered(&limit(&both), "out")]);
+    assert!(
+        matches!(plan.stages[0].kind, StageKind::Source(_)) && plan.stages[0].operators[0].as_str() == "in"
+    );
+    assert_eq!(feeders(&plan), [[0]]);
+    // Kinds may come for ever.
+    let kinds = builder().distinct(&select(&rows, &[col("origin")])).unwrap();
+    assert_eq!(kinds.properties().boundedness, Boundedness::Unbounded);
+    assert_eq!(feeders(&cut_all(&[to(&kinds, "out")])), [[0; 0]]);
+}

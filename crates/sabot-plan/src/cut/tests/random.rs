@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::check::check;
 use crate::{
     AggregateExpr, AggregateRequest, Boundedness, ChangeMode, Connector, CutOptions, KeyedWindow, NodeRef,
-    Plan, PlanBuilder, PlanError, SinkRequest, SourceRequest, corr, count, cut, first, max, sum,
+    Plan, PlanBuilder, PlanError, SinkRequest, SourceRequest, corr, count, cut, elements, first, max, sum,
 };
 
 /// One thing to try: what, to which of the nodes so far, and how.
@@ -26,6 +26,7 @@ fn source(b: &PlanBuilder, how: u8) -> Result<NodeRef, PlanError> {
         Field::new("k", DataType::Utf8, how & 2 == 0),
         Field::new("n", DataType::Int64, true),
         Field::new("d", DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)), true),
+        Field::new("l", DataType::List(Field::new_list_field(DataType::Int64, true).into()), how & 1 == 0),
     ]);
     b.source(SourceRequest {
         boundedness: if how & 4 == 0 { Boundedness::Bounded } else { Boundedness::Unbounded },
@@ -69,15 +70,19 @@ fn attempt(b: &PlanBuilder, nodes: &[NodeRef], (what, at, other, how): Choice) -
     let pick = |i: u8| &nodes[usize::from(i) % nodes.len()];
     let node = pick(at);
     let first = col(node.schema().field(0).name());
-    match what % 10 {
+    match what % 11 {
         0 => source(b, how),
         1 => b.event_time(node, "at", Span::from_secs(1), (how & 1 == 0).then(|| Duration::from_secs(1))),
         2 => b.filter(node, &first.is_not_null().and(col("n").gt(i64::from(how)))),
         3 => b.select(node, &columns(node, how)),
         4 => b.with_columns(node, &[(col("n") + i64::from(how)).alias(["n", "m"][usize::from(how & 1)])]),
         5 | 6 => aggregate(b, node, how),
-        7 => b.late_rows(node),
+        7 => b.late_rows(nodes.iter().rev().find(|n| n.kind().name() == "aggregate").unwrap_or(node)),
         8 => b.union(node, pick(other)),
+        9 => {
+            let request = if how & 1 == 0 { elements("l") } else { elements("l").alias("n2").keep_empty() };
+            b.unnest(node, &if how & 2 == 0 { request } else { request.position("nth") })
+        }
         _ => b.map_batches(node, "f", node.schema()),
     }
 }
@@ -142,9 +147,19 @@ fn random_plans_are_rich() {
         plan.nodes().iter().for_each(|node| *kinds.entry(node.kind.name()).or_default() += 1);
     }
     assert!(plans > 100, "{plans} plans");
-    for kind in
-        ["aggregate", "event-time", "filter", "late-rows", "map-batches", "select", "sink", "source", "union"]
-    {
+    let all = [
+        "aggregate",
+        "event-time",
+        "filter",
+        "late-rows",
+        "map-batches",
+        "select",
+        "sink",
+        "source",
+        "union",
+        "unnest",
+    ];
+    for kind in all {
         assert!(kinds.get(kind).copied().unwrap_or(0) > 10, "{kinds:?}");
     }
 }
