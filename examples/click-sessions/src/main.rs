@@ -22,7 +22,8 @@ fn main() -> sabot::Result<()> {
     assert_eq!(rows(&visits)?, 5, "ada twice, bob twice, cay once");
 
     // ANCHOR: bought
-    let buyers = visits.filter(col("bought").eq(1))?.select([col("user"), col("window_start"), col("clicks")])?;
+    let buyers =
+        visits.filter(col("bought").eq(1))?.select([col("user"), col("window_start"), col("clicks")])?;
     // ANCHOR_END: bought
     buyers.show()?;
     assert_eq!(rows(&buyers)?, 1, "ada's first visit");

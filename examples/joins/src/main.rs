@@ -29,7 +29,10 @@ fn main() -> sabot::Result<()> {
     let back = flights.clone().select([col("origin"), col("destination"), col("date").alias("back")])?;
     let pairs = flights.clone().join(
         &back,
-        on("origin", "destination").and("destination", "origin").suffix("_back").filter(col("back").gt(col("date"))),
+        on("origin", "destination")
+            .and("destination", "origin")
+            .suffix("_back")
+            .filter(col("back").gt(col("date"))),
     )?;
     // ANCHOR_END: join
     pairs.show()?;
