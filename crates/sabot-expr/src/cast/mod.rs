@@ -1,6 +1,6 @@
 //! What a cast does to a value: the one rule, for the interpreter and for every backend.
 //!
-//! Which casts exist is said by [`can_cast`](crate::types::rules::can_cast). A value without counterpart
+//! Which casts exist is said by [`can_cast`]. A value without counterpart
 //! is an error of its row for CAST and null for TRY_CAST; null stays null.
 //!
 //! | from → to | rule | no counterpart |
