@@ -13,6 +13,7 @@ import os
 import pathlib
 import sys
 import time
+import warnings
 
 
 class DuckDB:
@@ -45,6 +46,8 @@ class Polars:
         self.version = polars.__version__
         self.engine = engine
         self.names = {"pl": polars}
+        # The tables are in order of time, which Polars says that it cannot check.
+        warnings.filterwarnings("ignore", message="Sortedness of columns cannot be checked")
 
     def add(self, name, table, threads):
         self.names[name] = self.names["pl"].from_arrow(table).rechunk().lazy()

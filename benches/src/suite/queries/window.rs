@@ -81,8 +81,11 @@ pub(super) fn hopping() -> Query {
               SELECT q - shift AS window_start, k1k, sum(n) AS n, sum(total) AS total FROM quarters, shifts \
               GROUP BY 1, 2"
             .to_owned(),
-        polars: "events.group_by_dynamic('t', every='15m', period='1h', group_by='k1k').agg(n=pl.len(), \
-                 total=pl.col('v').sum()).select('t', 'k1k', 'n', 'total')"
+        // `group_by_dynamic` leaves out windows that start before the first row.
+        polars: "events.group_by((pl.col('us') - pl.col('us') % 900000000).alias('q'), 'k1k').agg(n=pl.len(), \
+                 total=pl.col('v').sum()).join(pl.LazyFrame({'shift': [0, 900000000, 1800000000, 2700000000]}), \
+                 how='cross').group_by((pl.col('q') - pl.col('shift')).alias('window_start'), 'k1k').agg(\
+                 pl.col('n').sum(), pl.col('total').sum())"
             .to_owned(),
         naive: Box::new(|tables, facts| {
             for ((start, key), (n, total)) in naive(tables, SLIDE) {
