@@ -39,6 +39,35 @@ pub enum ConnectError {
         /// What would be right, such as a name nearby.
         hint: String,
     },
+    /// Somebody may not do what was tried: the credentials are missing, wrong, or allow less.
+    #[error("no permission to {action} {}: {reason}; check the credentials and what they allow", path.display())]
+    Denied {
+        /// What was tried: `read`, `list`, `write`.
+        action: &'static str,
+        /// The URL.
+        path: PathBuf,
+        /// What the store said.
+        reason: String,
+    },
+    /// A file was replaced while it was read.
+    #[error(
+        "{} changed while it was read, before byte {offset}; write new data under a new name, and read again",
+        path.display()
+    )]
+    Changed {
+        /// The URL.
+        path: PathBuf,
+        /// The byte that was to be read next, in the file as it is stored.
+        offset: u64,
+    },
+    /// No store has URLs of this kind.
+    #[error("{} is no path of this machine, and {hint}", url.display())]
+    NoStore {
+        /// The URL.
+        url: PathBuf,
+        /// What would be right.
+        hint: String,
+    },
     /// A row of a source cannot be read.
     #[error("{location}: column \"{column}\": expected {expected}, found {found}")]
     Malformed {
@@ -246,9 +275,25 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// An error of the operating system about a path.
+    /// An error of the operating system about a path; or the error that [`ConnectError::into_io`] has put
+    /// into `source`, which says more.
     pub fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::Io { action, path: path.into(), source }
+        source.downcast().unwrap_or_else(|source| Self::Io { action, path: path.into(), source })
+    }
+
+    /// The same error for an interface that knows only errors of I/O. [`ConnectError::io`] takes it out.
+    ///
+    /// ```
+    /// # use sabot_connect::ConnectError;
+    /// let error = ConnectError::Changed { path: "s3://bucket/a.csv".into(), offset: 7 };
+    /// let through = ConnectError::io("read", "a.csv", error.into_io());
+    /// assert!(matches!(through, ConnectError::Changed { offset: 7, .. }));
+    /// ```
+    pub fn into_io(self) -> io::Error {
+        match self {
+            Self::Io { source, .. } => source,
+            other => io::Error::other(other),
+        }
     }
 
     /// An error of Arrow in a source or sink.

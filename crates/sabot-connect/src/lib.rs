@@ -21,6 +21,7 @@ mod shape;
 mod sink;
 mod source;
 mod spawner;
+mod store;
 #[cfg(test)]
 mod testing;
 
@@ -44,3 +45,4 @@ pub use source::{
     unknown_partition,
 };
 pub use spawner::{InlineSpawner, Job, Spawner, ThreadSpawner};
+pub use store::{Blob, ByteStream, Entry, Found, Store, Stores};

@@ -14,9 +14,9 @@ use sabot_common::{Epoch, RowLocation};
 use sabot_connect::{Committable, ConnectError, DeadLetter, DeadLetters, Sink, SinkOrder, SinkWriter};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::Location;
 use crate::output::FileSink;
 
 /// Where the records of a source go that cannot be read.
@@ -28,7 +28,7 @@ use crate::output::FileSink;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterOptions {
     /// The file, in the format of its extension; a trailing `/` is a folder of NDJSON.
-    pub path: PathBuf,
+    pub path: Location,
     /// With more letters than this the job fails; `None` is any number.
     pub max: Option<u64>,
 }
@@ -94,7 +94,7 @@ impl DeadLetterFile {
         ];
         let fields = fields.map(|(name, data_type, nullable)| Field::new(name, data_type, nullable));
         let schema: SchemaRef = Arc::new(Schema::new(fields.to_vec()));
-        let sink = FileSink::of_path(&options.path)?;
+        let sink = FileSink::of_path(options.path.clone())?;
         let mut state = State::default();
         // The first writer takes the output, so that another job's is refused before this one runs.
         state.partitions.insert(0, Partition::new(sink.open(schema.clone(), 0)?));
@@ -247,7 +247,8 @@ mod tests {
     fn letters_appear_with_the_job_in_order_and_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead.ndjson");
-        let file = DeadLetterFile::begin(&DeadLetterOptions { path: path.clone(), max: None }).unwrap();
+        let file =
+            DeadLetterFile::begin(&DeadLetterOptions { path: path.as_path().into(), max: None }).unwrap();
         assert_eq!(file.put(7, &[letter(0)]).unwrap(), 1);
         assert_eq!(file.put(0, &[letter(2), letter(3)]).unwrap(), 2);
         // A second reader of the partition finds the same letters, cut otherwise.
@@ -281,7 +282,7 @@ mod tests {
     fn a_limit_is_kept_and_nothing_remains_of_a_job_that_fails() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead.csv");
-        let options = DeadLetterOptions { path: path.clone(), max: Some(2) };
+        let options = DeadLetterOptions { path: path.as_path().into(), max: Some(2) };
         let file = DeadLetterFile::begin(&options).unwrap();
         let busy = DeadLetterFile::begin(&options).err().unwrap();
         assert!(matches!(busy, ConnectError::OutputBusy { .. }));

@@ -4,13 +4,14 @@
 //! path that is no regular file (a pipe, a terminal), can be read once: what is looked at to learn the
 //! columns is kept for whoever reads the rows.
 
-use sabot_connect::{ConnectError, PartitionId, Position};
+use sabot_connect::{Blob, ByteStream, ConnectError, Found, PartitionId, Position};
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
+use std::fs::File;
+use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::Location;
 use crate::compression::Compression;
 use crate::paths::input_files;
 
@@ -23,8 +24,15 @@ pub(crate) struct Input {
     id: PartitionId,
     path: Arc<Path>,
     compression: Compression,
-    /// For what can be read once.
-    stream: Option<Arc<Stream>>,
+    bytes: Bytes,
+}
+
+#[derive(Clone, Debug)]
+enum Bytes {
+    /// That can be read any number of times.
+    Blob(Arc<dyn Blob>),
+    /// That can be read once.
+    Stream(Arc<Stream>),
 }
 
 /// Bytes that can be read once.
@@ -43,28 +51,30 @@ impl fmt::Debug for Stream {
     }
 }
 
-/// The inputs that a path stands for: `-`, a file, a folder, or a pattern.
+/// The inputs that a location stands for: `-`, a file, a folder, or a pattern.
 pub(crate) fn inputs(
-    path: &Path,
+    location: &Location,
     extensions: &[&str],
     compression: Option<Compression>,
 ) -> Result<Vec<Input>, ConnectError> {
-    if path == Path::new(STDIO) {
-        return Ok(vec![Input::new("stdin", path.to_owned(), compression, true)]);
+    if location.path() == Path::new(STDIO) {
+        return Ok(vec![Input::new("stdin", STDIO.into(), compression, Found::Once)]);
     }
-    let input = |path: PathBuf| {
-        let regular = fs::metadata(&path).map(|found| found.is_file());
-        let regular = regular.map_err(|error| ConnectError::io("open", &path, error))?;
-        Ok(Input::new(&path.display().to_string(), path, compression, !regular))
-    };
-    input_files(path, extensions)?.into_iter().map(input).collect()
+    let (store, path) = location.resolve()?;
+    let found = input_files(&*store, &path, extensions)?;
+    let input =
+        |(path, found): (PathBuf, Found)| Input::new(&path.display().to_string(), path, compression, found);
+    Ok(found.into_iter().map(input).collect())
 }
 
 impl Input {
-    fn new(id: &str, path: PathBuf, compression: Option<Compression>, once: bool) -> Self {
+    fn new(id: &str, path: PathBuf, compression: Option<Compression>, found: Found) -> Self {
         let compression = compression.unwrap_or_else(|| Compression::of_path(&path));
-        let stream = once.then(|| Arc::new(Stream(Mutex::new(State::Closed))));
-        Self { id: PartitionId::new(id), path: path.into(), compression, stream }
+        let bytes = match found {
+            Found::Blob(blob) => Bytes::Blob(blob),
+            Found::Once | Found::Folder => Bytes::Stream(Arc::new(Stream(Mutex::new(State::Closed)))),
+        };
+        Self { id: PartitionId::new(id), path: path.into(), compression, bytes }
     }
 
     pub(crate) fn id(&self) -> &PartitionId {
@@ -75,23 +85,36 @@ impl Input {
         &self.path
     }
 
+    /// What can be read any number of times.
+    pub(crate) fn blob(&self) -> Option<&Arc<dyn Blob>> {
+        match &self.bytes {
+            Bytes::Blob(blob) => Some(blob),
+            Bytes::Stream(_) => None,
+        }
+    }
+
     /// Whether it can be read once, and more may come while it is read.
     pub(crate) fn is_live(&self) -> bool {
-        self.stream.is_some()
+        self.blob().is_none()
+    }
+
+    /// Whether reading waits for somebody other than a disk.
+    pub(crate) fn waits(&self) -> bool {
+        self.blob().is_none_or(|blob| blob.is_remote())
     }
 
     /// Looks at the beginning. Whoever opens it afterwards finds all of it.
     pub(crate) fn peek<T>(
         &self,
-        look: impl FnOnce(Box<dyn Read + Send>) -> Result<T, ConnectError>,
+        look: impl FnOnce(Box<dyn ByteStream>) -> Result<T, ConnectError>,
     ) -> Result<T, ConnectError> {
-        let Some(stream) = &self.stream else {
-            let bytes = File::open(&self.path).map_err(|error| self.io("open", error))?;
-            return look(self.decompressed(Box::new(bytes))?);
+        let stream = match &self.bytes {
+            Bytes::Blob(blob) => return look(self.decompressed(blob.stream(0)?)?),
+            Bytes::Stream(stream) => stream,
         };
         let (head, rest) = self.take(stream)?;
         let tee = Arc::new(Mutex::new(Tee { seen: head, at: 0, rest }));
-        let found = self.decompressed(Box::new(Shared(tee.clone()))).and_then(look);
+        let found = self.decompressed(Box::new(InOrder(Shared(tee.clone())))).and_then(look);
         // `look` is over, and with it the other handle.
         if let Some(tee) = Arc::into_inner(tee) {
             let Tee { seen, rest, .. } = tee.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -101,29 +124,27 @@ impl Input {
     }
 
     /// The text from a position on, and the byte before it.
-    pub(crate) fn open_at(&self, from: Position) -> Result<(Box<dyn Read + Send>, Option<u8>), ConnectError> {
+    pub(crate) fn open_at(&self, from: Position) -> Result<(Box<dyn ByteStream>, Option<u8>), ConnectError> {
         let bad =
             |reason: String| ConnectError::BadPosition { name: self.id.to_string(), row: from.row, reason };
-        if let Some(stream) = &self.stream {
-            if from.offset > 0 {
+        let blob = match &self.bytes {
+            Bytes::Blob(blob) => blob,
+            Bytes::Stream(_) if from.offset > 0 => {
                 return Err(bad("its rows cannot be read twice".to_owned()));
             }
-            let (head, rest) = self.take(stream)?;
-            return Ok((self.decompressed(Box::new(Cursor::new(head).chain(rest)))?, None));
-        }
-        let mut file = File::open(&self.path).map_err(|error| self.io("open", error))?;
+            Bytes::Stream(stream) => {
+                let (head, rest) = self.take(stream)?;
+                return Ok((self.decompressed(Box::new(InOrder(Cursor::new(head).chain(rest))))?, None));
+            }
+        };
         let Some(skip) = from.offset.checked_sub(1) else {
-            return Ok((self.decompressed(Box::new(file))?, None));
+            return Ok((self.decompressed(blob.stream(0)?)?, None));
         };
         let mut text = match self.compression {
-            Compression::None => {
-                file.seek(SeekFrom::Start(skip)).map_err(|error| self.io("read", error))?;
-                Box::new(file) as Box<dyn Read + Send>
-            }
+            Compression::None => blob.stream(skip)?,
             _ => {
-                let mut text = self.decompressed(Box::new(file))?;
-                io::copy(&mut text.by_ref().take(skip), &mut io::sink())
-                    .map_err(|error| self.read_error(error))?;
+                let mut text = self.decompressed(blob.stream(0)?)?;
+                text.skip(skip).map_err(|error| self.read_error(error))?;
                 text
             }
         };
@@ -140,29 +161,31 @@ impl Input {
     /// Refuses a position that is plainly beyond the end. How long compressed text is, nobody knows before
     /// it is read.
     pub(crate) fn check_offset(&self, from: Position) -> Result<(), ConnectError> {
-        if self.is_live() || self.compression != Compression::None {
+        let Some(blob) = self.blob().filter(|_| self.compression == Compression::None) else {
             return Ok(());
-        }
-        let length = fs::metadata(&self.path).map_err(|error| self.io("open", error))?.len();
-        if from.offset <= length {
+        };
+        if from.offset <= blob.length()? {
             return Ok(());
         }
         let reason = format!("the file ends before byte {}", from.offset);
         Err(ConnectError::BadPosition { name: self.id.to_string(), row: from.row, reason })
     }
 
-    /// What the operating system or a decompressor said about reading.
+    /// What a store or a decompressor said about reading.
     pub(crate) fn read_error(&self, error: io::Error) -> ConnectError {
         let format = match self.compression {
             Compression::None => return self.io("read", error),
             Compression::Gzip => "gzip",
             Compression::Zstd => "zstd",
         };
+        let by_store = error.get_ref().is_some_and(|inner| inner.is::<ConnectError>());
         match error.kind() {
             ErrorKind::InvalidData
             | ErrorKind::InvalidInput
             | ErrorKind::UnexpectedEof
-            | ErrorKind::Other => {
+            | ErrorKind::Other
+                if !by_store =>
+            {
                 ConnectError::Corrupt { path: self.path.to_path_buf(), format, reason: error.to_string() }
             }
             _ => self.io("read", error),
@@ -173,8 +196,12 @@ impl Input {
         ConnectError::io(action, &*self.path, error)
     }
 
-    fn decompressed(&self, bytes: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>, ConnectError> {
-        self.compression.decompress(bytes).map_err(|error| self.read_error(error))
+    fn decompressed(&self, bytes: Box<dyn ByteStream>) -> Result<Box<dyn ByteStream>, ConnectError> {
+        if self.compression == Compression::None {
+            return Ok(bytes);
+        }
+        let text = self.compression.decompress(Box::new(bytes)).map_err(|error| self.read_error(error))?;
+        Ok(Box::new(InOrder(text)))
     }
 
     /// Takes what can be read once: what was looked at, and the rest.
@@ -189,6 +216,21 @@ impl Input {
             }
             State::Taken => Err(ConnectError::AlreadyClaimed { name: self.id.to_string() }),
         }
+    }
+}
+
+/// Bytes that can only be read one after the other.
+struct InOrder<R>(R);
+
+impl<R: Read> Read for InOrder<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl<R: Read + Send> ByteStream for InOrder<R> {
+    fn skip(&mut self, bytes: u64) -> io::Result<u64> {
+        io::copy(&mut self.0.by_ref().take(bytes), &mut io::sink())
     }
 }
 
@@ -218,9 +260,12 @@ impl Read for Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Disk;
+    use sabot_connect::Store;
+    use std::fs;
     use std::io::Write;
 
-    fn text(mut from: Box<dyn Read + Send>, bytes: usize) -> String {
+    fn text(mut from: Box<dyn ByteStream>, bytes: usize) -> String {
         let mut text = vec![0; bytes];
         let read = from.read(&mut text).unwrap();
         text.truncate(read);
@@ -232,7 +277,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text");
         fs::write(&path, "hello").unwrap();
-        let input = Input::new("text", path, None, true);
+        let input = Input::new("text", path, None, Found::Once);
         assert_eq!(input.peek(|from| Ok(text(from, 2))).unwrap(), "he");
         assert_eq!(input.peek(|from| Ok(text(from, 2))).unwrap(), "he");
         assert_eq!(input.peek(|from| Ok(io::read_to_string(from).unwrap())).unwrap(), "hello");
@@ -254,7 +299,7 @@ mod tests {
                 to.write_all(part.as_bytes()).unwrap();
                 to.finish().unwrap();
             }
-            let input = Input::new("text", path.clone(), None, false);
+            let input = Input::new("text", path.clone(), None, Disk.look(&path).unwrap().unwrap());
             assert_eq!(input.peek(|from| Ok(io::read_to_string(from).unwrap())).unwrap(), "hello, world");
             for offset in 1..=12 {
                 let (rest, before) = input.open_at(Position { row: 1, offset }).unwrap();

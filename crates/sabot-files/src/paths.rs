@@ -1,51 +1,44 @@
 //! Paths that users give: a file, a folder of files, or a pattern.
 
+use glob::Pattern;
 use sabot_common::did_you_mean;
-use sabot_connect::ConnectError;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use sabot_connect::{ConnectError, Found, Store};
+use std::path::{Path, PathBuf, is_separator};
 
 use crate::compression::Compression;
+
+/// A path and what is there.
+pub(crate) type Place = (PathBuf, Found);
 
 /// The files that a path stands for: itself; the files of a folder with one of these extensions, which may
 /// be compressed; or whatever matches a pattern with `*`, `?` or `[…]`. They come in the order of their
 /// paths. Names that start with `.` or `_` are bookkeeping of some writer and are passed over in folders,
 /// and by patterns that do not spell them out.
-pub(crate) fn input_files(path: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, ConnectError> {
-    let found = match fs::metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let text = path.to_string_lossy();
-            return if text.contains(['*', '?', '[']) { matching(path, &text) } else { Err(not_found(path)) };
-        }
-        Err(error) => return Err(ConnectError::io("open", path, error)),
+pub(crate) fn input_files(
+    store: &dyn Store,
+    path: &Path,
+    extensions: &[&str],
+) -> Result<Vec<Place>, ConnectError> {
+    let mut files = match store.look(path)? {
+        Some(Found::Folder) => folder(store, path, extensions)?,
+        Some(found) => vec![(path.to_owned(), found)],
+        None if path.to_string_lossy().contains(WILDCARDS) => matching(store, path)?,
+        None => return Err(not_found(store, path)),
     };
-    if !found.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let list = |error| ConnectError::io("list", path, error);
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(list)? {
-        let file = entry.map_err(list)?.path();
-        if has_extension(&file, extensions) && !is_hidden(&file) && file.is_file() {
-            files.push(file);
-        }
-    }
-    if files.is_empty() {
-        let hint = format!("the folder is there, but no file in it ends in .{}", extensions.join(" or ."));
-        return Err(ConnectError::NotFound { path: path.join(format!("*.{}", extensions[0])), hint });
-    }
-    files.sort();
+    files.sort_by(|(a, _), (b, _)| a.cmp(b));
+    files.dedup_by(|(a, _), (b, _)| a == b);
     Ok(files)
 }
+
+/// What makes a path a pattern.
+const WILDCARDS: [char; 3] = ['*', '?', '['];
 
 fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn is_hidden(path: &Path) -> bool {
-    name_of(path).starts_with(['.', '_'])
+fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '_'])
 }
 
 /// Whether a file's extension is one of these, that of its compression left aside.
@@ -56,40 +49,127 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     found.is_some_and(|found| extensions.iter().any(|wanted| found.eq_ignore_ascii_case(wanted)))
 }
 
-/// The files that match a pattern.
-fn matching(path: &Path, pattern: &str) -> Result<Vec<PathBuf>, ConnectError> {
-    let bad = |hint: String| ConnectError::NotFound { path: path.to_owned(), hint };
-    let paths = glob::glob(pattern).map_err(|error| bad(format!("it is no pattern either: {error}")))?;
-    let spelled_out = name_of(path).starts_with(['.', '_']);
+/// The files of a folder.
+fn folder(store: &dyn Store, path: &Path, extensions: &[&str]) -> Result<Vec<Place>, ConnectError> {
     let mut files = Vec::new();
-    for found in paths {
-        let file = found.map_err(|error| {
-            let path = error.path().to_owned();
-            ConnectError::io("list", path, error.into())
-        })?;
-        if file.is_file() && (spelled_out || !is_hidden(&file)) {
-            files.push(file);
+    for entry in store.list(path)? {
+        let file = path.join(&entry.name);
+        let wanted = has_extension(&file, extensions) && !is_hidden(&entry.name);
+        if wanted && matches!(entry.found, Found::Blob(_)) {
+            files.push((file, entry.found));
         }
     }
     if files.is_empty() {
-        return Err(bad("no file matches this pattern".to_owned()));
+        let hint = format!("the folder is there, but no file in it ends in .{}", extensions.join(" or ."));
+        return Err(ConnectError::NotFound { path: path.join(format!("*.{}", extensions[0])), hint });
     }
-    files.sort();
     Ok(files)
 }
 
-fn not_found(path: &Path) -> ConnectError {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let siblings: Vec<String> = fs::read_dir(parent)
-        .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
-        .unwrap_or_default();
-    let name = name_of(path);
-    let hint = match did_you_mean(&name, siblings.iter().map(String::as_str)) {
+/// The files that match a pattern.
+fn matching(store: &dyn Store, path: &Path) -> Result<Vec<Place>, ConnectError> {
+    let bad = |hint: String| ConnectError::NotFound { path: path.to_owned(), hint };
+    let text = path.to_string_lossy();
+    // What stands before the first wildcard need not be searched.
+    let wild = text.find(WILDCARDS).unwrap_or(text.len());
+    let base = text[..wild].rfind(is_separator).map_or(0, |at| at + 1);
+    let parts = text[base..].split(is_separator).filter(|part| !part.is_empty());
+    let parts = parts.map(Part::new).collect::<Result<Vec<Part>, _>>();
+    let parts = parts.map_err(|error| bad(format!("it is no pattern either: {error}")))?;
+    let mut files = Vec::new();
+    walk(store, Path::new(&text[..base]), &parts, &mut files)?;
+    if files.is_empty() {
+        return Err(bad("no file matches this pattern".to_owned()));
+    }
+    Ok(files)
+}
+
+/// What stands between two slashes of a pattern.
+enum Part {
+    /// `**`: any number of folders.
+    Folders,
+    /// A name.
+    Name(String),
+    /// Names that match. Hidden ones do if it says so by its first character.
+    Names { pattern: Pattern, hidden: bool },
+}
+
+impl Part {
+    fn new(text: &str) -> Result<Self, glob::PatternError> {
+        if text == "**" {
+            return Ok(Part::Folders);
+        }
+        let pattern = Pattern::new(text)?;
+        Ok(match text.contains(WILDCARDS) {
+            true => Part::Names { pattern, hidden: is_hidden(text) },
+            false => Part::Name(text.to_owned()),
+        })
+    }
+}
+
+/// Gathers the files under a folder that match the parts of a pattern.
+fn walk(
+    store: &dyn Store,
+    folder: &Path,
+    parts: &[Part],
+    files: &mut Vec<Place>,
+) -> Result<(), ConnectError> {
+    let Some((part, rest)) = parts.split_first() else { return Ok(()) };
+    match part {
+        Part::Folders => {
+            walk(store, folder, rest, files)?;
+            for entry in store.list(folder)? {
+                if matches!(entry.found, Found::Folder) && !entry.linked {
+                    walk(store, &folder.join(&entry.name), parts, files)?;
+                }
+            }
+        }
+        Part::Name(name) if rest.is_empty() => {
+            let path = folder.join(name);
+            if let Some(found @ Found::Blob(_)) = store.look(&path)? {
+                files.push((path, found));
+            }
+        }
+        Part::Name(name) => walk(store, &folder.join(name), rest, files)?,
+        Part::Names { pattern, hidden } => {
+            for entry in store.list(folder)? {
+                if !pattern.matches(&entry.name) {
+                    continue;
+                }
+                let path = folder.join(&entry.name);
+                match entry.found {
+                    Found::Folder => walk(store, &path, rest, files)?,
+                    Found::Blob(_) if rest.is_empty() && (*hidden || !is_hidden(&entry.name)) => {
+                        files.push((path, entry.found));
+                    }
+                    Found::Blob(_) | Found::Once => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The folder that a path lies in.
+pub(crate) fn parent(path: &Path) -> PathBuf {
+    let text = path.to_string_lossy();
+    // The two slashes of a URL are no parts of a path.
+    match (text.contains("://"), path.parent()) {
+        (true, _) => PathBuf::from(&text[..text.rfind('/').map_or(0, |at| at + 1)]),
+        (false, Some(parent)) if parent != Path::new("") => parent.to_owned(),
+        (false, _) => PathBuf::from("."),
+    }
+}
+
+fn not_found(store: &dyn Store, path: &Path) -> ConnectError {
+    let parent = parent(path);
+    let siblings = store.list(&parent).unwrap_or_default();
+    let near = did_you_mean(&name_of(path), siblings.iter().map(|entry| entry.name.as_str()));
+    let hint = match near {
         Some(near) => format!("did you mean \"{}\"?", parent.join(near).display()),
-        None if parent.is_dir() => format!("{} has no such file", parent.display()),
+        None if matches!(store.look(&parent), Ok(Some(Found::Folder))) => {
+            format!("{} has no such file", parent.display())
+        }
         None => format!("{} is no folder either", parent.display()),
     };
     ConnectError::NotFound { path: path.to_owned(), hint }
@@ -98,6 +178,13 @@ fn not_found(path: &Path) -> ConnectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Disk;
+    use std::fs;
+
+    fn input_files(path: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, ConnectError> {
+        let files = super::input_files(&Disk, path, extensions)?;
+        Ok(files.into_iter().map(|(path, _)| path).collect())
+    }
 
     #[test]
     fn a_folder_stands_for_its_files_by_name() {
@@ -126,6 +213,9 @@ mod tests {
         };
         assert_eq!(names("2001/*.csv"), ["2001/a.csv", "2001/a[1].csv"]);
         assert_eq!(names("**/?.csv"), ["2001/01/b.csv", "2001/a.csv"]);
+        assert_eq!(names("**/**/b.csv"), ["2001/01/b.csv"]);
+        assert_eq!(names("*/01//b.csv"), ["2001/01/b.csv"]);
+        assert_eq!(names("2001/.*.csv"), ["2001/.a.csv"]);
         // A file that has the name of a pattern is that file.
         assert_eq!(names("2001/a[1].csv"), ["2001/a[1].csv"]);
         let none = input_files(&folder.path().join("*.csv"), &["csv"]).unwrap_err().to_string();

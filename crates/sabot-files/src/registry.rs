@@ -2,13 +2,13 @@
 
 use sabot_common::did_you_mean;
 use sabot_connect::registry::Options;
-use sabot_connect::{ConnectError, ConnectorRegistry, Sink, SinkFactory, Source, SourceFactory};
+use sabot_connect::{ConnectError, ConnectorRegistry, Sink, SinkFactory, Source, SourceFactory, Stores};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::compression::Compression;
 use crate::text::TextOptions;
-use crate::{CsvOptions, DeadLetterOptions, FileSink, FileSource, NdjsonOptions, parse_columns};
+use crate::{CsvOptions, DeadLetterOptions, FileSink, FileSource, Location, NdjsonOptions, parse_columns};
 
 const INPUT_PATH: &str = "a file, a folder of files, a pattern such as \"flights-*.csv\", or - for stdin";
 const OUTPUT_PATH: &str = "a file with an extension, a folder with a trailing slash, or - for stdout";
@@ -68,19 +68,19 @@ impl Kind {
         })
     }
 
-    fn source(self, options: &Options<'_>) -> Result<FileSource, ConnectError> {
-        let path = options.required("path", INPUT_PATH)?;
+    fn source(self, options: &Options<'_>, stores: &Arc<dyn Stores>) -> Result<FileSource, ConnectError> {
+        let path = Location::new(options.required("path", INPUT_PATH)?, stores.clone());
         match self {
             Kind::Csv => {
                 options.only(&[TEXT_OPTIONS, &["header", "delimiter"]].concat())?;
                 let defaults = CsvOptions::default();
                 let header = options.parse("header", "true or false")?.unwrap_or(defaults.header);
                 let delimiter = delimiter(options)?.unwrap_or(defaults.delimiter);
-                FileSource::csv(path, CsvOptions { header, delimiter, text: text_options(options)? })
+                FileSource::csv(path, CsvOptions { header, delimiter, text: text_options(options, stores)? })
             }
             Kind::Ndjson => {
                 options.only(TEXT_OPTIONS)?;
-                FileSource::ndjson(path, NdjsonOptions { text: text_options(options)? })
+                FileSource::ndjson(path, NdjsonOptions { text: text_options(options, stores)? })
             }
             Kind::Arrow => {
                 options.only(&["path"])?;
@@ -93,8 +93,8 @@ impl Kind {
         }
     }
 
-    fn sink(self, options: &Options<'_>) -> Result<FileSink, ConnectError> {
-        let path = options.required("path", OUTPUT_PATH)?;
+    fn sink(self, options: &Options<'_>, stores: &Arc<dyn Stores>) -> Result<FileSink, ConnectError> {
+        let path = Location::new(options.required("path", OUTPUT_PATH)?, stores.clone());
         match self {
             Kind::Csv | Kind::Ndjson => options.only(&["path", "compression"])?,
             Kind::Arrow | Kind::Parquet => options.only(&["path"])?,
@@ -116,16 +116,17 @@ impl FileSink {
     /// # Errors
     /// [`ConnectError::BadOption`] for another extension, or none; [`ConnectError::NotFound`] when the
     /// folder of a file does not exist.
-    pub fn of_path(path: impl AsRef<Path>) -> Result<Self, ConnectError> {
-        let path = path.as_ref();
+    pub fn of_path(location: impl Into<Location>) -> Result<Self, ConnectError> {
+        let location = location.into();
+        let path = location.path();
         if path.to_string_lossy().ends_with('/') {
-            return Self::ndjson(path, None);
+            return Self::ndjson(location, None);
         }
         match Kind::of_path(path)? {
-            Kind::Csv => Self::csv(path, None),
-            Kind::Ndjson => Self::ndjson(path, None),
-            Kind::Arrow => Self::arrow(path),
-            Kind::Parquet => Self::parquet(path),
+            Kind::Csv => Self::csv(location, None),
+            Kind::Ndjson => Self::ndjson(location, None),
+            Kind::Arrow => Self::arrow(location),
+            Kind::Parquet => Self::parquet(location),
         }
     }
 }
@@ -145,11 +146,12 @@ fn compression(options: &Options<'_>) -> Result<Option<Compression>, ConnectErro
     options.parse("compression", "none, gzip or zstd")
 }
 
-fn text_options(options: &Options<'_>) -> Result<TextOptions, ConnectError> {
+fn text_options(options: &Options<'_>, stores: &Arc<dyn Stores>) -> Result<TextOptions, ConnectError> {
     const COLUMNS: &str = "columns such as \"id int64 not null, at timestamp(us, UTC)\"";
     let schema = options.get("schema").map(parse_columns).transpose();
     let max: Option<u64> = options.parse("max_dead_letters", "a number of records")?;
-    let dead_letters = options.get("dead_letters").map(|path| DeadLetterOptions { path: path.into(), max });
+    let aside = options.get("dead_letters").map(|path| Location::new(path, stores.clone()));
+    let dead_letters = aside.map(|path| DeadLetterOptions { path, max });
     if dead_letters.is_none() && max.is_some() {
         return Err(options.bad("dead_letters", "a path for the dead letters that are limited", "nothing"));
     }
@@ -169,26 +171,30 @@ fn text_options(options: &Options<'_>) -> Result<TextOptions, ConnectError> {
 /// `infer_rows` (1000), `max_record_bytes` (2 MiB for CSV, 16 MiB for NDJSON), `compression` (`none`,
 /// `gzip`, `zstd`; what the name ends in without it), `dead_letters` (a path) and `max_dead_letters`; CSV
 /// has `header` (`true`) and `delimiter` (one ASCII character) besides. As a sink, text has `compression`.
-pub fn register(registry: &mut ConnectorRegistry) {
+/// URLs are paths too: those with the scheme `file` always, others as far as `stores` know them.
+pub fn register(registry: &mut ConnectorRegistry, stores: &Arc<dyn Stores>) {
     for kind in Kind::ALL {
-        registry.add_source(Arc::new(Factory(Some(kind))));
-        registry.add_sink(Arc::new(Factory(Some(kind))));
+        registry.add_source(Arc::new(Factory { kind: Some(kind), stores: stores.clone() }));
+        registry.add_sink(Arc::new(Factory { kind: Some(kind), stores: stores.clone() }));
     }
-    registry.add_source(Arc::new(Factory(None)));
-    registry.add_sink(Arc::new(Factory(None)));
+    registry.add_source(Arc::new(Factory { kind: None, stores: stores.clone() }));
+    registry.add_sink(Arc::new(Factory { kind: None, stores: stores.clone() }));
 }
 
 /// Makes files of a kind, or of the kind that the path's extension names.
 #[derive(Debug)]
-struct Factory(Option<Kind>);
+struct Factory {
+    kind: Option<Kind>,
+    stores: Arc<dyn Stores>,
+}
 
 impl Factory {
     fn name(&self) -> &'static str {
-        self.0.map_or("file", Kind::name)
+        self.kind.map_or("file", Kind::name)
     }
 
     fn kind_of(&self, options: &Options<'_>, expected: &str) -> Result<Kind, ConnectError> {
-        match self.0 {
+        match self.kind {
             Some(kind) => Ok(kind),
             None => Kind::of_path(Path::new(options.required("path", expected)?)),
         }
@@ -201,7 +207,7 @@ impl SourceFactory for Factory {
     }
 
     fn create(&self, options: &Options<'_>) -> Result<Arc<dyn Source>, ConnectError> {
-        Ok(Arc::new(self.kind_of(options, INPUT_PATH)?.source(options)?))
+        Ok(Arc::new(self.kind_of(options, INPUT_PATH)?.source(options, &self.stores)?))
     }
 }
 
@@ -211,7 +217,7 @@ impl SinkFactory for Factory {
     }
 
     fn create(&self, options: &Options<'_>) -> Result<Arc<dyn Sink>, ConnectError> {
-        Ok(Arc::new(self.kind_of(options, OUTPUT_PATH)?.sink(options)?))
+        Ok(Arc::new(self.kind_of(options, OUTPUT_PATH)?.sink(options, &self.stores)?))
     }
 }
 
@@ -226,7 +232,8 @@ mod tests {
 
     fn registry() -> ConnectorRegistry {
         let mut registry = ConnectorRegistry::new();
-        register(&mut registry);
+        let stores: Arc<dyn Stores> = Arc::new(crate::DiskOnly);
+        register(&mut registry, &stores);
         registry
     }
 

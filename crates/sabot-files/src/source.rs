@@ -125,8 +125,8 @@ impl Source for FileSource {
         let Some(number) = self.inputs.iter().position(|input| input.id() == partition) else {
             return Err(unknown_partition(&self.name, partition, &self.discover()?));
         };
-        // Whoever waits for a pipe must not hold one of the engine's threads.
-        let spawner = match self.inputs[number].is_live() {
+        // Whoever waits for a pipe or a network must not hold one of the engine's threads.
+        let spawner = match self.inputs[number].waits() {
             true => Arc::new(ThreadSpawner),
             false => spawner.clone(),
         };

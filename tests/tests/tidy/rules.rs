@@ -29,6 +29,7 @@ pub(crate) const FREE: &[&str] = &["arrow", "thiserror", "serde", "bytemuck", "t
 
 /// Small libraries that several crates may name, each with the reason why it is harmless.
 pub(crate) const LIGHT: &[(&str, &str)] = &[
+    ("bytes", "bytes that are shared without a copy; part of parquet and of every network client"),
     ("chrono", "dates of the calendar; it is part of arrow, so that nothing is added to the build"),
     ("chrono-tz", "the clocks of time zones; it is part of arrow too"),
     ("futures-core", "the `Stream` trait and nothing else"),

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{RecordBatchDecoder, read_dictionary};
 use arrow::ipc::{Message, MessageHeader, root_as_message};
-use sabot_connect::ConnectError;
+use sabot_connect::{ByteStream, ConnectError};
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::Path;
@@ -22,7 +22,7 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 /// Reads a stream, or the stream inside of a file.
 pub(super) struct Messages {
     path: Arc<Path>,
-    bytes: Box<dyn Read + Send>,
+    bytes: Box<dyn ByteStream>,
     schema: SchemaRef,
     dictionaries: HashMap<i64, ArrayRef>,
     /// The columns to decode, ascending; all if `None`.
@@ -41,7 +41,7 @@ pub(super) struct Header {
 
 impl Messages {
     /// Reads up to the schema.
-    pub(super) fn new(path: Arc<Path>, bytes: Box<dyn Read + Send>) -> Result<Self, ConnectError> {
+    pub(super) fn new(path: Arc<Path>, bytes: Box<dyn ByteStream>) -> Result<Self, ConnectError> {
         let schema = Arc::new(arrow::datatypes::Schema::empty());
         let mut messages = Self {
             path,
@@ -168,8 +168,11 @@ impl Messages {
 
     /// Passes over the body of a record batch.
     pub(super) fn skip(&mut self, header: &Header) -> Result<(), ConnectError> {
-        let skipped = io::copy(&mut self.bytes.by_ref().take(header.body_bytes), &mut io::sink());
-        match skipped.map_err(|error| ConnectError::io("read", &*self.path, error))? {
+        match self
+            .bytes
+            .skip(header.body_bytes)
+            .map_err(|error| ConnectError::io("read", &*self.path, error))?
+        {
             all if all == header.body_bytes => Ok(()),
             _ => Err(corrupt(&self.path, "it ends inside of a batch")),
         }

@@ -6,13 +6,14 @@ use arrow::error::ArrowError;
 use arrow::ipc::writer::{DictionaryHandling, FileWriter, IpcWriteOptions, StreamWriter};
 use arrow::record_batch::RecordBatch;
 use sabot_connect::ConnectError;
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::arrow_error;
 use super::messages::Messages;
 use super::words::Words;
+use crate::Location;
+use crate::disk;
 use crate::input::STDIO;
 use crate::output::{Destination, Encoder, FileSink, Format, Parts};
 
@@ -23,11 +24,12 @@ impl FileSink {
     /// # Errors
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
     /// [`ConnectError::NotFound`] when the folder of a file does not exist.
-    pub fn arrow(path: impl AsRef<Path>) -> Result<Self, ConnectError> {
-        let path = path.as_ref();
+    pub fn arrow(location: impl Into<Location>) -> Result<Self, ConnectError> {
+        let location = location.into();
+        let path = location.path();
         let stream = path == Path::new(STDIO)
             || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("arrows"));
-        Self::new(path, Box::new(ArrowFormat { stream }), None)
+        Self::new(&location, Box::new(ArrowFormat { stream }), None)
     }
 }
 
@@ -75,8 +77,8 @@ impl Format for ArrowFormat {
     ) -> Result<Box<dyn Destination>, ConnectError> {
         let mut whole = self.encoder(parts.whole, to, parts.schema)?;
         for part in parts.paths {
-            let file = File::open(part).map_err(|error| ConnectError::io("open", part, error))?;
-            let mut messages = Messages::new(part.as_path().into(), Box::new(BufReader::new(file)))?;
+            let bytes = Box::new(BufReader::new(disk::stream(part)?));
+            let mut messages = Messages::new(part.as_path().into(), bytes)?;
             while let Some(header) = messages.next_header()? {
                 whole.write(&messages.decode(&header)?)?;
             }

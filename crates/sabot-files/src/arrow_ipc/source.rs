@@ -6,18 +6,17 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use sabot_connect::{ConnectError, Cutter, PartitionReader, Position, ReadRequest, Spawner, check_schema};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 
 use super::EXTENSIONS;
 use super::corrupt;
 use super::messages::Messages;
-use crate::FileSource;
 use crate::ahead::{Decode, Piece};
 use crate::compression::Compression;
 use crate::input::{Input, inputs};
 use crate::reader::SequentialReader;
 use crate::source::{FileFormat, supported_schema};
+use crate::{FileSource, Location};
 
 impl FileSource {
     /// Files and streams of Arrow IPC, told apart by their first bytes; the buffers in them may be
@@ -45,9 +44,9 @@ impl FileSource {
     /// # Errors
     /// [`ConnectError`] when there is nothing at the path, or a file cannot be read, is no Arrow file or
     /// stream, has a column of a type that Sabot does not support, or has other columns than the first.
-    pub fn arrow(path: impl AsRef<Path>) -> Result<Self, ConnectError> {
-        let path = path.as_ref();
-        let inputs = inputs(path, EXTENSIONS, Some(Compression::None))?;
+    pub fn arrow(location: impl Into<Location>) -> Result<Self, ConnectError> {
+        let location = location.into();
+        let inputs = inputs(&location, EXTENSIONS, Some(Compression::None))?;
         let (mut schema, mut rows): (Option<SchemaRef>, _) = (None, Some(0));
         for input in &inputs {
             let (found, counted) = look(input)?;
@@ -59,10 +58,10 @@ impl FileSource {
         }
         let Some(schema) = schema else {
             let hint = "name at least one file".to_owned();
-            return Err(ConnectError::NotFound { path: path.to_owned(), hint });
+            return Err(ConnectError::NotFound { path: location.path().to_owned(), hint });
         };
         let format = ArrowFiles { schema, inputs: inputs.clone(), rows };
-        Ok(FileSource::new(path.display().to_string(), inputs, Box::new(format), None))
+        Ok(FileSource::new(location.path().display().to_string(), inputs, Box::new(format), None))
     }
 }
 

@@ -5,9 +5,9 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use sabot_connect::ConnectError;
 use sabot_expr::types::{decoded_type, type_name};
-use std::path::Path;
 
 use super::encode::{append_header, append_rows};
+use crate::Location;
 use crate::compression::Compression;
 use crate::output::FileSink;
 use crate::text::{RowText, TextFiles};
@@ -24,8 +24,11 @@ impl FileSink {
     /// # Errors
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
     /// [`ConnectError::NotFound`] when the folder of a file does not exist.
-    pub fn csv(path: impl AsRef<Path>, compression: Option<Compression>) -> Result<Self, ConnectError> {
-        Self::new(path.as_ref(), TextFiles::<CsvRows>::boxed(), compression)
+    pub fn csv(
+        location: impl Into<Location>,
+        compression: Option<Compression>,
+    ) -> Result<Self, ConnectError> {
+        Self::new(&location.into(), TextFiles::<CsvRows>::boxed(), compression)
     }
 }
 

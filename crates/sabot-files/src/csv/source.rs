@@ -3,16 +3,15 @@
 use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use sabot_connect::ConnectError;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::EXTENSIONS;
 use super::split::{Cells, CsvSplitter};
-use crate::FileSource;
 use crate::input::{Input, inputs};
 use crate::text::{
     Column, Fault, Guess, RowParser, Splitter, TextFormat, TextOptions, TextSource, expected, sample, shown,
 };
+use crate::{FileSource, Location};
 
 /// As long as a record may be unless told otherwise: what follows an open quote is lost up to here.
 const MAX_RECORD_BYTES: usize = 2 << 20;
@@ -65,10 +64,10 @@ impl FileSource {
     /// # Errors
     /// [`ConnectError`] when there is nothing at the path, a file cannot be read, the schema has a type
     /// that has no text, headers are not those of the schema, or two columns have one name.
-    pub fn csv(path: impl AsRef<Path>, options: CsvOptions) -> Result<Self, ConnectError> {
-        let path = path.as_ref();
-        let inputs = inputs(path, EXTENSIONS, options.text.compression)?;
-        let name = path.display().to_string();
+    pub fn csv(location: impl Into<Location>, options: CsvOptions) -> Result<Self, ConnectError> {
+        let location = location.into();
+        let inputs = inputs(&location, EXTENSIONS, options.text.compression)?;
+        let name = location.path().display().to_string();
         let format = CsvFormat { header: options.header, delimiter: options.delimiter };
         let text = &options.text;
         let max_record_bytes = text.max_record_bytes.unwrap_or(MAX_RECORD_BYTES);

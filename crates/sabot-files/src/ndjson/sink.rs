@@ -4,9 +4,9 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use sabot_connect::ConnectError;
-use std::path::Path;
 
 use super::encode::{Names, append_rows};
+use crate::Location;
 use crate::compression::Compression;
 use crate::output::FileSink;
 use crate::text::{RowText, TextFiles};
@@ -22,8 +22,11 @@ impl FileSink {
     /// # Errors
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
     /// [`ConnectError::NotFound`] when the folder of a file does not exist.
-    pub fn ndjson(path: impl AsRef<Path>, compression: Option<Compression>) -> Result<Self, ConnectError> {
-        Self::new(path.as_ref(), TextFiles::<NdjsonRows>::boxed(), compression)
+    pub fn ndjson(
+        location: impl Into<Location>,
+        compression: Option<Compression>,
+    ) -> Result<Self, ConnectError> {
+        Self::new(&location.into(), TextFiles::<NdjsonRows>::boxed(), compression)
     }
 }
 

@@ -5,16 +5,15 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use memchr::memchr;
 use sabot_connect::ConnectError;
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::EXTENSIONS;
 use super::object::{members, value};
-use crate::FileSource;
 use crate::input::{Input, inputs};
 use crate::text::{
     Column, Fault, Guess, RowParser, Splitter, TextFormat, TextOptions, TextSource, expected, sample, shown,
 };
+use crate::{FileSource, Location};
 
 /// As long as a record may be unless told otherwise.
 const MAX_RECORD_BYTES: usize = 16 << 20;
@@ -57,11 +56,11 @@ impl FileSource {
     /// # Errors
     /// [`ConnectError`] when there is nothing at the path, a file cannot be read, the schema has a type
     /// that has no text, two columns have one name, or no object is there to infer columns from.
-    pub fn ndjson(path: impl AsRef<Path>, options: NdjsonOptions) -> Result<Self, ConnectError> {
-        let path = path.as_ref();
+    pub fn ndjson(location: impl Into<Location>, options: NdjsonOptions) -> Result<Self, ConnectError> {
+        let location = location.into();
         let text = options.text;
-        let inputs = inputs(path, EXTENSIONS, text.compression)?;
-        let name = path.display().to_string();
+        let inputs = inputs(&location, EXTENSIONS, text.compression)?;
+        let name = location.path().display().to_string();
         let max_record_bytes = text.max_record_bytes.unwrap_or(MAX_RECORD_BYTES);
         let schema = match &text.schema {
             Some(schema) => schema.clone(),

@@ -326,7 +326,7 @@ fn lists_and_structs_are_read_and_written_and_leave_nothing_behind_when_malforme
     let text: String = (0..5).map(|i| format!("{}\n{}\n", good.get(i).unwrap_or(&""), bad[i])).collect();
     let (folder, path) = file(text);
     let dead = folder.path().join("dead.ndjson");
-    let dead_letters = Some(crate::DeadLetterOptions { path: dead.clone(), max: None });
+    let dead_letters = Some(crate::DeadLetterOptions { path: dead.as_path().into(), max: None });
     let text = TextOptions { schema: Some(schema.clone()), dead_letters, ..Default::default() };
     let source = FileSource::ndjson(&path, NdjsonOptions { text }).unwrap();
     let aside = source.dead_letters().unwrap().unwrap();

@@ -6,6 +6,9 @@
 //! each file of which appears when its epoch is committed. `-` is the standard output, where rows stand at
 //! once, as in a channel.
 //!
+//! Where the output is no folder of a disk, parts are staged on the disk all the same, in a folder of their own,
+//! and become visible by being sent: `docs/decisions/0035-outputs-are-staged-on-the-disk.md`.
+//!
 //! A sink is a format's [`Encoder`] and this life cycle, which is the same for all formats.
 //!
 //! The invariant: a file under its real name is complete and on the disk. Parts are flushed to the disk
@@ -15,6 +18,7 @@
 
 mod disk;
 mod lock;
+mod staging;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -22,7 +26,7 @@ mod writer;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use sabot_common::Epoch;
-use sabot_connect::{Committable, ConnectError, Sink, SinkOrder, SinkWriter};
+use sabot_connect::{Committable, ConnectError, Entry, Sink, SinkOrder, SinkWriter, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::fs::File;
@@ -30,10 +34,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::Location;
 use crate::compression::Compression;
+use crate::disk::Disk;
 use crate::input::STDIO;
-use disk::{remove_if_there, rename, sync_folder};
+use crate::paths::parent;
+use disk::remove_if_there;
 use lock::OutputLock;
+use staging::Staging;
 use writer::FileWriter;
 
 /// A file format that can be written.
@@ -134,7 +142,7 @@ pub(crate) enum Target {
 
 impl Target {
     /// What a path means: a trailing `/` is a folder, an extension is a file.
-    pub(crate) fn of(path: &Path, format: &dyn Format) -> Result<Self, ConnectError> {
+    pub(crate) fn of(path: &Path, store: &dyn Store, format: &dyn Format) -> Result<Self, ConnectError> {
         let text = path.to_string_lossy();
         let bad = |expected: String| ConnectError::BadOption {
             kind: format.kind().to_owned(),
@@ -149,25 +157,17 @@ impl Target {
             };
         }
         if text.ends_with(['/', std::path::MAIN_SEPARATOR]) {
+            store.check_output(format.kind(), path)?;
             return Ok(Target::Folder { folder: path.to_owned() });
         }
         let extension = format.extension();
-        let wanted =
-            format!("a file such as \"{text}.{extension}\", or a folder with a trailing slash, \"{text}/\"");
         let (Some(name), Some(_)) = (path.file_name(), path.extension()) else {
-            return Err(bad(wanted));
+            return Err(bad(format!(
+                "a file such as \"{text}.{extension}\", or a folder with a trailing slash, \"{text}/\""
+            )));
         };
-        if path.is_dir() {
-            return Err(bad(format!("a file, but it is a folder; for files in it write \"{text}/\"")));
-        }
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        if !folder.is_dir() {
-            let hint = format!("create the folder before writing {}", name.to_string_lossy());
-            return Err(ConnectError::NotFound { path: folder, hint });
-        }
+        store.check_output(format.kind(), path)?;
+        let folder = parent(path);
         Ok(Target::File { folder, name: name.to_string_lossy().into_owned() })
     }
 
@@ -185,10 +185,19 @@ impl Target {
             Target::Folder { .. } | Target::Stdout => ".sabot-".to_owned(),
         }
     }
+}
 
-    fn hidden(&self, rest: &str) -> PathBuf {
-        self.folder().join(format!("{}{rest}", self.hidden_prefix()))
+/// Refuses a folder that holds files named like output: mixed with those of this run, nobody could tell
+/// them apart.
+fn refuse_old_output(store: &dyn Store, folder: &Path, extension: &str) -> Result<(), ConnectError> {
+    for Entry { name, .. } in store.list(folder)? {
+        let stem = name.strip_suffix(extension).and_then(|rest| rest.strip_suffix('.'));
+        let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if stem.is_some_and(|stem| stem.contains('-') && stem.split('-').all(number)) {
+            return Err(ConnectError::OutputExists { path: folder.to_owned(), found: name });
+        }
     }
+    Ok(())
 }
 
 /// A sink of one file, or of a folder of files if the path ends in `/`, or of the standard output, `-`.
@@ -210,6 +219,8 @@ pub struct FileSink {
 pub(crate) struct Shared {
     name: String,
     target: Target,
+    store: Arc<dyn Store>,
+    staging: Staging,
     format: Box<dyn Format>,
     compression: Compression,
     state: Mutex<State>,
@@ -233,12 +244,16 @@ struct State {
 impl FileSink {
     /// A sink for a path, compressed as its name says or as told.
     pub(crate) fn new(
-        path: &Path,
+        location: &Location,
         format: Box<dyn Format>,
         compression: Option<Compression>,
     ) -> Result<Self, ConnectError> {
-        let target = Target::of(path, &*format)?;
-        let compression = compression.unwrap_or_else(|| Compression::of_path(path));
+        let (store, path) = match location.path() == Path::new(STDIO) {
+            true => (Arc::new(Disk) as Arc<dyn Store>, PathBuf::from(STDIO)),
+            false => location.resolve()?,
+        };
+        let target = Target::of(&path, &*store, &*format)?;
+        let compression = compression.unwrap_or_else(|| Compression::of_path(&path));
         let refused = match &target {
             _ if compression == Compression::None => None,
             Target::Stdout => Some("none: the output can be piped through the tool"),
@@ -253,8 +268,9 @@ impl FileSink {
                 found: compression.to_string(),
             });
         }
-        let name = path.display().to_string();
-        let shared = Shared { name, target, format, compression, state: Mutex::default() };
+        let name = location.path().display().to_string();
+        let staging = Staging::of(&*store, target.folder());
+        let shared = Shared { name, target, store, staging, format, compression, state: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 }
@@ -298,15 +314,12 @@ impl Shared {
         if matches!(self.target, Target::Stdout) {
             return Ok(());
         }
-        let folder = self.target.folder();
-        if matches!(self.target, Target::Folder { .. }) {
-            std::fs::create_dir_all(folder).map_err(|e| ConnectError::io("create", folder, e))?;
-        }
-        let lock = OutputLock::take(self.target.hidden("lock"), &self.name)?;
+        self.staging.create()?;
+        let lock = OutputLock::take(self.hidden("lock"), &self.name)?;
         let kept: BTreeSet<&String> = state.committed.values().flatten().collect();
-        disk::remove_left_overs(folder, &self.target.hidden_prefix(), lock.path(), &kept)?;
+        disk::remove_left_overs(self.staging.folder(), &self.target.hidden_prefix(), lock.path(), &kept)?;
         if let Target::Folder { folder } = &self.target {
-            disk::refuse_old_output(folder, &self.extension())?;
+            refuse_old_output(&*self.store, folder, &self.extension())?;
         }
         *state = State {
             running: Some(lock),
@@ -316,10 +329,14 @@ impl Shared {
         Ok(())
     }
 
+    fn hidden(&self, rest: &str) -> PathBuf {
+        self.staging.folder().join(format!("{}{rest}", self.target.hidden_prefix()))
+    }
+
     /// A name for a new part, known to the run from now on.
     fn new_part(&self, task: u32) -> (String, PathBuf) {
         let mut state = self.lock();
-        let path = self.target.hidden(&format!("{task}-{}", state.parts));
+        let path = self.hidden(&format!("{task}-{}", state.parts));
         state.parts += 1;
         if self.is_live() {
             return (String::new(), PathBuf::from(&self.name));
@@ -331,7 +348,7 @@ impl Shared {
 
     fn drop_part(&self, name: &str) -> Result<(), ConnectError> {
         let known = self.lock().hidden.remove(name);
-        if known { remove_if_there(&self.target.folder().join(name)) } else { Ok(()) }
+        if known { remove_if_there(&self.staging.folder().join(name)) } else { Ok(()) }
     }
 
     fn commit_to_folder(&self, part: &Committable, extension: &str) -> Result<(), ConnectError> {
@@ -339,11 +356,12 @@ impl Shared {
         for (i, name) in part.parts.iter().enumerate() {
             let more = if i == 0 { String::new() } else { format!("-{i}") };
             let visible = folder.join(format!("{}-{}{more}.{extension}", part.epoch, part.task));
-            let hidden = folder.join(name);
-            match (hidden.exists(), visible.exists()) {
-                (true, _) => rename(&hidden, &visible)?,
-                (false, true) => {}
-                (false, false) => return Err(self.missing(hidden, part.epoch)),
+            let hidden = self.staging.folder().join(name);
+            if hidden.exists() {
+                self.store.publish(&hidden, &visible)?;
+                remove_if_there(&hidden)?;
+            } else if self.store.look(&visible)?.is_none() {
+                return Err(self.missing(hidden, part.epoch));
             }
             self.lock().hidden.remove(name);
         }
@@ -356,16 +374,16 @@ impl Shared {
 
     /// Makes the one file out of the committed parts.
     fn publish(&self, folder: &Path, name: &str, parts: &[String]) -> Result<(), ConnectError> {
-        let paths: Vec<PathBuf> = parts.iter().map(|part| folder.join(part)).collect();
+        let paths: Vec<PathBuf> = parts.iter().map(|part| self.staging.folder().join(part)).collect();
         let whole = match paths.as_slice() {
             [only] => only.clone(),
             several => self.join(several)?,
         };
-        rename(&whole, &folder.join(name))?;
-        for path in paths.iter().filter(|path| **path != whole) {
+        self.store.publish(&whole, &folder.join(name))?;
+        for path in paths.iter().chain([&whole]) {
             remove_if_there(path)?;
         }
-        sync_folder(folder)
+        self.store.settle(folder)
     }
 
     /// Several parts as one, or a file without rows when there are none.
@@ -373,7 +391,7 @@ impl Shared {
         let Some(schema) = self.lock().schema.clone() else {
             return Err(self.life_cycle("it was never opened, so its columns are not known"));
         };
-        let path = self.target.hidden("whole");
+        let path = self.hidden("whole");
         let written = match parts {
             [] => self.encoder(&path, &schema)?.finish()?,
             paths => {
@@ -426,9 +444,10 @@ impl Sink for FileSink {
                 for part in staged {
                     self.shared.commit_to_folder(part, &self.shared.extension())?;
                 }
-                sync_folder(folder)
+                self.shared.store.settle(folder)
             }
-            Target::File { folder, .. } => {
+            Target::File { .. } => {
+                let folder = self.shared.staging.folder();
                 let mut state = self.shared.lock();
                 if state.finished {
                     return Ok(());
@@ -459,7 +478,7 @@ impl Sink for FileSink {
         }
         let mut state = self.shared.lock();
         for name in std::mem::take(&mut state.hidden) {
-            remove_if_there(&self.shared.target.folder().join(name))?;
+            remove_if_there(&self.shared.staging.folder().join(name))?;
         }
         *state = State { finished: true, ..State::default() };
         Ok(())
@@ -467,7 +486,7 @@ impl Sink for FileSink {
 
     fn abort(&self) -> Result<(), ConnectError> {
         let mut state = self.shared.lock();
-        let folder = self.shared.target.folder();
+        let folder = self.shared.staging.folder();
         let committed = std::mem::take(&mut state.committed).into_values().flatten();
         let hidden: BTreeSet<String> =
             std::mem::take(&mut state.hidden).into_iter().chain(committed).collect();
@@ -475,7 +494,7 @@ impl Sink for FileSink {
             remove_if_there(&folder.join(name))?;
         }
         if state.running.is_some() {
-            remove_if_there(&self.shared.target.hidden("whole"))?;
+            remove_if_there(&self.shared.hidden("whole"))?;
         }
         let finished = state.finished;
         *state = State { finished, ..State::default() };

@@ -6,6 +6,7 @@ use sabot_batch::{Morsel, RowKind, RowKinds};
 use sabot_common::Epoch;
 use sabot_connect::{
     Committable, ConnectError, InlineSpawner, ReadRequest, Sink, SinkOrder, SinkWriter, Source, Spawner,
+    Stores,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -293,7 +294,8 @@ fn changes_and_wrong_paths_are_refused_with_what_would_be_right() {
 #[test]
 fn every_format_comes_back_whole_and_from_folders() {
     let mut registry = sabot_connect::ConnectorRegistry::new();
-    crate::register(&mut registry);
+    let stores: Arc<dyn Stores> = Arc::new(crate::DiskOnly);
+    crate::register(&mut registry, &stores);
     let read = |path: &Path| {
         let options = [("path".to_owned(), path.display().to_string())].into();
         let source = registry.source("file", &options).unwrap();

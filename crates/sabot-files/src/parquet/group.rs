@@ -4,11 +4,12 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use sabot_connect::{ConnectError, Position};
-use std::fs::File;
+use sabot_connect::{Blob, ConnectError, Position};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::chunks::Chunks;
 use super::{corrupt, parquet_error};
 use crate::ahead::{Decode, Piece};
 
@@ -16,6 +17,7 @@ use crate::ahead::{Decode, Piece};
 #[derive(Debug)]
 pub(super) struct GroupPlan {
     pub(super) path: Arc<Path>,
+    pub(super) blob: Arc<dyn Blob>,
     pub(super) metadata: ArrowReaderMetadata,
     /// The columns to read, which come out in the order of the file.
     pub(super) columns: Vec<usize>,
@@ -42,16 +44,29 @@ impl GroupDecoder {
 
     fn open(&self) -> Result<ParquetRecordBatchReader, ConnectError> {
         let plan = &self.plan;
-        // A handle of its own: the clones of one handle share their place in the file.
-        let file = File::open(&plan.path).map_err(|error| ConnectError::io("open", &*plan.path, error))?;
+        let chunks = Chunks::of_ranges(&*plan.blob, &self.ranges())?;
         let mask = ProjectionMask::roots(plan.metadata.parquet_schema(), plan.columns.iter().copied());
-        ParquetRecordBatchReaderBuilder::new_with_metadata(file, plan.metadata.clone())
+        ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, plan.metadata.clone())
             .with_row_groups(vec![self.group])
             .with_projection(mask)
             .with_offset(self.skip_rows)
             .with_batch_size(plan.batch_rows)
             .build()
             .map_err(|error| parquet_error(&plan.path, &self.place(), error))
+    }
+
+    /// Where the columns to read lie.
+    fn ranges(&self) -> Vec<Range<u64>> {
+        let Self { plan, group, .. } = self;
+        let schema = plan.metadata.parquet_schema();
+        let chunks = plan.metadata.metadata().row_group(*group).columns().iter().enumerate();
+        chunks
+            .filter(|(leaf, _)| plan.columns.contains(&schema.get_column_root_idx(*leaf)))
+            .map(|(_, chunk)| {
+                let (start, bytes) = chunk.byte_range();
+                start..start.saturating_add(bytes)
+            })
+            .collect()
     }
 
     fn place(&self) -> String {

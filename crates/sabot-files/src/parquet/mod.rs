@@ -1,5 +1,6 @@
 //! Parquet files as source and sink.
 
+mod chunks;
 mod group;
 mod reader;
 mod sink;
@@ -10,6 +11,7 @@ mod tests;
 
 use parquet::errors::ParquetError;
 use sabot_connect::ConnectError;
+use std::io;
 use std::path::Path;
 
 /// Extensions that mean the format, and are read when a folder is named.
@@ -17,14 +19,14 @@ pub(crate) const EXTENSIONS: &[&str] = &["parquet", "pq"];
 
 /// What the Parquet library said about a file, with `place` inside it.
 fn parquet_error(path: &Path, place: &str, error: ParquetError) -> ConnectError {
-    match error {
-        ParquetError::External(inner) if inner.is::<std::io::Error>() => {
-            match inner.downcast::<std::io::Error>() {
-                Ok(io) => ConnectError::io("read", path, *io),
-                Err(other) => corrupt(path, place, &other.to_string()),
-            }
-        }
-        other => corrupt(path, place, &other.to_string()),
+    let inner = match error {
+        ParquetError::External(inner) => inner,
+        other => return corrupt(path, place, &other.to_string()),
+    };
+    match inner.downcast::<ConnectError>().map_err(|inner| inner.downcast::<io::Error>()) {
+        Ok(by_store) => *by_store,
+        Err(Ok(error)) => ConnectError::io("read", path, *error),
+        Err(Err(other)) => corrupt(path, place, &other.to_string()),
     }
 }
 

@@ -72,7 +72,14 @@ impl ParquetReader {
         let order = wanted.iter().map(|column| columns.partition_point(|c| c < column)).collect();
         let steps = steps(file, from_row, request, &columns)?;
         let batch_rows = request.morsel_rows.max(DECODE_ROWS_MIN);
-        let decode = GroupPlan { path: file.path.clone(), metadata, columns, order, batch_rows };
+        let decode = GroupPlan {
+            path: file.path.clone(),
+            blob: file.blob.clone(),
+            metadata,
+            columns,
+            order,
+            batch_rows,
+        };
         Ok(Self {
             decode: Arc::new(decode),
             budget: Budget::new(file.path.clone(), "Parquet", request.look_ahead_bytes),

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::parquet_error;
+use crate::Location;
 use crate::output::{Destination, Encoder, FileSink, Format, Parts};
 
 /// Rows of a row group: large enough for the encodings to pay, small enough that the writer holds a few
@@ -34,8 +35,8 @@ impl FileSink {
     /// # Errors
     /// [`ConnectError::BadOption`] when the path has neither an extension nor a trailing slash,
     /// [`ConnectError::NotFound`] when the folder of a file does not exist.
-    pub fn parquet(path: impl AsRef<Path>) -> Result<Self, ConnectError> {
-        Self::new(path.as_ref(), Box::new(ParquetFormat), None)
+    pub fn parquet(location: impl Into<Location>) -> Result<Self, ConnectError> {
+        Self::new(&location.into(), Box::new(ParquetFormat), None)
     }
 }
 

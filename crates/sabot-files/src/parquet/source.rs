@@ -4,20 +4,20 @@ use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use sabot_connect::{
-    ConnectError, PartitionId, PartitionReader, Position, ReadRequest, Spawner, check_schema,
+    Blob, ConnectError, PartitionId, PartitionReader, Position, ReadRequest, Spawner, check_schema,
 };
-use std::fs::File;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::EXTENSIONS;
+use super::chunks::Chunks;
 use super::parquet_error;
 use super::reader::ParquetReader;
-use crate::FileSource;
 use crate::compression::Compression;
 use crate::input::{Input, inputs};
 use crate::source::{FileFormat, supported_schema};
+use crate::{FileSource, Location};
 
 impl FileSource {
     /// Parquet files.
@@ -50,20 +50,20 @@ impl FileSource {
     /// # Errors
     /// [`ConnectError`] when there is nothing at the path, or a file cannot be read, is no Parquet file, has
     /// a column of a type that Sabot does not support, or has other columns than the first.
-    pub fn parquet(path: impl AsRef<Path>) -> Result<Self, ConnectError> {
-        let path = path.as_ref();
-        let inputs = inputs(path, EXTENSIONS, Some(Compression::None))?;
+    pub fn parquet(location: impl Into<Location>) -> Result<Self, ConnectError> {
+        let location = location.into();
+        let inputs = inputs(&location, EXTENSIONS, Some(Compression::None))?;
         let files = inputs.iter().map(read_footer).collect::<Result<Vec<_>, _>>()?;
         let Some(first) = files.first() else {
             let hint = "name at least one file".to_owned();
-            return Err(ConnectError::NotFound { path: path.to_owned(), hint });
+            return Err(ConnectError::NotFound { path: location.path().to_owned(), hint });
         };
         let schema = first.metadata.schema().clone();
         for file in &files {
             check_schema(file.id.as_str(), &schema, file.metadata.schema())?;
         }
         let format = ParquetFiles { schema, files };
-        Ok(FileSource::new(path.display().to_string(), inputs, Box::new(format), None))
+        Ok(FileSource::new(location.path().display().to_string(), inputs, Box::new(format), None))
     }
 }
 
@@ -78,13 +78,14 @@ struct ParquetFiles {
 pub(super) struct ParquetFile {
     pub(super) id: PartitionId,
     pub(super) path: Arc<Path>,
+    pub(super) blob: Arc<dyn Blob>,
     /// The footer, with the schema of the source.
     pub(super) metadata: ArrowReaderMetadata,
 }
 
 fn read_footer(input: &Input) -> Result<ParquetFile, ConnectError> {
     let path = input.path();
-    if input.is_live() {
+    let Some(blob) = input.blob() else {
         let expected = "a file: Parquet is read from its end".to_owned();
         let found = format!("\"{}\"", path.display());
         return Err(ConnectError::BadOption {
@@ -93,15 +94,16 @@ fn read_footer(input: &Input) -> Result<ParquetFile, ConnectError> {
             expected,
             found,
         });
-    }
-    let file = File::open(path).map_err(|error| ConnectError::io("open", &**path, error))?;
+    };
+    let file = Chunks::of_footer(&**blob)?;
     // A damaged footer can make the library panic; for a user it is one more broken file.
-    let found = catch_unwind(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))
-        .unwrap_or_else(|_| Err(ParquetError::General("it makes the decoder panic".to_owned())))
-        .map_err(|error| parquet_error(path, "footer", error))?;
+    let found =
+        catch_unwind(AssertUnwindSafe(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())))
+            .unwrap_or_else(|_| Err(ParquetError::General("it makes the decoder panic".to_owned())))
+            .map_err(|error| parquet_error(path, "footer", error))?;
     let schema = supported_schema(input.id().as_str(), found.schema())?;
     let metadata = with_schema(path, &found, schema)?;
-    Ok(ParquetFile { id: input.id().clone(), path: path.clone(), metadata })
+    Ok(ParquetFile { id: input.id().clone(), path: path.clone(), blob: blob.clone(), metadata })
 }
 
 /// The footer, read with another Arrow schema for the same columns.

@@ -31,9 +31,9 @@ fn schema() -> SchemaRef {
 const MAX_RECORD_BYTES: usize = 200;
 
 fn source(path: &Path, format: Arc<dyn TextFormat>, dead: Option<&Path>) -> FileSource {
-    let inputs = inputs(path, &["txt"], None).unwrap();
+    let inputs = inputs(&path.into(), &["txt"], None).unwrap();
     let text = TextSource::new("text", inputs.clone(), format, schema(), MAX_RECORD_BYTES).unwrap();
-    let dead = dead.map(|path| DeadLetterOptions { path: path.to_owned(), max: None });
+    let dead = dead.map(|path| DeadLetterOptions { path: path.into(), max: None });
     FileSource::new("text".to_owned(), inputs, Box::new(text), dead)
 }
 
