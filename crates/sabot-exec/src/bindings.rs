@@ -26,6 +26,8 @@ pub struct Bindings {
     pub opened: BTreeMap<Connector, Arc<dyn Source>>,
     /// What opens connectors that are described by kind.
     pub registry: Option<Arc<ConnectorRegistry>>,
+    /// What opens single ones of them instead: with credentials, say, which are no part of a plan.
+    pub registries: BTreeMap<Connector, Arc<ConnectorRegistry>>,
 }
 
 impl std::fmt::Debug for Bindings {
@@ -42,19 +44,24 @@ impl Bindings {
     /// Takes over what another set binds. Names of slots are unique, so nothing is overwritten that
     /// differs.
     pub fn merge(&mut self, other: &Bindings) {
-        let Bindings { sources, sinks, functions, opened, registry } = other;
+        let Bindings { sources, sinks, functions, opened, registry, registries } = other;
         self.sources.extend(sources.iter().map(|(k, v)| (k.clone(), v.clone())));
         self.sinks.extend(sinks.iter().map(|(k, v)| (k.clone(), v.clone())));
         self.functions.extend(functions.iter().map(|(k, v)| (k.clone(), v.clone())));
         self.opened.extend(opened.iter().map(|(k, v)| (k.clone(), v.clone())));
         self.registry = self.registry.take().or_else(|| registry.clone());
+        self.registries.extend(registries.iter().map(|(k, v)| (k.clone(), v.clone())));
+    }
+
+    fn registry(&self, connector: &Connector) -> Option<&Arc<ConnectorRegistry>> {
+        self.registries.get(connector).or(self.registry.as_ref())
     }
 
     pub(crate) fn source(&self, connector: &Connector) -> Result<Arc<dyn Source>, Unresolved> {
         match connector {
             Connector::Slot(slot) => bound("source", slot, &self.sources),
             opened if self.opened.contains_key(opened) => Ok(self.opened[opened].clone()),
-            Connector::Registered { kind, options } => match &self.registry {
+            Connector::Registered { kind, options } => match self.registry(connector) {
                 Some(registry) => registry.source(kind, options).map_err(Unresolved::Connect),
                 None => Err(unbound("source", kind, "no connector registry")),
             },
@@ -64,7 +71,7 @@ impl Bindings {
     pub(crate) fn sink(&self, connector: &Connector) -> Result<Arc<dyn Sink>, Unresolved> {
         match connector {
             Connector::Slot(slot) => bound("sink", slot, &self.sinks),
-            Connector::Registered { kind, options } => match &self.registry {
+            Connector::Registered { kind, options } => match self.registry(connector) {
                 Some(registry) => registry.sink(kind, options).map_err(Unresolved::Connect),
                 None => Err(unbound("sink", kind, "no connector registry")),
             },

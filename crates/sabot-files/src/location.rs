@@ -59,7 +59,7 @@ impl PartialEq for Location {
 impl Eq for Location {}
 
 /// The stores of a build without object stores.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskOnly;
 
 impl Stores for DiskOnly {

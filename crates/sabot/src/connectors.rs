@@ -1,13 +1,20 @@
 //! The connectors that are known by kind: the one place where leaves meet plans.
 
 use sabot_connect::{ConnectorRegistry, Stores};
-use sabot_files::DiskOnly;
 use std::sync::Arc;
 
+/// What knows the URLs that are no paths of this machine.
+#[cfg(feature = "object-store")]
+pub(crate) type UrlStores = sabot_object_store::ObjectStores;
+
+/// Nothing does: URLs are refused, with the feature that would read them.
+#[cfg(not(feature = "object-store"))]
+pub(crate) type UrlStores = sabot_files::DiskOnly;
+
 /// Every kind that this build knows: `csv`, `ndjson`, `arrow`, `parquet`, `file`, `generator`.
-pub(crate) fn registry() -> ConnectorRegistry {
+pub(crate) fn registry(stores: UrlStores) -> ConnectorRegistry {
     let mut registry = ConnectorRegistry::new();
-    let stores: Arc<dyn Stores> = Arc::new(DiskOnly);
+    let stores: Arc<dyn Stores> = Arc::new(stores);
     sabot_files::register(&mut registry, &stores);
     registry
 }

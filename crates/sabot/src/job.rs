@@ -7,7 +7,6 @@ use sabot_plan::{
 };
 use std::sync::Arc;
 
-use crate::connectors::registry;
 use crate::read::WriteTo;
 use crate::{Engine, Result, Stream};
 
@@ -65,12 +64,12 @@ impl Job {
         };
         self.sinks.push(stream.builder().sink(stream.node(), request)?);
         self.bindings.merge(stream.bindings());
-        match to.connector {
-            Connector::Slot(slot) => drop(self.bindings.sinks.insert(slot, to.sink)),
-            // Opened when the job starts, whatever the stream was read from.
-            Connector::Registered { .. } => {
-                self.bindings.registry.get_or_insert_with(|| Arc::new(registry()));
-            }
+        // Opened when the job starts.
+        if let Some(registry) = to.registry {
+            self.bindings.registries.insert(to.connector.clone(), registry);
+        }
+        if let Connector::Slot(slot) = to.connector {
+            self.bindings.sinks.insert(slot, to.sink);
         }
         Ok(self)
     }

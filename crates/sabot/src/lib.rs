@@ -68,6 +68,8 @@ pub use sabot_expr::{
     ScalarFunction, TruncUnit, UserAggregate, UserState, call, coalesce, col, concat, concat_ws, function,
     greatest, hash, least, lit, null, pi, when,
 };
+#[cfg(feature = "object-store")]
+pub use sabot_object_store::ObjectStores;
 pub use sabot_plan::{
     AggregateExpr, ColumnExpr, IntoColumn, IntoKey, IntoSort, Keep, OverExpr, OverFunctionExpr, Plan,
     PlanError, SortExpr, UnnestRequest, approx_count_distinct, approx_quantile, array_agg, asc, avg,

@@ -4,7 +4,9 @@
 //! sources of the user's own stand in a plan as slots.
 
 use arrow::datatypes::Schema;
-use sabot_connect::{ChannelReceiver, ChannelSink, CollectSink, Collected, Sink, Source, output_channel};
+use sabot_connect::{
+    ChannelReceiver, ChannelSink, CollectSink, Collected, ConnectorRegistry, Sink, Source, output_channel,
+};
 use sabot_exec::Bindings;
 use sabot_plan::Connector;
 use std::collections::BTreeMap;
@@ -12,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::Result;
-use crate::connectors::registry;
+use crate::connectors::{UrlStores, registry};
 use crate::stream::fresh_slot;
 
 /// Something that [`Stream::read`](crate::Stream::read) can read.
@@ -70,6 +72,8 @@ pub trait WriteTo {
 pub struct Connect {
     pub(crate) connector: Connector,
     pub(crate) sink: Arc<dyn Sink>,
+    /// What opens the sink again when the job starts, unless it stands in a slot.
+    pub(crate) registry: Option<Arc<ConnectorRegistry>>,
     /// What the user called, for sinks that need all rows first.
     pub(crate) collects: Option<String>,
 }
@@ -90,11 +94,13 @@ pub struct Connect {
 pub struct FileOptions {
     kind: String,
     options: BTreeMap<String, String>,
+    stores: UrlStores,
 }
 
 /// CSV with a header: a file, a folder of files, a pattern such as `flights-*.csv`, or `-`, the standard
 /// input. As a sink, a file, a folder if the path ends in `/`, or `-`, the standard output. Names that end
-/// in `.gz` or `.zst` are compressed.
+/// in `.gz` or `.zst` are compressed. A URL is a path too: `file:///data/flights.csv`, and with the feature
+/// `object-store` also `s3://bucket/flights-*.csv` and its like.
 ///
 /// As a source it has the options `header` (`true`), `delimiter` (`,`), `infer_rows` (1000),
 /// `max_record_bytes` (2 MiB), `compression` (`none`, `gzip`, `zstd`), `schema`, `dead_letters` and
@@ -198,7 +204,7 @@ pub fn generator() -> FileOptions {
 /// # Ok::<(), sabot::Error>(())
 /// ```
 pub fn connector(kind: impl Into<String>) -> FileOptions {
-    FileOptions { kind: kind.into(), options: BTreeMap::new() }
+    FileOptions { kind: kind.into(), options: BTreeMap::new(), stores: UrlStores::default() }
 }
 
 impl FileOptions {
@@ -256,6 +262,25 @@ impl FileOptions {
         self.option("dead_letters", path.as_ref().to_string_lossy())
     }
 
+    /// Reads and writes URLs with these stores: their credentials, options and connections, and what lies in
+    /// their memory. Without them a URL is reached with what the environment says. Neither plans nor
+    /// messages show an option's value.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// use sabot::ObjectStores;
+    /// let stores = ObjectStores::with_options([("aws_region", "eu-west-1"), ("max_retries", "5")]);
+    /// let flights = Stream::read(csv("data/flights.csv"))?;
+    /// Job::new("up").write(&flights, parquet("memory://flights/all.parquet").stores(&stores))?.run()?;
+    /// let again = Stream::read(parquet("memory://flights/*.parquet").stores(&stores))?;
+    /// assert_eq!(again.collect()?[0].num_rows(), 4);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    #[cfg(feature = "object-store")]
+    pub fn stores(self, stores: &sabot_object_store::ObjectStores) -> Self {
+        Self { stores: stores.clone(), ..self }
+    }
+
     fn connector(&self) -> Connector {
         Connector::Registered { kind: self.kind.clone(), options: self.options.clone() }
     }
@@ -263,10 +288,11 @@ impl FileOptions {
 
 impl ReadFrom for FileOptions {
     fn open(self) -> Result<(Connector, Arc<dyn Source>, Bindings)> {
-        let registry = registry();
-        let source = registry.source(&self.kind, &self.options)?;
         let connector = self.connector();
-        let mut bindings = Bindings { registry: Some(Arc::new(registry)), ..Bindings::default() };
+        let registry = Arc::new(registry(self.stores));
+        let source = registry.source(&self.kind, &self.options)?;
+        let mut bindings = Bindings::default();
+        bindings.registries.insert(connector.clone(), registry);
         bindings.opened.insert(connector.clone(), source.clone());
         Ok((connector, source, bindings))
     }
@@ -274,8 +300,10 @@ impl ReadFrom for FileOptions {
 
 impl WriteTo for FileOptions {
     fn open(self) -> Result<Connect> {
-        let sink = registry().sink(&self.kind, &self.options)?;
-        Ok(Connect { connector: self.connector(), sink, collects: None })
+        let connector = self.connector();
+        let registry = Arc::new(registry(self.stores));
+        let sink = registry.sink(&self.kind, &self.options)?;
+        Ok(Connect { connector, sink, registry: Some(registry), collects: None })
     }
 }
 
@@ -290,7 +318,7 @@ impl ReadFrom for Arc<dyn Source> {
 impl WriteTo for Arc<dyn Sink> {
     fn open(self) -> Result<Connect> {
         let connector = Connector::Slot(fresh_slot(&self.name()));
-        Ok(Connect { connector, sink: self, collects: None })
+        Ok(Connect { connector, sink: self, registry: None, collects: None })
     }
 }
 
