@@ -4,7 +4,7 @@ use object_store::Error;
 use sabot_connect::ConnectError;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Names of options and of environment variables whose values nobody should see.
 const SECRET_NAMES: [&str; 8] =
@@ -61,21 +61,31 @@ impl Secrets {
         error: Error,
     ) -> ConnectError {
         let path = path.to_owned();
+        let text = |error: &dyn fmt::Display| self.hide(one_line(&error.to_string()));
         match error {
-            Error::NotFound { .. } => {
-                let hint = "the store has no such object, or no such bucket".to_owned();
-                ConnectError::NotFound { path, hint }
-            }
+            Error::NotFound { .. } => not_found(path),
             Error::PermissionDenied { source, .. } | Error::Unauthenticated { source, .. } => {
-                ConnectError::Denied { action, path, reason: self.hide(one_line(&source.to_string())) }
+                ConnectError::Denied { action, path, reason: text(&source) }
             }
             Error::Precondition { .. } | Error::NotModified { .. } => ConnectError::Changed { path, offset },
-            other => {
-                let text = self.hide(one_line(&other.to_string()));
-                ConnectError::Io { action, path, source: io::Error::other(text) }
-            }
+            other => match (status(&other.to_string()), text(&other)) {
+                (Some(404), _) => not_found(path),
+                (Some(401 | 403), reason) => ConnectError::Denied { action, path, reason },
+                (_, text) => ConnectError::Io { action, path, source: io::Error::other(text) },
+            },
         }
     }
+}
+
+fn not_found(path: PathBuf) -> ConnectError {
+    ConnectError::NotFound { path, hint: "the store has no such object, or no such bucket".to_owned() }
+}
+
+/// The status of an answer to a request that the client library does not tell apart, such as a list. The type
+/// that holds it as a number is private to the library.
+fn status(text: &str) -> Option<u16> {
+    let (_, behind) = text.split_once("Server returned non-2xx status code: ")?;
+    behind.get(..3)?.parse().ok()
 }
 
 /// Servers answer with pages of markup.
@@ -126,5 +136,12 @@ mod tests {
         }
         let other = said(Error::Generic { store: "S3", source: source() }).to_string();
         assert_eq!(other, "cannot read s3://b/a: Generic S3 error: it says ***");
+        let answered = |status: &str| {
+            let source = format!("GET / - Server returned non-2xx status code: {status}: <Error>").into();
+            said(Error::Generic { store: "S3", source })
+        };
+        assert!(matches!(answered("404 Not Found"), ConnectError::NotFound { .. }));
+        assert!(matches!(answered("403 Forbidden"), ConnectError::Denied { .. }));
+        assert!(matches!(answered("503 Slow Down"), ConnectError::Io { .. }));
     }
 }

@@ -199,6 +199,6 @@ mod tests {
         let wanted = [0..9, 10 * mib..18 * mib, 18 * mib..20 * mib, 50 * mib..52 * mib];
         assert_eq!(requests(&asked, 52 * mib), wanted);
         // What a broken file states.
-        assert_eq!(requests(&[u64::MAX - 1..u64::MAX, 7..3], 100), []);
+        assert_eq!(requests(&[u64::MAX - 1..u64::MAX, 7..7], 100), []);
     }
 }

@@ -32,6 +32,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../../docs/aggregates.md"))]
+#![cfg_attr(all(doctest, feature = "object-store"), doc = include_str!("../../../docs/files.md"))]
 
 mod columns;
 mod connectors;

@@ -16,6 +16,7 @@ mod errors;
 mod everywhere;
 mod joins;
 mod named;
+mod objects;
 mod order;
 mod plans;
 mod random;
