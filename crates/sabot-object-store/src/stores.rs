@@ -69,7 +69,7 @@ impl ObjectStores {
     ///
     /// ```
     /// use sabot_object_store::ObjectStores;
-    /// assert_eq!(format!("{:?}", ObjectStores::new()), "ObjectStores {}");
+    /// assert_eq!(format!("{:?}", ObjectStores::new()), "ObjectStores");
     /// ```
     pub fn new() -> Self {
         Self::with_options::<&str, &str>([])

@@ -94,7 +94,8 @@ pub struct Connect {
 pub struct FileOptions {
     kind: String,
     options: BTreeMap<String, String>,
-    stores: UrlStores,
+    /// Those that were given; without, what the environment says.
+    stores: Option<UrlStores>,
 }
 
 /// CSV with a header: a file, a folder of files, a pattern such as `flights-*.csv`, or `-`, the standard
@@ -204,7 +205,7 @@ pub fn generator() -> FileOptions {
 /// # Ok::<(), sabot::Error>(())
 /// ```
 pub fn connector(kind: impl Into<String>) -> FileOptions {
-    FileOptions { kind: kind.into(), options: BTreeMap::new(), stores: UrlStores::default() }
+    FileOptions { kind: kind.into(), options: BTreeMap::new(), stores: None }
 }
 
 impl FileOptions {
@@ -278,7 +279,7 @@ impl FileOptions {
     /// ```
     #[cfg(feature = "object-store")]
     pub fn stores(self, stores: &sabot_object_store::ObjectStores) -> Self {
-        Self { stores: stores.clone(), ..self }
+        Self { stores: Some(stores.clone()), ..self }
     }
 
     fn connector(&self) -> Connector {
@@ -289,7 +290,7 @@ impl FileOptions {
 impl ReadFrom for FileOptions {
     fn open(self) -> Result<(Connector, Arc<dyn Source>, Bindings)> {
         let connector = self.connector();
-        let registry = Arc::new(registry(self.stores));
+        let registry = Arc::new(registry(self.stores.unwrap_or_default()));
         let source = registry.source(&self.kind, &self.options)?;
         let mut bindings = Bindings::default();
         bindings.registries.insert(connector.clone(), registry);
@@ -301,7 +302,7 @@ impl ReadFrom for FileOptions {
 impl WriteTo for FileOptions {
     fn open(self) -> Result<Connect> {
         let connector = self.connector();
-        let registry = Arc::new(registry(self.stores));
+        let registry = Arc::new(registry(self.stores.unwrap_or_default()));
         let sink = registry.sink(&self.kind, &self.options)?;
         Ok(Connect { connector, sink, registry: Some(registry), collects: None })
     }
