@@ -1,8 +1,8 @@
 //! One zero and one NaN, also inside of lists and structs.
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, FixedSizeListArray, GenericListArray, OffsetSizeTrait,
-    PrimitiveArray, StructArray,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, FixedSizeListArray, GenericListArray, GenericListViewArray,
+    OffsetSizeTrait, PrimitiveArray, StructArray, downcast_run_array,
 };
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use sabot_ops::Failure;
@@ -45,6 +45,12 @@ pub fn one_zero_one_nan(column: &ArrayRef) -> Result<ArrayRef, Failure> {
         }
         DataType::List(_) => list::<i32>(column)?,
         DataType::LargeList(_) => list::<i64>(column)?,
+        DataType::ListView(_) => list_view::<i32>(column)?,
+        DataType::LargeListView(_) => list_view::<i64>(column)?,
+        DataType::RunEndEncoded(..) => downcast_run_array!(
+            column => Arc::new(column.with_values(one_zero_one_nan(column.values())?)),
+            _ => column.clone(),
+        ),
         DataType::FixedSizeList(field, size) => {
             let lists = column.as_fixed_size_list();
             let items = one_zero_one_nan(lists.values())?;
@@ -67,9 +73,12 @@ fn has_floats(data_type: &DataType) -> bool {
     match data_type {
         DataType::Float16 | DataType::Float32 | DataType::Float64 => true,
         DataType::Dictionary(_, values) => has_floats(values),
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            has_floats(item.data_type())
-        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::RunEndEncoded(_, item) => has_floats(item.data_type()),
         DataType::Struct(fields) => fields.iter().any(|field| has_floats(field.data_type())),
         _ => false,
     }
@@ -84,5 +93,11 @@ fn list<O: OffsetSizeTrait>(column: &ArrayRef) -> Result<ArrayRef, Failure> {
     let lists = column.as_list::<O>();
     let (field, offsets, items, nulls) = lists.clone().into_parts();
     let built = GenericListArray::<O>::try_new(field, offsets, one_zero_one_nan(&items)?, nulls);
+    Ok(Arc::new(built.map_err(internal)?))
+}
+
+fn list_view<O: OffsetSizeTrait>(column: &ArrayRef) -> Result<ArrayRef, Failure> {
+    let (field, offsets, sizes, items, nulls) = column.as_list_view::<O>().clone().into_parts();
+    let built = GenericListViewArray::<O>::try_new(field, offsets, sizes, one_zero_one_nan(&items)?, nulls);
     Ok(Arc::new(built.map_err(internal)?))
 }

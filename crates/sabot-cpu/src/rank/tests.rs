@@ -152,6 +152,30 @@ fn nan_is_greatest_and_both_zeros_are_one() {
     assert_eq!(sorted(SortKey { nulls_first: true, ..SortKey::ascending(0) }), [6, 5, 1, 3, 2, 0, 4]);
 }
 
+/// Runs hold floats as plain columns do, and so do lists that are views.
+#[test]
+fn groups_of_encoded_floats_have_one_zero_and_one_nan() {
+    let x = Float64Array::from(vec![0.0, f64::NAN, -0.0, 1.0, -f64::NAN]);
+    let ends = Int32Array::from(vec![1, 2, 3, 4, 5]);
+    let runs: ArrayRef = Arc::new(arrow::array::RunArray::try_new(&ends, &x).unwrap());
+    let item = Arc::new(Field::new_list_field(DataType::Float64, true));
+    let lists = arrow::array::ListViewArray::try_new(
+        item,
+        (0..5).collect::<Vec<i32>>().into(),
+        vec![1; 5].into(),
+        Arc::new(x),
+        None,
+    );
+    let place = || Arc::new(UInt64Array::from_iter_values(0..5)) as ArrayRef;
+    for groups in [runs, Arc::new(lists.unwrap()) as ArrayRef] {
+        let rows = RecordBatch::try_from_iter([("x", groups), (hidden::ROW, place())]).unwrap();
+        let spec = RankSpec { groups: vec![0], fetch: Some(1), ..RankSpec::default() };
+        let order = RankOrder::new(&spec, rows.schema_ref()).unwrap();
+        let kept = order.rank(&[&order.encode(&rows).unwrap()], false);
+        assert_eq!(kept.iter().map(|r| r.row).collect::<Vec<_>>(), [0, 3, 1], "{}", rows.schema());
+    }
+}
+
 /// The comparison is not blind: an order that forgets the stream is found.
 #[test]
 fn a_planted_fault_is_found() {
