@@ -31,26 +31,21 @@ impl<E: std::error::Error> From<E> for NotPassed {
 
 pub(super) type Checked = Result<(), NotPassed>;
 
-/// A backend under test, and what a case needs to test it.
-pub(super) struct Bench<'a> {
-    backend: &'a dyn Backend,
+/// A subject under test, which is a backend unless said otherwise, and what a case needs to test it.
+pub(super) struct Bench<'a, S: ?Sized = dyn Backend + 'a> {
+    pub(super) subject: &'a S,
     options: &'a Options,
     number: usize,
     pub(super) rng: ChaCha8Rng,
 }
 
-impl<'a> Bench<'a> {
-    pub(super) fn new(
-        backend: &'a dyn Backend,
-        options: &'a Options,
-        number: usize,
-        name: &CaseName,
-    ) -> Self {
+impl<'a, S: ?Sized> Bench<'a, S> {
+    pub(super) fn new(subject: &'a S, options: &'a Options, number: usize, name: &CaseName) -> Self {
         // Each case has its own numbers, so that it is the same whichever others run.
         let start = name.to_string().bytes().fold(options.seed, |seed, byte| {
             seed.wrapping_mul(0x100_0000_01b3).wrapping_add(u64::from(byte))
         });
-        Self { backend, options, number, rng: ChaCha8Rng::seed_from_u64(start) }
+        Self { subject, options, number, rng: ChaCha8Rng::seed_from_u64(start) }
     }
 
     /// Rows of the morsels of this case.
@@ -113,6 +108,21 @@ impl<'a> Bench<'a> {
         Ok(reference::batch_of(schema, columns, rows)?)
     }
 
+    /// The elements of a list in random order, cut into random groups.
+    pub(super) fn random_groups<T>(&mut self, mut list: Vec<T>) -> Vec<Vec<T>> {
+        list.shuffle(&mut self.rng);
+        let mut groups: Vec<Vec<T>> = Vec::new();
+        for element in list {
+            match groups.last_mut() {
+                Some(group) if self.rng.random_bool(0.6) => group.push(element),
+                _ => groups.push(vec![element]),
+            }
+        }
+        groups
+    }
+}
+
+impl Bench<'_> {
     /// Runs a fragment over morsels and holds every output against the reference. Columns without a
     /// yardstick are held to [`Equality::Exact`].
     pub(super) fn check(&mut self, fragment: &Fragment, inputs: &[Morsel], columns: &[Equality]) -> Checked {
@@ -144,7 +154,7 @@ impl<'a> Bench<'a> {
         fragment: &Fragment,
         inputs: &[Morsel],
     ) -> Result<Vec<Result<Output, Failure>>, NotPassed> {
-        if let Support::No { reason } = self.backend.supports(fragment) {
+        if let Support::No { reason } = self.subject.supports(fragment) {
             return Err(NotPassed::Refused(reason));
         }
         let program = self.compile(fragment)?;
@@ -156,7 +166,7 @@ impl<'a> Bench<'a> {
 
     fn compile(&self, fragment: &Fragment) -> Result<Arc<dyn Program>, NotPassed> {
         let failed = |reason: String| NotPassed::Failed(format!("{fragment}: {reason}"));
-        match self.backend.compile(fragment).map_err(|e| failed(e.to_string()))? {
+        match self.subject.compile(fragment).map_err(|e| failed(e.to_string()))? {
             CompileJob::Ready(program) => Ok(program),
             CompileJob::Pending(mut poll) => {
                 let start = Instant::now();
@@ -169,18 +179,5 @@ impl<'a> Bench<'a> {
                 Err(failed(format!("not compiled after {:?}", self.options.patience)))
             }
         }
-    }
-
-    /// The elements of a list in random order, cut into random groups.
-    pub(super) fn random_groups<T>(&mut self, mut list: Vec<T>) -> Vec<Vec<T>> {
-        list.shuffle(&mut self.rng);
-        let mut groups: Vec<Vec<T>> = Vec::new();
-        for element in list {
-            match groups.last_mut() {
-                Some(group) if self.rng.random_bool(0.6) => group.push(element),
-                _ => groups.push(vec![element]),
-            }
-        }
-        groups
     }
 }

@@ -21,19 +21,22 @@ mod cases;
 mod data;
 mod difference;
 mod drive;
+mod keyed;
 mod report;
 mod required;
 #[cfg(test)]
 mod tests;
 
 pub use difference::Equality;
+pub use keyed::KeyedOperators;
 pub use report::{CaseName, Report};
 pub use required::{Required, RequiredError, Shortfall};
 
 use std::time::Duration;
 
 use crate::Backend;
-use bench::{Bench, NotPassed};
+use bench::{Bench, Checked, NotPassed};
+use cases::{Case, Check};
 
 /// How much the suite does.
 #[derive(Clone, Debug)]
@@ -81,18 +84,42 @@ impl Options {
     }
 }
 
-/// Puts a backend through the suite.
+/// Puts a backend through the cells of fragments.
 pub fn run(backend: &dyn Backend, options: &Options) -> Report {
-    let mut report = Report { device: backend.device().to_string(), ..Report::default() };
+    run_cases(backend.device().to_string(), options, &|number, case| match &case.check {
+        Check::Fragments(check) => Some(check(&mut Bench::new(backend, options, number, &case.name))),
+        Check::Keyed(_) => None,
+    })
+}
+
+/// Puts keyed operators through their cells.
+///
+/// ```
+/// use sabot_ops::conformance::{self, Options};
+/// use sabot_ops::testing::ReferenceBackend;
+/// let options = Options { only: Some("rank/limit".to_owned()), ..Options::quick() };
+/// let report = conformance::run_keyed(&ReferenceBackend::new(), &options);
+/// assert!(report.failed.is_empty() && !report.passed.is_empty(), "{report}");
+/// ```
+pub fn run_keyed(operators: &dyn KeyedOperators, options: &Options) -> Report {
+    run_cases(operators.device().to_string(), options, &|number, case| match &case.check {
+        Check::Keyed(check) => Some(check(&mut Bench::new(operators, options, number, &case.name))),
+        Check::Fragments(_) => None,
+    })
+}
+
+/// The report of those cases that `check` has an answer to.
+fn run_cases(device: String, options: &Options, check: &dyn Fn(usize, &Case) -> Option<Checked>) -> Report {
+    let mut report = Report { device, ..Report::default() };
     for (number, case) in cases::all(options).into_iter().enumerate() {
         if options.only.as_ref().is_some_and(|only| !case.name.cell.starts_with(only.as_str())) {
             continue;
         }
-        let mut bench = Bench::new(backend, options, number, &case.name);
-        match (case.check)(&mut bench) {
-            Ok(()) => report.passed.push(case.name),
-            Err(NotPassed::Refused(reason)) => report.refused.push((case.name, reason)),
-            Err(NotPassed::Failed(difference)) => report.failed.push((case.name, difference)),
+        match check(number, &case) {
+            None => {}
+            Some(Ok(())) => report.passed.push(case.name),
+            Some(Err(NotPassed::Refused(reason))) => report.refused.push((case.name, reason)),
+            Some(Err(NotPassed::Failed(difference))) => report.failed.push((case.name, difference)),
         }
     }
     report

@@ -1,9 +1,9 @@
 //! Over, row by row: who stands in the frame is asked of every row of the partition.
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array};
-use arrow::compute::{cast, concat, take, take_record_batch};
-use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimeUnit};
-use sabot_batch::hidden;
+use arrow::compute::{cast, concat, take_record_batch};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
+use sabot_batch::{gather, hidden};
 use std::sync::Arc;
 
 use super::rank::{Compare, keys_order};
@@ -24,12 +24,18 @@ pub fn over(spec: &OverSpec, rows: &RecordBatch) -> Result<(RecordBatch, Vec<Arr
     let places = UInt64Array::from_iter_values(ranked.iter().map(|r| r.row as u64));
     let rows = take_record_batch(rows, &places).map_err(internal)?;
     let peers = keys_order(&rows, &spec.order)?;
+    let measures = match spec.order.as_slice() {
+        [key] if spec.calls.iter().any(|call| call.frame.measures()) => measures(&rows, key.column)?,
+        _ => Vec::new(),
+    };
     let mut starts: Vec<usize> = (0..ranked.len()).filter(|i| ranked[*i].number == 0).collect();
     starts.push(ranked.len());
     let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); spec.calls.len()];
     for pair in starts.windows(2) {
+        let from = pair[0];
+        let rows = rows.slice(from, pair[1] - from);
         let partition =
-            Partition { rows: rows.slice(pair[0], pair[1] - pair[0]), from: pair[0], peers: &peers };
+            Partition { rows, from, peers: &peers, measures: measures.get(from..).unwrap_or(&[]) };
         for row in 0..partition.rows.num_rows() {
             for (call, column) in spec.calls.iter().zip(&mut columns) {
                 column.push(partition.value(&call.function, &call.frame, &spec.order, row)?);
@@ -52,6 +58,8 @@ struct Partition<'a> {
     /// Its first row among those that can be compared.
     from: usize,
     peers: &'a Compare,
+    /// Of each row the value that distances are measured by.
+    measures: &'a [Option<f64>],
 }
 
 impl Partition<'_> {
@@ -68,7 +76,7 @@ impl Partition<'_> {
             |n: usize| -> Result<ArrayRef, Failure> { Ok(Arc::new(Int64Array::from(vec![n as i64]))) };
         let at = |column: usize, place: Option<usize>| {
             let place = place.filter(|p| *p < self.rows.num_rows()).map(|p| p as u64);
-            take(self.rows.column(column), &UInt64Array::from(vec![place]), None).map_err(internal)
+            gather(self.rows.column(column), &UInt64Array::from(vec![place])).map_err(internal)
         };
         let inside = || -> Result<Vec<usize>, Failure> {
             let mut inside = Vec::new();
@@ -139,19 +147,18 @@ impl Partition<'_> {
             FrameBound::Preceding(distance) => (-1.0, distance),
             FrameBound::Following(distance) => (1.0, distance),
         };
-        let beside_peers = if start { other >= row } else { other <= row } || self.is_peer(other, row);
+        let beside_peers = || if start { other >= row } else { other <= row } || self.is_peer(other, row);
         let (at, limit) = match (units, bound) {
-            (FrameUnits::Range, FrameBound::CurrentRow) => return Ok(beside_peers),
+            (FrameUnits::Range, FrameBound::CurrentRow) => return Ok(beside_peers()),
             (FrameUnits::Rows, _) => {
                 let Distance::Count(n) = distance else { return Err(internal("rows at no count")) };
                 (other as f64 - row as f64, sign * n as f64)
             }
             (FrameUnits::Range, _) => {
                 let key = order.first().ok_or_else(|| internal("a range without order"))?;
-                let here = self.measure(key.column, row)?;
-                let Some(here) = here else { return Ok(beside_peers) };
+                let Some(here) = self.measures[row] else { return Ok(beside_peers()) };
                 // Null and NaN stand at an end, beyond every distance in that direction.
-                let Some(there) = self.measure(key.column, other)? else {
+                let Some(there) = self.measures[other] else {
                     return Ok(if start { other > row } else { other < row });
                 };
                 let far = match distance {
@@ -166,37 +173,28 @@ impl Partition<'_> {
         };
         Ok(if start { at >= limit } else { at <= limit })
     }
+}
 
-    /// A value as a number, times in nanoseconds. The tests use none that is not exact as a double.
-    fn measure(&self, column: usize, row: usize) -> Result<Option<f64>, Failure> {
-        let (array, name) = (self.rows.column(column), self.rows.schema().field(column).name().clone());
-        if array.is_null(row) {
-            return Ok(None);
-        }
-        let integer = |array: &ArrayRef| -> Result<f64, Failure> {
-            let wide = cast(array, &DataType::Int64).map_err(internal)?;
-            Ok(wide.as_primitive::<Int64Type>().value(row) as f64)
-        };
-        Ok(Some(match array.data_type() {
-            DataType::Float32 | DataType::Float64 => {
-                let x = cast(array, &DataType::Float64)
-                    .map_err(internal)?
-                    .as_primitive::<Float64Type>()
-                    .value(row);
-                return Ok((!x.is_nan()).then_some(x));
-            }
-            DataType::Date32 => f64::from(array.as_primitive::<Date32Type>().value(row)) * 86_400e9,
-            DataType::Timestamp(unit, _) => {
-                integer(array)?
-                    * match unit {
-                        TimeUnit::Second => 1e9,
-                        TimeUnit::Millisecond => 1e6,
-                        TimeUnit::Microsecond => 1e3,
-                        TimeUnit::Nanosecond => 1.0,
-                    }
-            }
-            _ if name == hidden::TIME => integer(array)? * 1000.0,
-            _ => integer(array)?,
-        }))
+/// Values as numbers, times in nanoseconds; nothing for null and NaN. The tests use none that is not exact as a
+/// double.
+fn measures(rows: &RecordBatch, column: usize) -> Result<Vec<Option<f64>>, Failure> {
+    let (array, name) = (rows.column(column), rows.schema().field(column).name().clone());
+    if let DataType::Float32 | DataType::Float64 = array.data_type() {
+        let floats = cast(array, &DataType::Float64).map_err(internal)?;
+        return Ok(floats.as_primitive::<Float64Type>().iter().map(|x| x.filter(|x| !x.is_nan())).collect());
     }
+    let nanos = match array.data_type() {
+        DataType::Date32 => 86_400e9,
+        DataType::Timestamp(TimeUnit::Second, _) => 1e9,
+        DataType::Timestamp(TimeUnit::Millisecond, _) => 1e6,
+        DataType::Timestamp(TimeUnit::Microsecond, _) => 1e3,
+        _ if name == hidden::TIME => 1e3,
+        _ => 1.0,
+    };
+    let plain = match array.data_type() {
+        DataType::Date32 => cast(array, &DataType::Int32).map_err(internal)?,
+        _ => array.clone(),
+    };
+    let wide = cast(&plain, &DataType::Int64).map_err(internal)?;
+    Ok(wide.as_primitive::<Int64Type>().iter().map(|x| x.map(|x| x as f64 * nanos)).collect())
 }

@@ -1,13 +1,12 @@
 //! Rank, by comparing every row with every other.
 
-use arrow::array::{Array, ArrayRef, Float32Array, Float64Array, RecordBatch, make_comparator};
-use arrow::compute::{SortOptions, cast};
-use arrow::datatypes::DataType;
+use arrow::array::{RecordBatch, make_comparator};
+use arrow::compute::SortOptions;
 use sabot_batch::hidden;
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use super::internal;
+use super::key::canonical_column;
 use crate::{Failure, RankSpec, SortKey};
 
 /// A row that is kept.
@@ -50,7 +49,7 @@ pub(super) type Compare = Box<dyn Fn(usize, usize) -> Ordering>;
 pub(super) fn keys_order(rows: &RecordBatch, keys: &[SortKey]) -> Result<Compare, Failure> {
     let mut columns = Vec::with_capacity(keys.len());
     for key in keys {
-        let column = one_zero_one_nan(rows.column(key.column))?;
+        let column = canonical_column(rows.column(key.column))?;
         let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
         columns.push(make_comparator(&column, &column, options).map_err(internal)?);
     }
@@ -69,37 +68,4 @@ fn stream_order(rows: &RecordBatch) -> Result<Compare, Failure> {
     let rest = rest.iter().filter_map(|name| rows.schema_ref().index_of(name).ok()).map(SortKey::ascending);
     let rest = keys_order(rows, &rest.collect::<Vec<_>>())?;
     Ok(Box::new(move |a, b| places[a].cmp(&places[b]).then_with(|| rest(a, b))))
-}
-
-/// A column with one zero and one NaN, greater than every number, and dictionaries looked up.
-fn one_zero_one_nan(column: &ArrayRef) -> Result<ArrayRef, Failure> {
-    let plain = match column.data_type() {
-        DataType::Dictionary(_, values) => cast(column, values).map_err(internal)?,
-        _ => column.clone(),
-    };
-    if let Some(floats) = plain.as_any().downcast_ref::<Float64Array>() {
-        let one = |x: f64| {
-            if x.is_nan() {
-                f64::NAN.abs()
-            } else if x == 0.0 {
-                0.0
-            } else {
-                x
-            }
-        };
-        return Ok(Arc::new(floats.iter().map(|x| x.map(one)).collect::<Float64Array>()));
-    }
-    if let Some(floats) = plain.as_any().downcast_ref::<Float32Array>() {
-        let one = |x: f32| {
-            if x.is_nan() {
-                f32::NAN.abs()
-            } else if x == 0.0 {
-                0.0
-            } else {
-                x
-            }
-        };
-        return Ok(Arc::new(floats.iter().map(|x| x.map(one)).collect::<Float32Array>()));
-    }
-    Ok(plain)
 }

@@ -1,13 +1,17 @@
 //! The reference implementations behind the contract of a backend.
 
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
 use sabot_batch::Morsel;
 use sabot_common::DeviceId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::conformance::KeyedOperators;
+use crate::reference::RankedRow;
 use crate::{
-    Backend, CompileError, CompileJob, Failure, Fragment, Kernel, Output, Program, Progress, Support,
-    TaskContext, Ticket, reference,
+    Backend, CompileError, CompileJob, Failure, Fragment, JoinSpec, Kernel, Output, OverSpec, Program,
+    Progress, RankSpec, Support, TaskContext, Ticket, reference,
 };
 
 /// Runs every fragment with [`reference::run`], inside `submit`.
@@ -39,6 +43,38 @@ impl Backend for ReferenceBackend {
     fn compile(&self, fragment: &Fragment) -> Result<CompileJob, CompileError> {
         Ok(CompileJob::Ready(Arc::new(ReferenceProgram { fragment: Arc::new(fragment.clone()) })))
     }
+}
+
+/// Joins come in batches of the size that is asked for.
+impl KeyedOperators for ReferenceBackend {
+    fn device(&self) -> DeviceId {
+        Backend::device(self)
+    }
+
+    fn join(
+        &self,
+        spec: &JoinSpec,
+        probe: &[RecordBatch],
+        build: &[RecordBatch],
+        max_rows: usize,
+    ) -> Result<Vec<RecordBatch>, Failure> {
+        let whole = reference::join(spec, &concat(probe)?, &concat(build)?)?;
+        let starts = (0..whole.num_rows()).step_by(max_rows);
+        Ok(starts.map(|at| whole.slice(at, max_rows.min(whole.num_rows() - at))).collect())
+    }
+
+    fn rank(&self, spec: &RankSpec, rows: &[RecordBatch]) -> Result<Vec<RankedRow>, Failure> {
+        reference::rank(spec, &concat(rows)?)
+    }
+
+    fn over(&self, spec: &OverSpec, rows: &[RecordBatch]) -> Result<(RecordBatch, Vec<ArrayRef>), Failure> {
+        reference::over(spec, &concat(rows)?)
+    }
+}
+
+fn concat(batches: &[RecordBatch]) -> Result<RecordBatch, Failure> {
+    let first = batches.first().ok_or_else(|| Failure::Internal("no batch of rows".to_owned()))?;
+    concat_batches(&first.schema(), batches).map_err(|e| Failure::Internal(e.to_string()))
 }
 
 struct ReferenceProgram {

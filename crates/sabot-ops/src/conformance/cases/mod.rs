@@ -5,18 +5,28 @@ mod fragments;
 mod functions;
 pub(super) mod generated;
 mod group_by;
+mod join;
+mod over;
 mod partition;
+mod rank;
 mod union;
 mod unnest;
 mod window_assign;
 
 use super::bench::{Bench, Checked};
+use super::keyed::KeyedBench;
 use super::{CaseName, Options};
 
-/// One case: what it is called, and how it is put to a backend.
+/// One case: what it is called, and how it is put to what it tests.
 pub(super) struct Case {
     pub(super) name: CaseName,
-    pub(super) check: Box<dyn Fn(&mut Bench<'_>) -> Checked>,
+    pub(super) check: Check,
+}
+
+/// A check of a backend's fragments, or of keyed operators.
+pub(super) enum Check {
+    Fragments(Box<dyn Fn(&mut Bench<'_>) -> Checked>),
+    Keyed(Box<dyn Fn(&mut KeyedBench<'_>) -> Checked>),
 }
 
 /// A list of cases under construction.
@@ -38,8 +48,22 @@ impl Cases {
         detail: impl Into<String>,
         check: impl Fn(&mut Bench<'_>) -> Checked + 'static,
     ) {
+        self.add(cell, detail, Check::Fragments(Box::new(check)));
+    }
+
+    /// One of several cases of a cell of keyed operators.
+    fn keyed(
+        &mut self,
+        cell: impl Into<String>,
+        detail: impl Into<String>,
+        check: impl Fn(&mut KeyedBench<'_>) -> Checked + 'static,
+    ) {
+        self.add(cell, detail, Check::Keyed(Box::new(check)));
+    }
+
+    fn add(&mut self, cell: impl Into<String>, detail: impl Into<String>, check: Check) {
         let name = CaseName { cell: cell.into(), detail: detail.into() };
-        self.list.push(Case { name, check: Box::new(check) });
+        self.list.push(Case { name, check });
     }
 }
 
@@ -55,5 +79,8 @@ pub(super) fn all(options: &Options) -> Vec<Case> {
     union::add(&mut cases);
     unnest::add(&mut cases);
     fragments::add(&mut cases);
+    join::add(&mut cases);
+    rank::add(&mut cases);
+    over::add(&mut cases);
     cases.list
 }

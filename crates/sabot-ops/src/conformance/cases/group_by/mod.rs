@@ -50,7 +50,7 @@ const TWO: [AggregateFunction; 3] =
     [AggregateFunction::CovarSamp, AggregateFunction::CovarPop, AggregateFunction::Corr];
 
 /// The types of arguments: those of all operators, and decimals whose sums take another form.
-fn argument_types() -> Vec<DataType> {
+pub(super) fn argument_types() -> Vec<DataType> {
     [all_types(), vec![DataType::Decimal128(9, 2), DataType::Decimal128(38, 4)]].concat()
 }
 
@@ -319,12 +319,12 @@ fn distances(spec: &GroupBySpec, added: usize, morsel: &Morsel) -> Result<Vec<f6
     Ok((0..state.num_rows()).map(|i| bound(counts.value(i), sums.value(i))).collect())
 }
 
-fn bound(count: i64, magnitude: f64) -> f64 {
+pub(super) fn bound(count: i64, magnitude: f64) -> f64 {
     count as f64 * f64::EPSILON * magnitude
 }
 
 /// The batch with magnitudes in place of the floats of one column.
-fn with_magnitudes(batch: &RecordBatch, column: usize) -> Result<RecordBatch, NotPassed> {
+pub(super) fn with_magnitudes(batch: &RecordBatch, column: usize) -> Result<RecordBatch, NotPassed> {
     let mut columns = batch.columns().to_vec();
     let values = &columns[column];
     let magnitudes: ArrayRef = match values.data_type() {
