@@ -81,7 +81,8 @@ impl FileSource {
             None => {
                 let limit = text.infer_rows();
                 let (names, guesses) = look(&format, &inputs, max_record_bytes, limit, None)?;
-                let fields = names.iter().zip(&guesses).map(|(name, guess)| guess.field(name));
+                let fields =
+                    names.iter().zip(&guesses).map(|(name, guess)| Field::new(name, guess.data_type(), true));
                 Arc::new(Schema::new(fields.collect::<Vec<Field>>()))
             }
         };

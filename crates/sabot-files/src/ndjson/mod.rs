@@ -1,6 +1,7 @@
 //! Newline-delimited JSON as source and sink: one object a line.
 
 mod encode;
+mod infer;
 mod object;
 mod sink;
 mod source;

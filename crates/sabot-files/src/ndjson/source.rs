@@ -1,17 +1,18 @@
 //! The NDJSON source.
 
 use arrow::array::timezone::Tz;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use memchr::memchr;
 use sabot_connect::ConnectError;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::EXTENSIONS;
+use super::infer::Members;
 use super::object::{members, value};
 use crate::input::{Input, inputs};
 use crate::text::{
-    Column, Fault, Guess, RowParser, Splitter, TextFormat, TextOptions, TextSource, expected, sample, shown,
+    Column, Fault, RowParser, Splitter, TextFormat, TextOptions, TextSource, expected, sample, shown,
 };
 use crate::{FileSource, Location};
 
@@ -31,7 +32,8 @@ impl FileSource {
     /// A member that is missing or `null` is null; one that is no column is passed over; one that stands
     /// twice is malformed. Lines of white space alone are passed over too. Columns and types come from a
     /// schema, or from the first objects of each file: members in the order in which they appear first;
-    /// bool, int64, float64, date32 and timestamp by the rules for CSV, dates and times as strings;
+    /// bool, int64, float64, date32 and timestamp by the rules for CSV, dates and times as strings; lists and
+    /// structs where all values are lists or objects, whose items and members are typed by the same rules;
     /// otherwise utf8, in which numbers, objects and lists stand as they are written. Into columns of other
     /// types go: numbers that fit, nothing rounded; decimals also as strings; into floats also `"NaN"`,
     /// `"Infinity"`, `"-Infinity"`; into timestamps also whole numbers, which count units since 1970; lists
@@ -75,25 +77,14 @@ impl FileSource {
 /// The columns that the first objects of each file have.
 fn infer(name: &str, inputs: &[Input], max: usize, limit: usize) -> Result<SchemaRef, ConnectError> {
     let utc: Tz = "UTC".parse().map_err(|error| ConnectError::arrow(name, error))?;
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut guesses: Vec<(String, Guess)> = Vec::new();
+    let mut columns = Members::of_records(utc);
     for input in inputs {
         sample(input, &NdjsonFormat, max, limit, |record| {
-            // What is no object says nothing here and is reported where it is read.
-            let _ = members(record.content, |name, raw| {
-                let place = *places.entry(name.to_owned()).or_insert_with(|| {
-                    guesses.push((name.to_owned(), Guess::new(utc)));
-                    guesses.len() - 1
-                });
-                if let Some(value) = value(raw) {
-                    guesses[place].1.json(&value);
-                }
-                Ok(())
-            });
+            columns.object(record.content);
             Ok(())
         })?;
     }
-    let fields: Vec<Field> = guesses.iter().map(|(name, guess)| guess.field(name)).collect();
+    let fields = columns.fields();
     match inputs.first() {
         Some(input) if fields.is_empty() => {
             let reason = "no JSON object with a member is in its first lines; give a schema".to_owned();

@@ -61,7 +61,7 @@ fn columns_and_types_are_inferred() {
     assert_eq!(
         types(&source),
         "id int64, at timestamp(us, UTC), day date32, code utf8, ratio float64, ok bool, big utf8, \
-         nothing utf8, list utf8, mixed utf8, odd float64"
+         nothing utf8, list list(int64), mixed utf8, odd float64"
     );
     assert_eq!(
         rows(&read(&source).unwrap()),
@@ -338,4 +338,88 @@ fn lists_and_structs_are_read_and_written_and_leave_nothing_behind_when_malforme
     let copy = folder.path().join("copy.ndjson");
     write(&joined(&got), &copy);
     assert_eq!(std::fs::read_to_string(&copy).unwrap().lines().collect::<Vec<_>>(), good);
+}
+
+#[test]
+fn objects_and_lists_are_inferred() {
+    let lines = [
+        "{\"user\":{\"name\":\"Ada\",\"born\":\"1815-12-10\"},\"tags\":[],\"odd\":{\"a\":1},\"empty\":{}}",
+        "{\"user\":{\"name\":null,\"home\":{\"lat\":1}},\"tags\":[\"x\",null],\"odd\":[1,  2]}",
+        "{\"user\":null,\"tags\":null,\"points\":[{\"x\":1},{\"x\":0.5,\"y\":true}],\"odd\":\"text\"}",
+        "{\"user\":{\"home\":{\"lat\":-0.5,\"lon\":2}},\"points\":[null,{}]}",
+    ];
+    let (folder, path) = file(lines.join("\n"));
+    let source = open(&path);
+    assert_eq!(
+        types(&source),
+        "user struct(name: utf8, born: date32, home: struct(lat: float64, lon: int64)), tags list(utf8), \
+         odd utf8, empty utf8, points list(struct(x: float64, y: bool))"
+    );
+    let copy = folder.path().join("copy.ndjson");
+    write(&joined(&read(&source).unwrap()), &copy);
+    let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let nothing = serde_json::Value::Null;
+    let wanted = serde_json::json!([
+        {"user": {"name": "Ada", "born": "1815-12-10", "home": nothing}, "tags": [], "odd": "{\"a\":1}",
+            "empty": "{}", "points": nothing},
+        {"user": {"name": nothing, "born": nothing, "home": {"lat": 1.0, "lon": nothing}}, "tags": ["x", nothing],
+            "odd": "[1,  2]", "empty": nothing, "points": nothing},
+        {"user": nothing, "tags": nothing, "odd": "text", "empty": nothing,
+            "points": [{"x": 1.0, "y": nothing}, {"x": 0.5, "y": true}]},
+        {"user": {"name": nothing, "born": nothing, "home": {"lat": -0.5, "lon": 2}}, "tags": nothing,
+            "odd": nothing, "empty": nothing, "points": [nothing, {"x": nothing, "y": nothing}]},
+    ]);
+    let written = std::fs::read_to_string(&copy).unwrap();
+    assert_eq!(written.lines().map(value).collect::<Vec<_>>(), *wanted.as_array().unwrap());
+}
+
+/// A member that is an object in the sample and a number behind it is malformed there.
+#[test]
+fn a_shape_that_comes_late_names_its_column() {
+    let (_folder, path) = file("{\"a\":{\"b\":1}}\n{\"a\":{\"b\":2,\"c\":3}}\n{\"a\":4}\n");
+    let text = TextOptions { infer_rows: Some(1), ..Default::default() };
+    let source = FileSource::ndjson(&path, NdjsonOptions { text }).unwrap();
+    assert_eq!(types(&source), "a struct(b: int64)");
+    let message = read(&source).unwrap_err().to_string();
+    let wanted = "row 3: column \"a\": expected struct(b: int64), found \"4\"";
+    assert!(message.ends_with(wanted), "{message}");
+}
+
+/// A random value of JSON; levels below make objects and lists rarer.
+fn random_json(random: &mut ChaCha8Rng, levels: usize) -> serde_json::Value {
+    use serde_json::{Value, json};
+    match random.random_range(0..if levels > 0 { 15 } else { 7 }) {
+        0 => Value::Null,
+        1 => json!(random.random::<bool>()),
+        2 => json!(random.random_range(-9..9)),
+        3 => json!(random.random::<u64>()),
+        4 => json!(random.random::<f64>() * 1e300),
+        5 => json!(["x", "NaN", "2001-12-31", "2001-12-31T10:00:00Z", ""][random.random_range(0..5)]),
+        6 => json!({}),
+        7..11 => (0..random.random_range(0..4)).map(|_| random_json(random, levels - 1)).collect(),
+        _ => {
+            let member = |random: &mut ChaCha8Rng| {
+                let name = ["a", "b", "c\"", ""][random.random_range(0..4)].to_owned();
+                (name, random_json(random, levels - 1))
+            };
+            Value::Object((0..random.random_range(0..4)).map(|_| member(random)).collect())
+        }
+    }
+}
+
+#[test]
+fn records_fit_the_columns_that_were_inferred_from_them() {
+    let mut nested = 0;
+    for seed in 0..300 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let records = random.random_range(1..4);
+        let line = |_| format!("{{\"v\":{}}}\n", random_json(&mut random, 3));
+        let text: String = (0..records).map(line).collect();
+        let (_folder, path) = file(&text);
+        let source = open(&path);
+        nested += usize::from(source.schema().field(0).data_type().is_nested());
+        let got = read(&source).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{text}"));
+        assert_eq!(joined(&got).num_rows(), records);
+    }
+    assert!(nested > 60, "only {nested} of 300 columns were nested");
 }

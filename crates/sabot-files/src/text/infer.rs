@@ -8,11 +8,12 @@
 //! stay `007`), and integers beyond 64 bits (a float would lose digits). All columns may be null.
 //!
 //! In JSON a string is a date, a time, a float (`"NaN"`, `"Infinity"`, `"-Infinity"`) or text, never
-//! another number: whoever writes quotes means them. Objects and lists are text as they are written.
+//! another number: whoever writes quotes means them. The shapes of objects and lists are guessed where JSON is
+//! read; here they are text as they are written.
 
 use arrow::array::timezone::Tz;
 use arrow::compute::kernels::cast_utils::Parser;
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
 
 use super::columns::{Json, parse_date, parse_time};
 
@@ -59,9 +60,14 @@ impl Guess {
         };
     }
 
-    pub(crate) fn field(&self, name: &str) -> Field {
+    /// Whether there was any cell that says something.
+    pub(crate) fn has_seen(&self) -> bool {
+        self.seen
+    }
+
+    pub(crate) fn data_type(&self) -> DataType {
         let unit = if self.nanos { TimeUnit::Nanosecond } else { TimeUnit::Microsecond };
-        let data_type = match self.kinds {
+        match self.kinds {
             _ if !self.seen => DataType::Utf8,
             kinds if kinds & BOOL != 0 => DataType::Boolean,
             kinds if kinds & INT != 0 => DataType::Int64,
@@ -70,8 +76,7 @@ impl Guess {
             kinds if kinds & TIME != 0 => DataType::Timestamp(unit, None),
             kinds if kinds & ZONED != 0 => DataType::Timestamp(unit, Some("UTC".into())),
             _ => DataType::Utf8,
-        };
-        Field::new(name, data_type, true)
+        }
     }
 
     fn kinds_of(&mut self, cell: &str) -> u8 {
@@ -128,7 +133,7 @@ mod tests {
     fn guess(cells: &[&str]) -> String {
         let mut guess = Guess::new("UTC".parse().unwrap());
         cells.iter().for_each(|cell| guess.text(cell));
-        type_name(guess.field("x").data_type())
+        type_name(&guess.data_type())
     }
 
     #[test]
