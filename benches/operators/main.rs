@@ -15,6 +15,7 @@ mod hash;
 mod join;
 mod over;
 mod rank;
+mod rolling;
 mod text;
 mod unnest;
 mod windows;
@@ -31,6 +32,7 @@ criterion::criterion_group!(
     flights::benchmarks,
     over::benchmarks,
     rank::benchmarks,
+    rolling::benchmarks,
     text::benchmarks,
     unnest::benchmarks,
     windows::benchmarks,

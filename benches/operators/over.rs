@@ -36,7 +36,7 @@ fn contest(
     let batch = data::batch([("value", Arc::new(Int64Array::from(values.clone())) as ArrayRef)]);
     let aggregate = AggregateSpec::new(function, [(0, DataType::Int64)], "result");
     let call = OverCall { function: OverFunction::Aggregate(aggregate), frame, name: "result".to_owned() };
-    let spec = OverSpec { partition: Vec::new(), order: Vec::new(), calls: vec![call] };
+    let spec = OverSpec { partition: Vec::new(), order: Vec::new(), ties: Vec::new(), calls: vec![call] };
     let step = OverStep::new(&spec, &batch.schema()).expect("a call over these columns");
     let sum = |results: &[i64]| checksum::of_rows((0..).zip(results).map(|(i, x)| Row::new().int(i).int(*x)));
     let contest = Contest {

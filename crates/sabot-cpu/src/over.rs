@@ -7,9 +7,12 @@
 //! is in Leis et al., "Efficient Processing of Window Functions in Analytical SQL Queries", 2015.)
 
 mod frames;
+mod rolling;
 #[cfg(test)]
 mod tests;
 mod tree;
+
+pub use rolling::{Rolling, Turn};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt64Array, new_empty_array};
 use arrow::compute::partition;

@@ -12,16 +12,18 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use crate::spec::column;
-use crate::{AggregateFunction, AggregateSpec, SortKey, SpecError};
+use crate::{AggregateFunction, AggregateSpec, RankSpec, SortKey, SpecError};
+
+mod rolling;
 
 const OPERATOR: &str = "over";
 
 /// Adds columns that are computed over partitions of ordered rows.
 ///
 /// Rows are of one partition when they agree in its columns as keys do (see [`RankSpec`](crate::RankSpec));
-/// without columns there is one partition. Within it rows stand in the order of `order`; what that leaves
-/// open is decided by the order of the stream. Rows that are equal in `order` are *peers*, whatever their
-/// place in the stream; without order all rows are peers.
+/// without columns there is one partition. Within it rows stand in the order of `order`, then of `ties`; what
+/// they leave open is decided by the order of the stream. Rows that are equal in `order` are *peers*,
+/// whatever their place; without order all rows are peers.
 ///
 /// No row is lost or made, and rows are passed on as they are. A sum beyond the range of its type is an
 /// error that names the partition.
@@ -31,6 +33,8 @@ pub struct OverSpec {
     pub partition: Vec<usize>,
     /// The order within it. Event time is the column [`hidden::TIME`].
     pub order: Vec<SortKey>,
+    /// The order among peers, which stay peers: it says who comes first where rows are counted.
+    pub ties: Vec<SortKey>,
     /// What is computed; one column each, in this order, behind those of the rows.
     pub calls: Vec<OverCall>,
 }
@@ -231,6 +235,12 @@ impl Frame {
 }
 
 impl OverSpec {
+    /// How rows are put in order: by partition, `order` and `ties`.
+    pub fn ranking(&self) -> RankSpec {
+        let order = self.order.iter().chain(&self.ties).copied().collect();
+        RankSpec { groups: self.partition.clone(), order, ..RankSpec::default() }
+    }
+
     /// The columns that are added to rows of this schema.
     ///
     /// # Errors
@@ -241,11 +251,12 @@ impl OverSpec {
             crate::group_by::check_key(OPERATOR, column(OPERATOR, input, *index)?)?;
         }
         let mut order = Vec::with_capacity(self.order.len());
-        for key in &self.order {
+        for key in self.order.iter().chain(&self.ties) {
             let field = column(OPERATOR, input, key.column)?;
             crate::sort_key::check_sortable(OPERATOR, field)?;
             order.push((field.name().as_str(), field.data_type()));
         }
+        order.truncate(self.order.len());
         self.calls.iter().map(|call| call.result_field(input, &order)).collect()
     }
 }

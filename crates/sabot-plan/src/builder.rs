@@ -6,7 +6,7 @@
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_common::{OperatorId, Span};
 use sabot_expr::types::decoded_type;
-use sabot_expr::{Expr, ExprError, FunctionRegistry, TypedExpr, col, resolve, when};
+use sabot_expr::{Expr, ExprError, FunctionRegistry, TypedExpr, resolve, when};
 use sabot_ops::Projection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,14 @@ use std::time::Duration;
 use crate::derive::{check_names, check_window};
 use crate::rank::is_windowed;
 use crate::{
-    AggregateExpr, AggregateRequest, Aggregation, Boundedness, ChangeMode, ColumnExpr, Connector, EmitMode,
-    Keep, KeyedWindow, NodeKind, NodeRef, OrderBy, Over, OverColumn, OverExpr, PlanError, RankCall, Ranking,
-    SortExpr, TopNRequest, Unnest, UnnestRequest,
+    AggregateExpr, AggregateRequest, Aggregation, Boundedness, ChangeMode, Connector, EmitMode, Keep,
+    KeyedWindow, NodeKind, NodeRef, OrderBy, PlanError, RankCall, Ranking, SortExpr, TopNRequest, Unnest,
+    UnnestRequest,
 };
+
+mod over;
+
+use over::first_to_roll;
 
 /// Makes the nodes of a plan. Cheap to clone: it holds the user functions that expressions may call, and
 /// nothing of the plan.
@@ -304,89 +308,6 @@ impl PlanBuilder {
         self.rank(input, Ranking { groups, fetch: Some(1), ..ranking(RankCall::Distinct) })
     }
 
-    /// As [`PlanBuilder::with_columns`], where some of the columns are values over the rows around.
-    ///
-    /// # Errors
-    /// As [`PlanBuilder::with_columns`]; and for values over rows when a partition cannot be a key, an order
-    /// or a frame cannot be, or the rows bring updates or deletes or never end.
-    pub fn with_over(&self, input: &NodeRef, columns: &[ColumnExpr]) -> Result<NodeRef, PlanError> {
-        const OPERATOR: &str = "with_columns";
-        let name = |column: &ColumnExpr| match column {
-            ColumnExpr::Value(expr) => expr.output_name(),
-            ColumnExpr::Over(over) => over.output_name(),
-        };
-        let names: Vec<String> = columns.iter().map(name).collect();
-        check_names(OPERATOR, names.iter().map(String::as_str))?;
-        if columns.iter().all(|column| matches!(column, ColumnExpr::Value(_))) {
-            let exprs = columns.iter().filter_map(|column| match column {
-                ColumnExpr::Value(expr) => Some(expr.clone()),
-                ColumnExpr::Over(_) => None,
-            });
-            return self.with_columns(input, &exprs.collect::<Vec<_>>());
-        }
-        // All see the columns of the input: what is added stands under names of its own until the end.
-        let taken = |name: &str, node: &NodeRef| node.schema().index_of(name).is_ok();
-        let mut node = input.clone();
-        let mut finals: Vec<(String, Expr)> = Vec::with_capacity(columns.len());
-        let mut open: Vec<(&OverExpr, String)> = Vec::new();
-        for (column, name) in columns.iter().zip(&names) {
-            match column {
-                ColumnExpr::Value(expr) => finals.push((name.clone(), expr.clone())),
-                ColumnExpr::Over(over) => {
-                    let numbered = (2u64..).map(|n| format!("{name} {n}"));
-                    let free = std::iter::once(name.clone())
-                        .chain(numbered)
-                        .find(|free| !taken(free, input) && (free == name || !names.contains(free)));
-                    let free = free.unwrap_or_default();
-                    finals.push((name.clone(), col(free.as_str())));
-                    open.push((over, free));
-                }
-            }
-        }
-        while let Some((first, _)) = open.first().cloned() {
-            let same = |over: &OverExpr| (&over.partition, &over.order) == (&first.partition, &first.order);
-            let (together, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(|(over, _)| same(over));
-            node = self.over(&node, &together)?;
-            open = rest;
-        }
-        let mut all: Vec<(String, Expr)> =
-            input.schema().fields().iter().map(|f| (f.name().clone(), col(f.name().as_str()))).collect();
-        for (name, expr) in finals {
-            match all.iter_mut().find(|(old, _)| old == &name) {
-                Some(old) => old.1 = expr,
-                None => all.push((name, expr)),
-            }
-        }
-        let same = |((name, expr), field): (&(String, Expr), &Arc<Field>)| {
-            name == field.name() && expr == &col(name.as_str())
-        };
-        let fields = node.schema().fields();
-        if all.len() == fields.len() && all.iter().zip(fields).all(same) {
-            return Ok(node);
-        }
-        let all: Vec<Expr> = all.into_iter().map(|(name, expr)| expr.alias(name)).collect();
-        self.select(&node, &all)
-    }
-
-    /// Values over one partition and order, under their names.
-    fn over(&self, input: &NodeRef, values: &[(&OverExpr, String)]) -> Result<NodeRef, PlanError> {
-        const OPERATOR: &str = "over";
-        let Some((first, _)) = values.first() else { return Ok(input.clone()) };
-        let aggregate = |call: &AggregateExpr| self.aggregation(OPERATOR, input, call);
-        let mut columns = Vec::with_capacity(values.len());
-        for (over, name) in values {
-            let value = over.value.try_map(|expr| self.resolve(OPERATOR, input, expr), aggregate)?;
-            columns.push(OverColumn { value, frame: over.frame, name: name.clone() });
-        }
-        let over = Over {
-            partition: self.projections(OPERATOR, input, &first.partition)?,
-            order: self.order(OPERATOR, input, &first.order)?,
-            by_event_time: first.order.is_empty() && input.properties().time.is_some(),
-            columns,
-        };
-        NodeRef::new(NodeKind::Over(over), vec![input.clone()])
-    }
-
     fn rank(&self, input: &NodeRef, ranking: Ranking) -> Result<NodeRef, PlanError> {
         NodeRef::new(NodeKind::Rank(ranking), vec![input.clone()])
     }
@@ -423,12 +344,13 @@ impl PlanBuilder {
         Ok(Aggregation { function, arguments, filter, name: call.output_name() })
     }
 
-    /// The rows that came too late for the windows of an aggregation, with all columns that went in.
+    /// The rows that came too late for the windows of an aggregation, or for values over the rows before them,
+    /// with all columns that went in.
     ///
     /// # Errors
-    /// [`PlanError::LateRowsWithoutWindow`] when `aggregate` is nothing with windows.
-    pub fn late_rows(&self, aggregate: &NodeRef) -> Result<NodeRef, PlanError> {
-        NodeRef::new(NodeKind::LateRows, vec![aggregate.clone()])
+    /// [`PlanError::LateRowsWithoutWindow`] when no row can be late for `node`.
+    pub fn late_rows(&self, node: &NodeRef) -> Result<NodeRef, PlanError> {
+        NodeRef::new(NodeKind::LateRows, vec![first_to_roll(node).unwrap_or(node).clone()])
     }
 
     /// The rows of both, duplicates included. A column is nullable when it is on either side.

@@ -309,9 +309,13 @@ pub(crate) fn aggregate_spec(aggregation: &Aggregation) -> AggregateSpec {
 }
 
 fn late_rows(input: &NodeRef) -> Result<Properties, PlanError> {
-    let (NodeKind::Aggregate { window: Some(_), .. }, [rows]) = (input.kind(), input.inputs()) else {
-        return Err(PlanError::LateRowsWithoutWindow { operator: input.describe() });
-    };
+    let refused = || PlanError::LateRowsWithoutWindow { operator: input.describe() };
+    let [rows] = input.inputs() else { return Err(refused()) };
+    match input.kind() {
+        NodeKind::Aggregate { window: Some(_), .. } => {}
+        NodeKind::Over(over) if over.rolls => {}
+        _ => return Err(refused()),
+    }
     Ok(Properties { upsert_key: None, ..append_only(rows) })
 }
 

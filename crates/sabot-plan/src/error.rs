@@ -110,6 +110,14 @@ pub enum PlanError {
         /// The unbounded source.
         source_name: String,
     },
+    /// Values over rows around rows that never end, which would wait for the end.
+    #[error("{reason}; otherwise the values come when the input ends, but {source_name} never ends")]
+    UnboundedOver {
+        /// The unbounded source.
+        source_name: String,
+        /// Why they have to wait, and what would be right.
+        reason: SpecError,
+    },
     /// An order by nothing.
     #[error("{operator} by nothing; name at least one column or expression to sort by")]
     NoOrder {
@@ -158,7 +166,8 @@ pub enum PlanError {
     },
     /// Late rows of something that sets none aside.
     #[error(
-        "late rows: {operator} has no window, so no row can be late for it; take the late rows of a windowed aggregation"
+        "late rows: {operator} has no window, so no row can be late for it; take the late rows of a windowed aggregation, \
+         or of values over rows before"
     )]
     LateRowsWithoutWindow {
         /// The operator.

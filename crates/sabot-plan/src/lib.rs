@@ -58,13 +58,14 @@ pub use node::{
 };
 pub use order::{IntoSort, OrderBy, SortExpr, asc, desc};
 pub use over::{
-    ColumnExpr, IntoColumn, Over, OverAggregate, OverColumn, OverExpr, OverFunctionExpr, OverValue,
-    dense_rank, first_value, lag, last_value, lead, range, rank, row_number, rows, running, whole,
+    ColumnExpr, Emit, IntoColumn, Over, OverAggregate, OverColumn, OverExpr, OverFunctionExpr, OverValue,
+    dense_rank, first_value, lag, last_value, lead, range, range_between, rank, row_number, rows,
+    rows_between, running, whole,
 };
 pub use physical::{
     AggregateStage, EventTimeSpec, FragmentStage, JoinStage, KeyedInput, KeyedStage, KeyedWindow,
-    LookupStage, MapBatchesStage, OverStage, PhysicalPlan, Port, RankResult, RankStage, Route, SinkStage,
-    SourceStage, Stage, StageInput, StageKind,
+    LookupStage, MapBatchesStage, OverStage, PhysicalPlan, Port, RankResult, RankStage, RollingStage, Route,
+    SinkStage, SourceStage, Stage, StageInput, StageKind,
 };
 pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};
 pub use rank::{Keep, RankCall, Ranking, TopNRequest};

@@ -6,9 +6,7 @@
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use sabot_batch::hidden;
 use sabot_expr::{Expr, TypedExpr};
-use sabot_ops::{
-    Distance, Frame, FrameBound, FrameUnits, OverCall, OverFunction, OverSpec, Projection, SortKey,
-};
+use sabot_ops::{Frame, OverCall, OverFunction, OverSpec, Projection, SortKey, SpecError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +17,10 @@ use crate::derive::{
 use crate::{
     AggregateExpr, Aggregation, IntoKey, IntoSort, NodeRef, OrderBy, PlanError, Properties, SortExpr,
 };
+
+mod frames;
+
+pub use frames::{range, range_between, rows, rows_between, running, whole};
 
 const OPERATOR: &str = "over";
 
@@ -70,10 +72,34 @@ pub struct OverExpr {
     pub partition: Vec<Expr>,
     /// The order in it; none for event time, or without event time for the order of the stream.
     pub order: Vec<SortExpr>,
+    /// The order among rows that are equal in it; the order of the stream decides what it leaves open.
+    #[serde(default)]
+    pub ties: Vec<SortExpr>,
+    /// When a row has its value, where it does not wait for the end of the input.
+    #[serde(default)]
+    pub emit: Emit,
     /// The rows that aggregates and first and last values look at.
     pub frame: Frame,
     /// Name of the result column, where one is given.
     pub alias: Option<String>,
+}
+
+/// When a row has its values over the rows before it.
+///
+/// ```
+/// use sabot_plan::Emit;
+/// assert_eq!(Emit::default(), Emit::Final);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Emit {
+    /// When the watermark reaches its time: rows of equal time see each other, in whatever order they came.
+    #[default]
+    Final,
+    /// As it arrives, without waiting for a watermark. A row sees those of its partition that came before it, and
+    /// no other row of its time; one that comes after rows of a later time stands at the latest of these.
+    /// What comes out depends on the order of arrival, which several sources do not have.
+    OnArrival,
 }
 
 /// The values of a node: columns over one partition and order.
@@ -81,8 +107,18 @@ pub struct OverExpr {
 pub struct Over {
     /// What makes a partition, each under a name of its own.
     pub partition: Vec<Projection>,
-    /// The order in it; the order of the stream decides what it leaves open.
+    /// The order in it.
     pub order: Vec<OrderBy>,
+    /// The order among peers; the order of the stream decides what it leaves open.
+    #[serde(default)]
+    pub ties: Vec<OrderBy>,
+    /// Whether values are computed while rows come in, and rows behind the watermark are late; otherwise they
+    /// wait for all rows.
+    #[serde(default)]
+    pub rolls: bool,
+    /// When a row has its values, where the node rolls.
+    #[serde(default)]
+    pub emit: Emit,
     /// Whether event time is the order.
     pub by_event_time: bool,
     /// The columns, which stand behind those of the input.
@@ -171,47 +207,6 @@ pub fn last_value(value: impl IntoKey) -> OverFunctionExpr {
     OverFunctionExpr(OverValue::LastValue(value.into_key()))
 }
 
-/// The frame of all rows of the partition.
-///
-/// ```
-/// assert_eq!(sabot_plan::whole().to_string(), "rows between unbounded preceding and unbounded following");
-/// ```
-pub fn whole() -> Frame {
-    Frame::WHOLE
-}
-
-/// The frame from the first row of the partition to the row and those equal to it in the order.
-///
-/// ```
-/// assert_eq!(sabot_plan::running().to_string(), "range between unbounded preceding and current row");
-/// ```
-pub fn running() -> Frame {
-    Frame::RUNNING
-}
-
-/// The frame of the row and so many before it.
-///
-/// ```
-/// assert_eq!(sabot_plan::rows(2).to_string(), "rows between 2 preceding and current row");
-/// ```
-pub fn rows(preceding: u64) -> Frame {
-    let start = FrameBound::Preceding(Distance::Count(preceding));
-    Frame { units: FrameUnits::Rows, start, end: FrameBound::CurrentRow }
-}
-
-/// The frame of the rows whose order key, event time unless something else is said, is at most so far
-/// before that of the row; those equal to it are in it.
-///
-/// ```
-/// use sabot_common::Span;
-/// let day = sabot_plan::range(Span::from_secs(86_400));
-/// assert!(day.to_string().starts_with("range between"));
-/// ```
-pub fn range(preceding: impl Into<Distance>) -> Frame {
-    let start = FrameBound::Preceding(preceding.into());
-    Frame { units: FrameUnits::Range, start, end: FrameBound::CurrentRow }
-}
-
 impl OverFunctionExpr {
     /// Says over which rows: those that agree in some columns or expressions, in the order of event time
     /// (see [`OverExpr::order_by`] for another). Numbers, `lag` and `lead` look at the whole partition,
@@ -243,7 +238,7 @@ fn over<K: IntoKey>(
     frame: Frame,
 ) -> OverExpr {
     let partition = partition.into_iter().map(IntoKey::into_key).collect();
-    OverExpr { value, partition, order: Vec::new(), frame, alias: None }
+    OverExpr { value, partition, order: Vec::new(), ties: Vec::new(), emit: Emit::Final, frame, alias: None }
 }
 
 impl OverExpr {
@@ -252,6 +247,36 @@ impl OverExpr {
     #[must_use]
     pub fn order_by<K: IntoSort>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.order = keys.into_iter().map(IntoSort::into_sort).collect();
+        self
+    }
+
+    /// Orders rows that are equal in the order: rows of one event time, or of equal keys of `order_by`. They
+    /// stay equal to each other, so ranges and ranks are the same; `lag`, first and last values and frames of
+    /// rows are not. What is left open is decided by the order of the stream.
+    ///
+    /// ```
+    /// use sabot_plan::{lag, whole};
+    /// let before = lag("amount", 1).over(["card"], whole()).then_by(["transaction_id"]);
+    /// assert_eq!(before.ties.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn then_by<K: IntoSort>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.ties = keys.into_iter().map(IntoSort::into_sort).collect();
+        self
+    }
+
+    /// When a row has its value. Only values that need not wait for the end of the input can be had
+    /// [`Emit::OnArrival`].
+    ///
+    /// ```
+    /// use sabot_common::Span;
+    /// use sabot_plan::{Emit, count, range};
+    /// let hour = range(Span::from_secs(3600));
+    /// assert_eq!(count().over(["card"], hour).emit(Emit::OnArrival).emit, Emit::OnArrival);
+    /// ```
+    #[must_use]
+    pub fn emit(mut self, emit: Emit) -> Self {
+        self.emit = emit;
         self
     }
 
@@ -419,7 +444,8 @@ impl OverColumn {
 impl Over {
     /// All expressions over the columns of the input.
     pub(crate) fn exprs(&self) -> impl Iterator<Item = &TypedExpr> {
-        let keys = self.partition.iter().map(|key| &key.expr).chain(self.order.iter().map(|key| &key.expr));
+        let order = self.order.iter().chain(&self.ties).map(|key| &key.expr);
+        let keys = self.partition.iter().map(|key| &key.expr).chain(order);
         keys.chain(self.columns.iter().flat_map(OverColumn::exprs))
     }
 }
@@ -438,27 +464,36 @@ impl fmt::Display for Over {
             write!(f, "{} {}", if i == 0 { ", per" } else { "," }, key.expr)?;
         }
         if self.by_event_time {
-            return f.write_str(", by event time");
+            f.write_str(", by event time")?;
         }
         for (i, key) in self.order.iter().enumerate() {
             write!(f, "{} {key}", if i == 0 { ", by" } else { "," })?;
         }
-        Ok(())
+        for (i, key) in self.ties.iter().enumerate() {
+            write!(f, "{} {key}", if i == 0 { ", then by" } else { "," })?;
+        }
+        f.write_str(if self.emit == Emit::OnArrival { ", on arrival" } else { "" })
     }
 }
 
 pub(crate) fn derive_over(over: &Over, input: &NodeRef) -> Result<Properties, PlanError> {
     refuse_changes(OPERATOR, input)?;
-    if let Some(source_name) = unbounded_source(input) {
-        let advice = "aggregate it in windows, or read a bounded part of it";
-        return Err(PlanError::UnboundedRanking { call: OPERATOR, advice, source_name });
-    }
     if over.by_event_time && (input.properties().time.is_none() || !over.order.is_empty()) {
         let message = "its order cannot be event time".to_owned();
         return Err(PlanError::Corrupt { operator: OPERATOR.to_owned(), message });
     }
     over.exprs().try_for_each(|expr| check_columns(OPERATOR, expr, input.schema()))?;
-    let added = result_fields(over, input.schema())?;
+    let (spec, read) = spec_of(over, input.schema())?;
+    let added = spec.result_fields(&read)?;
+    if over.rolls {
+        spec.check_rolling(&read)?;
+    } else if over.emit == Emit::OnArrival {
+        let message = "values that wait for all rows cannot be had on arrival".to_owned();
+        return Err(PlanError::Corrupt { operator: OPERATOR.to_owned(), message });
+    } else if let Some(source_name) = unbounded_source(input) {
+        let advice = "give its rows event time, aggregate it in windows, or read a bounded part of it";
+        return Err(PlanError::UnboundedRanking { call: OPERATOR, advice, source_name });
+    }
     let fields = input.schema().fields().iter().cloned().chain(added.into_iter().map(Arc::new));
     let fields: Vec<FieldRef> = fields.collect();
     check_names(OPERATOR, fields.iter().map(|field| field.name().as_str()))?;
@@ -466,8 +501,18 @@ pub(crate) fn derive_over(over: &Over, input: &NodeRef) -> Result<Properties, Pl
     Ok(Properties { schema, order_sensitive: true, ..append_only(input) })
 }
 
-/// The columns that are added, from the types alone: every expression as a column of its own.
-fn result_fields(over: &Over, input: &SchemaRef) -> Result<Vec<Field>, PlanError> {
+/// Why values cannot be computed while rows come in; `None` when they can.
+///
+/// # Errors
+/// [`PlanError`] when they cannot be computed at all.
+pub(crate) fn why_it_waits(over: &Over, input: &SchemaRef) -> Result<Option<SpecError>, PlanError> {
+    let (spec, read) = spec_of(over, input)?;
+    spec.result_fields(&read)?;
+    Ok(spec.check_rolling(&read).err())
+}
+
+/// The spec from the types alone, over a schema that has every expression as a column of its own.
+fn spec_of(over: &Over, input: &SchemaRef) -> Result<(OverSpec, Schema), PlanError> {
     let mut fields: Vec<Field> = Vec::new();
     let mut add = |name: &str, expr: &TypedExpr| {
         fields.push(Field::new(name, expr.data_type().clone(), expr.nullable()));
@@ -478,11 +523,14 @@ fn result_fields(over: &Over, input: &SchemaRef) -> Result<Vec<Field>, PlanError
         None => expr.to_string(),
     };
     let partition = over.partition.iter().map(|key| add(&named(&key.expr), &key.expr)).collect();
-    let mut order: Vec<SortKey> = Vec::new();
-    for key in &over.order {
-        let column = add(&named(&key.expr), &key.expr);
-        order.push(SortKey { column, descending: key.descending, nulls_first: key.nulls_first });
-    }
+    let mut sorted = |keys: &[OrderBy]| -> Vec<SortKey> {
+        let key = |key: &OrderBy| {
+            let column = add(&named(&key.expr), &key.expr);
+            SortKey { column, descending: key.descending, nulls_first: key.nulls_first }
+        };
+        keys.iter().map(key).collect()
+    };
+    let (mut order, ties) = (sorted(&over.order), sorted(&over.ties));
     let mut calls = Vec::with_capacity(over.columns.len());
     for column in &over.columns {
         if let OverValue::Aggregate(aggregate) = &column.value {
@@ -495,5 +543,5 @@ fn result_fields(over: &Over, input: &SchemaRef) -> Result<Vec<Field>, PlanError
         order.push(SortKey::ascending(fields.len()));
         fields.push(Field::new(hidden::TIME, DataType::Int64, false));
     }
-    Ok(OverSpec { partition, order, calls }.result_fields(&Schema::new(fields))?)
+    Ok((OverSpec { partition, order, ties, calls }, Schema::new(fields)))
 }

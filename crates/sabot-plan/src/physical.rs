@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Connector;
+use crate::{Connector, Emit};
 
 /// A plan cut into stages, in topological order: inputs come before their consumers.
 #[derive(Clone, Debug)]
@@ -170,7 +170,8 @@ impl KeyedStage {
     pub fn late(&self) -> Option<&SchemaRef> {
         match self {
             KeyedStage::Aggregate(stage) => stage.late.as_ref(),
-            KeyedStage::Join(_) | KeyedStage::Rank(_) | KeyedStage::Over(_) => None,
+            KeyedStage::Over(stage) => stage.rolling.as_ref().and_then(|rolling| rolling.late.as_ref()),
+            KeyedStage::Join(_) | KeyedStage::Rank(_) => None,
         }
     }
 }
@@ -264,8 +265,22 @@ pub struct OverStage {
     pub spec: OverSpec,
     /// How many of the first columns go out.
     pub kept: usize,
+    /// How rows have their values while others still come; `None` where they wait for the end of the input.
+    pub rolling: Option<RollingStage>,
     /// Seed of the key hash, by which rows are owned and state is snapshot.
     pub hash_seed: u64,
+}
+
+/// Values over the rows before a row, which do not wait for the end of the input.
+#[derive(Clone, Debug)]
+pub struct RollingStage {
+    /// When a row has them.
+    pub emit: Emit,
+    /// Schema of [`Port::Late`], when something reads it.
+    pub late: Option<SchemaRef>,
+    /// The columns of the rows that make up a row of [`Port::Late`], in the order of its schema; empty when
+    /// nothing reads it.
+    pub late_columns: Vec<usize>,
 }
 
 /// What the hidden columns of ranked rows say.

@@ -176,7 +176,7 @@ fn exprs_mut(kind: &mut NodeKind) -> Vec<&mut TypedExpr> {
         }
         NodeKind::Over(over) => {
             let keys = over.partition.iter_mut().map(|key| &mut key.expr);
-            let order = over.order.iter_mut().map(|key| &mut key.expr);
+            let order = over.order.iter_mut().chain(&mut over.ties).map(|key| &mut key.expr);
             let arguments = over.columns.iter_mut().flat_map(crate::OverColumn::exprs_mut);
             keys.chain(order).chain(arguments).collect()
         }

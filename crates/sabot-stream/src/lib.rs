@@ -18,5 +18,5 @@ pub use error::OperatorError;
 pub use join::KeyedJoin;
 pub use keyed_aggregate::KeyedAggregate;
 pub use operator::{KeyedOperator, keyed_operator};
-pub use over::KeyedOver;
+pub use over::{KeyedOver, KeyedRolling};
 pub use rank::{KeyedFirst, KeyedRank};

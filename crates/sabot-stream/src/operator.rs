@@ -13,7 +13,7 @@ use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
 use sabot_plan::KeyedStage;
 use std::fmt::Debug;
 
-use crate::{KeyedAggregate, KeyedFirst, KeyedJoin, KeyedOver, KeyedRank, OperatorError};
+use crate::{KeyedAggregate, KeyedFirst, KeyedJoin, KeyedOver, KeyedRank, KeyedRolling, OperatorError};
 
 /// One task's share of a keyed operator: the owner of a range of key groups.
 ///
@@ -105,6 +105,9 @@ pub fn keyed_operator(
     Ok(match stage {
         KeyedStage::Aggregate(stage) => Box::new(KeyedAggregate::new(stage, output, key_groups, owned)?),
         KeyedStage::Join(stage) => Box::new(KeyedJoin::new(stage, output, key_groups, owned)?),
+        KeyedStage::Over(stage) if stage.rolling.is_some() => {
+            Box::new(KeyedRolling::new(stage, output, key_groups, owned)?)
+        }
         KeyedStage::Over(stage) => Box::new(KeyedOver::new(stage, output, key_groups, owned)?),
         KeyedStage::Rank(stage) if stage.as_it_goes => {
             Box::new(KeyedFirst::new(stage, output, key_groups, owned)?)

@@ -80,12 +80,7 @@ impl RowState {
         let unknown = || OperatorError::input("a snapshot of another operator");
         let watermark = snapshot.schema_ref().metadata().get(WATERMARK).and_then(|text| text.parse().ok());
         let watermark = EventTime(watermark.ok_or_else(unknown)?);
-        let same =
-            |(a, b): (&Arc<Field>, &Arc<Field>)| a.name() == b.name() && a.data_type() == b.data_type();
-        let (expected, got) = (self.schema(watermark), snapshot.schema_ref());
-        if got.fields().len() != expected.fields().len()
-            || !got.fields().iter().zip(expected.fields()).all(same)
-        {
+        if !self.wrote(snapshot) {
             return Err(unknown());
         }
         let groups = snapshot.column(1).as_primitive::<UInt16Type>();
@@ -96,6 +91,14 @@ impl RowState {
         let times = mine.column(0).as_primitive::<Int64Type>().values();
         let runs = runs(times).map(|(time, run)| (time, rows.slice(run.start, run.len())));
         Ok((watermark, runs.collect()))
+    }
+
+    /// Whether a snapshot has the columns of these rows.
+    pub(crate) fn wrote(&self, snapshot: &RecordBatch) -> bool {
+        let same =
+            |(a, b): (&Arc<Field>, &Arc<Field>)| a.name() == b.name() && a.data_type() == b.data_type();
+        let (expected, got) = (self.schema(EventTime::MIN), snapshot.schema_ref());
+        got.fields().len() == expected.fields().len() && got.fields().iter().zip(expected.fields()).all(same)
     }
 
     fn groups(&self, rows: &RecordBatch) -> Result<Vec<u16>, OperatorError> {

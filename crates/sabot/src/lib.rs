@@ -72,11 +72,12 @@ pub use sabot_expr::{
 #[cfg(feature = "object-store")]
 pub use sabot_object_store::ObjectStores;
 pub use sabot_plan::{
-    AggregateExpr, ColumnExpr, IntoColumn, IntoKey, IntoSort, Keep, OverExpr, OverFunctionExpr, Plan,
+    AggregateExpr, ColumnExpr, Emit, IntoColumn, IntoKey, IntoSort, Keep, OverExpr, OverFunctionExpr, Plan,
     PlanError, SortExpr, UnnestRequest, approx_count_distinct, approx_quantile, array_agg, asc, avg,
     bool_and, bool_or, call_aggregate, corr, count, count_distinct, count_of, covar_pop, covar_samp,
-    dense_rank, desc, elements, first, first_value, lag, last, last_value, lead, max, min, range, rank,
-    row_number, rows, running, stddev_pop, stddev_samp, string_agg, sum, var_pop, var_samp, whole,
+    dense_rank, desc, elements, first, first_value, lag, last, last_value, lead, max, min, range,
+    range_between, rank, row_number, rows, rows_between, running, stddev_pop, stddev_samp, string_agg, sum,
+    var_pop, var_samp, whole,
 };
 pub use sabot_time::CalendarUnit;
 pub use stream::Stream;
@@ -89,13 +90,14 @@ pub use window::{Grouped, Window, Windowed, calendar, count_window, cumulate, ho
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, approx_count_distinct,
+        Devices, Emit, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, approx_count_distinct,
         approx_quantile, array_agg, arrow_ipc, asc, avg, bool_and, bool_or, calendar, coalesce, col, concat,
         corr, count, count_distinct, count_of, count_window, covar_pop, covar_samp, csv, cumulate, days,
         dense_rank, desc, elements, file, first, first_value, greatest, hopping, hours, in_order,
         input_channel, lag, last, last_value, lead, least, lit, max, micros, millis, min, minutes, ndjson,
-        on, out_of_orderness, parquet, range, rank, row_number, rows, running, seconds, session, stddev_pop,
-        stddev_samp, string_agg, sum, to_channel, to_memory, tumbling, var_pop, var_samp, when, whole,
+        on, out_of_orderness, parquet, range, range_between, rank, row_number, rows, rows_between, running,
+        seconds, session, stddev_pop, stddev_samp, string_agg, sum, to_channel, to_memory, tumbling, var_pop,
+        var_samp, when, whole,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

@@ -119,9 +119,13 @@ impl Reference<'_> {
                 rank::rank(ranking, &batch, rows, ordinal)
             }
             NodeKind::Over(over) => {
-                let rows = &self.rows[node.inputs[0]];
-                let batch = to_batch(&plan.nodes()[node.inputs[0]].properties.schema, rows);
-                over::over(over, &batch, rows)
+                let rows = self.rows[node.inputs[0]].clone();
+                let (late, rows): (Vec<Row>, Vec<Row>) =
+                    rows.into_iter().partition(|row| over.rolls && row.late > 0);
+                self.outcome.late_rows += late.len() as u64;
+                self.late[index] = late;
+                let batch = to_batch(&plan.nodes()[node.inputs[0]].properties.schema, &rows);
+                over::over(over, &batch, &rows)
             }
             NodeKind::LateRows => self.late[node.inputs[0]].clone(),
             NodeKind::Join(join) => self.join(node, join),

@@ -17,6 +17,8 @@ struct Member<'a> {
     row: &'a Row,
     number: usize,
     keys: Vec<Scalar>,
+    /// What orders rows that are equal in these.
+    ties: Vec<Scalar>,
 }
 
 /// All rows, each with the columns that are added.
@@ -29,11 +31,17 @@ pub(super) fn over(over: &Over, batch: &RecordBatch, rows: &[Row]) -> Vec<Row> {
             true => vec![micros(row.time.expect("rows have event time"))],
             false => over.order.iter().map(|key| of(&key.expr)).collect(),
         };
-        partitions.entry(partition).or_default().push(Member { row, number, keys });
+        let ties = over.ties.iter().map(|key| of(&key.expr)).collect();
+        partitions.entry(partition).or_default().push(Member { row, number, keys, ties });
     }
     let mut out: Vec<(usize, Row)> = Vec::new();
     for mut members in partitions.into_values() {
-        members.sort_by(|a, b| compare(over, a, b).then_with(|| a.row.place().cmp(&b.row.place())));
+        members.sort_by(|a, b| {
+            let ties = over.ties.iter().zip(a.ties.iter().zip(&b.ties));
+            ties.map(|(key, (a, b))| order(a, b, key.descending, key.nulls_first))
+                .fold(compare(over, a, b), Ordering::then)
+                .then_with(|| a.row.place().cmp(&b.row.place()))
+        });
         for place in 0..members.len() {
             let mut row = members[place].row.clone();
             row.cells.extend(over.columns.iter().map(|column| cell(over, column, batch, &members, place)));

@@ -3,8 +3,9 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    Keep, Stream, asc, avg, col, count, count_of, dense_rank, desc, lag, last_value, lead, lit, max, micros,
-    min, out_of_orderness, range, rank, row_number, running, seconds, sum, tumbling, whole,
+    Keep, Stream, asc, avg, col, count, count_distinct, count_of, dense_rank, desc, first_value, lag,
+    last_value, lead, lit, max, micros, min, out_of_orderness, range, range_between, rank, row_number,
+    rows_between, running, seconds, sum, tumbling, whole,
 };
 use sabot_connect::Boundedness;
 use sabot_tests::{Case, CaseBuilder, Device, Settings, data};
@@ -160,6 +161,44 @@ pub(crate) fn over(rows: usize, partitions: usize) -> Case {
     builder.build()
 }
 
+/// Values over the rows before, with several frames, keys and orders, their late rows, and what follows them.
+pub(crate) fn rolling(rows: usize, partitions: usize) -> Case {
+    let mut builder = CaseBuilder::new("rolling");
+    // The reference looks at every row for every row.
+    let start = events(&mut builder, 34, rows / 3, partitions);
+    let (recent, all) = start
+        .with_columns([
+            lag("n", 2).over(["k"], whole()).then_by([desc("x"), asc("n")]).alias("before"),
+            sum(col("n")).over(["k"], range(seconds(40))).alias("recent"),
+            sum(col("n")).over(["k"], range_between(seconds(90), seconds(20))).alias("earlier"),
+            avg(col("x")).over(["k"], range(seconds(40))).alias("mean"),
+            count_distinct(col("m")).over(["k"], range(seconds(200))).alias("different"),
+            avg(col("b")).over(["m", "b"], sabot::rows(5)).alias("share"),
+            max(col("x")).over(["m", "b"], rows_between(9, 1)).alias("most"),
+            min(lit(840) / col("n")).filter(col("n").not_eq(0)).over(["d"], sabot::rows(3)).alias("least"),
+            count_of(col("x")).filter(col("m").gt(3)).over::<&str>([], range(seconds(10))).alias("values"),
+            first_value("k").over(["d"], range(seconds(60))).alias("first"),
+        ])
+        .unwrap()
+        .split_late()
+        .map(|(rows, late)| (rows.clone(), (rows, late)))
+        .unwrap();
+    let (rows, late) = all;
+    let again = recent.clone().filter(col("recent").gt(0)).unwrap();
+    let again =
+        again.with_columns([sum(col("recent")).over(["m"], range(seconds(30))).alias("twice")]).unwrap();
+    let after = rows.window(tumbling(seconds(60))).unwrap().group_by(["k"]).unwrap();
+    let after = after.aggregate([count().alias("rows"), max(col("recent")).alias("most")]).unwrap();
+    builder.output(
+        &recent.select(["t", "before", "earlier", "mean", "different", "share"].map(col)).unwrap(),
+        true,
+    );
+    builder.output(&again.select(["n", "twice", "most", "least", "values", "first"].map(col)).unwrap(), true);
+    builder.output(&late, true);
+    builder.output(&after, true);
+    builder.build()
+}
+
 /// Rows of streams without end leave as the watermark passes them.
 #[test]
 fn streams_without_end() {
@@ -181,6 +220,11 @@ fn streams_without_end() {
 #[test]
 fn values_over_rows() {
     everywhere(over);
+}
+
+#[test]
+fn values_over_the_rows_before() {
+    everywhere(rolling);
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("unique", order::unique),
     ("distinct", order::distinct),
     ("over", order::over),
+    ("rolling", order::rolling),
     ("unnest", unnest::unnest),
     ("unnest_every_type", unnest::every_type),
     ("unnest_results", unnest::results),

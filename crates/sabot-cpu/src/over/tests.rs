@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use sabot_batch::hidden;
 use sabot_common::Span;
 use sabot_ops::{
-    AggregateFunction, AggregateSpec, Distance, Frame, FrameBound, FrameUnits, RankSpec, SortKey, reference,
+    AggregateFunction, AggregateSpec, Distance, Frame, FrameBound, FrameUnits, SortKey, reference,
 };
 
 /// Columns: k a key, i integers, x floats, t times, d dates, the row's number.
@@ -109,15 +109,15 @@ fn spec(rng: &mut ChaCha8Rng) -> OverSpec {
         name: name(i),
     });
     let calls = calls.collect();
-    OverSpec { partition: if rng.random() { vec![0] } else { vec![] }, order, calls }
+    let ties = if rng.random() { vec![key(rng)] } else { vec![] };
+    OverSpec { partition: if rng.random() { vec![0] } else { vec![] }, order, ties, calls }
 }
 
 /// As reference and step compute it; `None` where the frames of the spec are refused.
 fn both(spec: &OverSpec, rows: &RecordBatch) -> Option<(Vec<ArrayRef>, Vec<ArrayRef>)> {
     let step = OverStep::new(spec, &rows.schema()).ok()?;
     let (sorted, expected) = reference::over(spec, rows).unwrap();
-    let all = RankSpec { groups: spec.partition.clone(), order: spec.order.clone(), ..RankSpec::default() };
-    let order = RankOrder::new(&all, rows.schema_ref()).unwrap();
+    let order = RankOrder::new(&spec.ranking(), rows.schema_ref()).unwrap();
     let ranked = order.rank(&[&order.encode(rows).unwrap()], false);
     let places = UInt64Array::from_iter_values(ranked.iter().map(|r| u64::from(r.row)));
     let mine = take_record_batch(rows, &places).unwrap();
@@ -183,7 +183,12 @@ fn every_size() {
         };
         let calls =
             functions().into_iter().map(|function| OverCall { function, frame, name: "c".to_owned() });
-        let spec = OverSpec { partition: vec![], order: vec![SortKey::ascending(1)], calls: calls.collect() };
+        let spec = OverSpec {
+            partition: vec![],
+            order: vec![SortKey::ascending(1)],
+            ties: vec![],
+            calls: calls.collect(),
+        };
         let (got, expected) = both(&spec, &rows).unwrap();
         assert!(got.iter().zip(&expected).all(|(got, expected)| same(got, expected)));
     }
@@ -206,6 +211,7 @@ fn floats_that_leave_a_frame_leave_nothing_behind() {
     let spec = OverSpec {
         partition: vec![],
         order: vec![],
+        ties: vec![],
         calls: vec![OverCall { function, frame, name: "s".to_owned() }],
     };
     let whole = 0..6;
@@ -222,7 +228,7 @@ fn frames_that_cannot_be_are_refused_with_what_would_be_right() {
     let refused = |order: Vec<SortKey>, units, start, end| {
         let frame = Frame { units, start, end };
         let call = OverCall { function: OverFunction::FirstValue(0), frame, name: "c".to_owned() };
-        let spec = OverSpec { partition: vec![], order, calls: vec![call] };
+        let spec = OverSpec { partition: vec![], order, ties: vec![], calls: vec![call] };
         spec.result_fields(&schema).unwrap_err().to_string()
     };
     let (rows, range, here) = (FrameUnits::Rows, FrameUnits::Range, FrameBound::CurrentRow);

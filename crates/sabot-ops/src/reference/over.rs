@@ -10,7 +10,7 @@ use super::rank::{Compare, keys_order};
 use super::{internal, rank};
 use crate::{
     Distance, Failure, Frame, FrameBound, FrameUnits, GroupByMode, GroupBySpec, OverFunction, OverSpec,
-    RankSpec, SortKey,
+    SortKey,
 };
 
 /// All rows, partition by partition in the order of their keys, with the columns that `spec` adds.
@@ -19,8 +19,7 @@ use crate::{
 /// [`Failure::Row`] for a sum beyond its range, [`Failure::Internal`] for a spec that does not fit.
 pub fn over(spec: &OverSpec, rows: &RecordBatch) -> Result<(RecordBatch, Vec<ArrayRef>), Failure> {
     let fields = spec.result_fields(rows.schema_ref()).map_err(internal)?;
-    let all = RankSpec { groups: spec.partition.clone(), order: spec.order.clone(), ..RankSpec::default() };
-    let ranked = rank(&all, rows)?;
+    let ranked = rank(&spec.ranking(), rows)?;
     let places = UInt64Array::from_iter_values(ranked.iter().map(|r| r.row as u64));
     let rows = take_record_batch(rows, &places).map_err(internal)?;
     let peers = keys_order(&rows, &spec.order)?;

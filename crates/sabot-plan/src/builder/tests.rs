@@ -230,7 +230,7 @@ fn late_rows_come_from_windows_alone() {
             refused(b.late_rows(node)),
             format!(
                 "late rows: {what} has no window, so no row can be late for it; take the late rows of a windowed \
-                 aggregation"
+                 aggregation, or of values over rows before"
             )
         );
     }

@@ -16,8 +16,8 @@ use sabot_ops::{Fragment, Projection};
 use std::collections::HashSet;
 
 use crate::{
-    Boundedness, ChangeMode, KeyedInput, KeyedStage, NodeKind, PhysicalPlan, Plan, PlanNode, Port, Route,
-    SourceStage, Stage, StageInput, StageKind,
+    Boundedness, ChangeMode, Emit, KeyedInput, KeyedStage, NodeKind, PhysicalPlan, Plan, PlanNode, Port,
+    Route, SourceStage, Stage, StageInput, StageKind,
 };
 use page::Page;
 
@@ -287,7 +287,13 @@ fn describe_keyed(detail: &mut impl FnMut(&str), keyed: &KeyedStage) {
             }
         }),
         KeyedStage::Join(stage) => join::keyed(detail, stage),
-        KeyedStage::Over(_) => detail("holds all rows until the input ends"),
+        KeyedStage::Over(stage) => detail(match stage.rolling.as_ref().map(|rolling| rolling.emit) {
+            Some(Emit::Final) => {
+                "keeps the rows that later ones reach, and lets rows go as the watermark passes them"
+            }
+            Some(Emit::OnArrival) => "keeps the rows that later ones reach, and lets rows go as they come",
+            None => "holds all rows until the input ends",
+        }),
         KeyedStage::Rank(stage) if stage.as_it_goes => {
             detail("lets rows go as the watermark passes them");
             if !stage.feeders.is_empty() {

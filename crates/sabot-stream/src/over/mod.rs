@@ -8,8 +8,13 @@
 //! - Within a partition the order is total, so nothing depends on how rows arrive, were cut, or were
 //!   snapshot and restored in between.
 
+mod rolling;
+#[cfg(test)]
+mod rolling_tests;
 #[cfg(test)]
 mod tests;
+
+pub use rolling::KeyedRolling;
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
 use arrow::compute::interleave_record_batch;
@@ -20,7 +25,6 @@ use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::group_by::AccumulateError;
 use sabot_cpu::over::OverStep;
 use sabot_cpu::rank::{RankKeys, RankOrder, Ranked};
-use sabot_ops::RankSpec;
 use sabot_plan::OverStage;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -72,12 +76,10 @@ impl KeyedOver {
         owned: KeyGroupRange,
     ) -> Result<Self, OperatorError> {
         let spec = &stage.spec;
-        let all =
-            RankSpec { groups: spec.partition.clone(), order: spec.order.clone(), ..RankSpec::default() };
         let state =
             RowState::new(stage.rows.clone(), spec.partition.clone(), stage.hash_seed, (key_groups, owned));
         Ok(Self {
-            order: RankOrder::new(&all, &stage.rows).map_err(OperatorError::plan)?,
+            order: RankOrder::new(&spec.ranking(), &stage.rows).map_err(OperatorError::plan)?,
             step: OverStep::new(spec, &stage.rows).map_err(OperatorError::plan)?,
             state,
             partition: spec.partition.clone(),
@@ -120,7 +122,8 @@ impl KeyedOver {
         let places: Vec<(usize, usize)> =
             self.ranked[from..self.next].iter().map(|r| (r.batch as usize, r.row as usize)).collect();
         let rows = interleave_record_batch(&batches, &places).map_err(OperatorError::input)?;
-        let added = self.step.run(&rows, &partitions).map_err(|e| self.name_the_partition(e, &rows))?;
+        let added =
+            self.step.run(&rows, &partitions).map_err(|e| name_the_partition(e, &rows, &self.partition))?;
         let all: Vec<_> = rows.columns().iter().cloned().chain(added).collect();
         let columns = self.columns.iter().map(|column| all[*column].clone()).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
@@ -130,26 +133,6 @@ impl KeyedOver {
             (self.held, self.ranked, self.next, self.bytes) = (Vec::new(), Vec::new(), 0, 0);
         }
         Ok(())
-    }
-
-    fn name_the_partition(&self, error: AccumulateError, rows: &RecordBatch) -> OperatorError {
-        let AccumulateError::Overflow { aggregate, position, sum, data_type } = error else {
-            return OperatorError::Aggregate(error);
-        };
-        let text =
-            |column: &dyn Array| array_value_to_string(column, position).unwrap_or_else(|_| "?".to_owned());
-        let schema = rows.schema();
-        let mut parts: Vec<String> = self
-            .partition
-            .iter()
-            .map(|i| format!("{} {}", schema.field(*i).name(), text(rows.column(*i))))
-            .collect();
-        if let Some(times) = hidden::times(rows) {
-            let time = TimestampMicrosecondArray::from(times.values().to_vec());
-            parts.push(format!("the row at {}", text(&time)));
-        }
-        let key = if parts.is_empty() { "all rows".to_owned() } else { parts.join(", ") };
-        OperatorError::Overflow { aggregate, key, sum, data_type }
     }
 
     fn check_open(&self, step: &'static str) -> Result<(), OperatorError> {
@@ -226,6 +209,24 @@ impl KeyedOperator for KeyedOver {
         self.watermark = known.unwrap_or(self.watermark);
         Ok(())
     }
+}
+
+/// An error about a row as one that says which partition it is of, and which row.
+fn name_the_partition(error: AccumulateError, rows: &RecordBatch, partition: &[usize]) -> OperatorError {
+    let AccumulateError::Overflow { aggregate, position, sum, data_type } = error else {
+        return OperatorError::Aggregate(error);
+    };
+    let text =
+        |column: &dyn Array| array_value_to_string(column, position).unwrap_or_else(|_| "?".to_owned());
+    let schema = rows.schema();
+    let mut parts: Vec<String> =
+        partition.iter().map(|i| format!("{} {}", schema.field(*i).name(), text(rows.column(*i)))).collect();
+    if let Some(times) = hidden::times(rows) {
+        let time = TimestampMicrosecondArray::from(times.values().to_vec());
+        parts.push(format!("the row at {}", text(&time)));
+    }
+    let key = if parts.is_empty() { "all rows".to_owned() } else { parts.join(", ") };
+    OperatorError::Overflow { aggregate, key, sum, data_type }
 }
 
 /// Where the columns of the output come from: those of the rows, then what is added, then hidden ones.

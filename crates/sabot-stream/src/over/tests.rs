@@ -48,11 +48,14 @@ fn stage(partition: Vec<usize>, order: Vec<SortKey>) -> (OverStage, SchemaRef) {
         OverCall { function: OverFunction::Lag(1, 1), frame, name: "before".to_owned() },
         OverCall { function: OverFunction::Aggregate(sum), frame, name: "sum".to_owned() },
     ];
-    let spec = OverSpec { partition, order, calls };
+    let spec = OverSpec { partition, order, ties: Vec::new(), calls };
     let mut fields: Vec<Field> = rows_schema().fields()[..2].iter().map(|f| f.as_ref().clone()).collect();
     fields.extend(spec.result_fields(&rows_schema()).unwrap());
     fields.push(hidden::field(hidden::ROW).unwrap());
-    (OverStage { rows: rows_schema(), spec, kept: 2, hash_seed: SEED }, Arc::new(Schema::new(fields)))
+    (
+        OverStage { rows: rows_schema(), spec, kept: 2, rolling: None, hash_seed: SEED },
+        Arc::new(Schema::new(fields)),
+    )
 }
 
 fn lines(batch: &RecordBatch) -> Vec<String> {

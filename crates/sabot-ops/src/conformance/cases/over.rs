@@ -187,7 +187,7 @@ fn schema(value: &DataType) -> SchemaRef {
 }
 
 fn spec(partition: Vec<usize>, order: Vec<SortKey>, calls: Vec<OverCall>) -> OverSpec {
-    OverSpec { partition, order, calls }
+    OverSpec { partition, order, ties: Vec::new(), calls }
 }
 
 fn call(function: OverFunction, frame: Frame) -> OverCall {

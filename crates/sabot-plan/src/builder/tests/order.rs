@@ -1,7 +1,10 @@
 //! What is refused of orders and of values over rows, with its message.
 
 use super::*;
-use crate::{IntoColumn, asc, count, desc, first, lag, range, rank, rows, running, sum, whole};
+use crate::{
+    Emit, IntoColumn, OverExpr, asc, corr, count, desc, first, lag, lead, range, rank, rows, running, sum,
+    whole,
+};
 use sabot_ops::{Distance, Frame, FrameBound, FrameUnits};
 
 fn top(input: &NodeRef, order: Vec<SortExpr>) -> Result<NodeRef, PlanError> {
@@ -48,6 +51,58 @@ fn input_without_end_is_refused_where_nothing_could_come() {
     let windows = b.aggregate(&dated, &request).unwrap();
     assert!(refused(top(&dated, vec![desc("n")])).contains("put a windowed aggregation before it"));
     assert!(top(&windows, vec![desc("rows")]).is_ok());
+}
+
+#[test]
+fn values_over_rows_before_need_no_end() {
+    let b = PlanBuilder::new();
+    let dated = b.event_time(&orders(), "at", Span::ZERO, None).unwrap();
+    let day = range(Span::from_secs(86_400));
+    let rolls = |node: &NodeRef| matches!(node.kind(), NodeKind::Over(over) if over.rolls);
+    let recent = over(&dated, count().over(["n"], day)).unwrap();
+    assert!(rolls(&recent));
+    let last = over(&dated, lag("at", 1).over(["n"], whole()).then_by([desc("at")])).unwrap();
+    assert!(rolls(&last));
+    for (column, advice) in [
+        (rank().over(["n"], day), "count the rows of a frame instead"),
+        (lead("n", 1).over(["n"], day), "lag looks back instead"),
+        (count().over(["n"], running()), "such as range(days(7)) or rows(100)"),
+        (count().over(["n"], day).order_by([asc("at")]), "leave order_by out"),
+        (corr(col("n"), col("n")).over(["n"], day), "variances and standard deviations can"),
+    ] {
+        let message = refused(over(&dated, column));
+        assert!(
+            message.contains(advice) && message.ends_with("but source slot orders never ends"),
+            "{message}"
+        );
+    }
+    // Rows that end can wait for each other; when one value has to, all of them do.
+    let flights = timed(&flights());
+    let hour = range(Span::from_secs(3_600));
+    let both = [count().over(["origin"], hour).alias("recent"), rank().over(["origin"], whole())];
+    let both = both.map(IntoColumn::into_column);
+    assert!(rolls(&b.with_over(&flights, &both[..1]).unwrap()));
+    let waits = b.with_over(&flights, &both).unwrap();
+    assert!(!rolls(&waits) && !rolls(&waits.inputs()[0]));
+    let at_once = rank().over(["origin"], hour).emit(Emit::OnArrival);
+    assert!(refused(over(&flights, at_once)).contains("count the rows of a frame instead"));
+}
+
+#[test]
+fn the_late_rows_of_several_values_are_those_of_the_first() {
+    let b = PlanBuilder::new();
+    let flights = timed(&flights());
+    let hour = range(Span::from_secs(3_600));
+    let two = [count().over(["origin"], hour).alias("a"), count().over(["delay"], hour).alias("b")];
+    let rows = b.with_over(&flights, &two.map(IntoColumn::into_column)).unwrap();
+    let twice = b.select(&rows, &[col("a") + 1]).unwrap();
+    let late = b.late_rows(&twice).unwrap();
+    assert_eq!(late.schema(), flights.schema());
+    assert_eq!(late.inputs()[0].inputs()[0].id(), flights.id());
+    let few = b.filter(&rows, &col("a").gt(1)).unwrap();
+    assert!(refused(b.late_rows(&few)).contains("no row can be late for it"));
+    let waits = over(&flights, rank().over(["origin"], whole())).unwrap();
+    assert!(refused(b.late_rows(&waits)).contains("no row can be late for it"));
 }
 
 #[test]
@@ -106,8 +161,8 @@ fn values_over_rows_say_what_does_not_fit() {
     );
     assert_eq!(
         refused(over(&orders(), rank().over(["n"], whole()))),
-        "over gives its result when the input ends, but source slot orders never ends; aggregate it in windows, or \
-         read a bounded part of it"
+        "over gives its result when the input ends, but source slot orders never ends; give its rows event time, \
+         aggregate it in windows, or read a bounded part of it"
     );
 }
 

@@ -1,0 +1,449 @@
+//! Over rows that come in: values of the rows before, from a bounded history of each key.
+//!
+//! Rows come in the order of event time. [`Rolling::run`] takes some thousand at a time: it appends all of
+//! them to their keys' histories, then finds the ends of every frame for every row, then computes one
+//! column after the other from the frames. So many frames share one pass and one copy of the history,
+//! and each loop is about one thing, whose memory accesses do not wait for each other.
+//!
+//! What comes out depends on the rows alone, to the bit: never on how they were cut into batches, on when
+//! keys were forgotten, or on a snapshot and restore in between. Counts and folds of whole numbers are
+//! exact; a fold of floats is made of blocks of rows by the rows' numbers (see `history`), and a key's
+//! numbers begin anew when no row of it can be reached any more, whether it was forgotten by then or not.
+
+mod batch;
+mod distinct;
+mod evaluate;
+mod folds;
+mod history;
+mod lanes;
+mod layout;
+mod results;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use arrow::array::{ArrayRef, RecordBatch, new_empty_array};
+use arrow::datatypes::{DataType, SchemaRef};
+use sabot_batch::hidden;
+use sabot_batch::key_index::{KeyIndex, canonical_type};
+use sabot_common::EventTime;
+use sabot_ops::{Failure, OverSpec};
+use std::ops::Range;
+
+use super::{bad, internal};
+use crate::group_by::AccumulateError;
+use batch::Batch;
+use distinct::Links;
+use evaluate::Cells;
+use folds::Rows;
+use history::{History, Shape};
+use lanes::{Form, Interned};
+use layout::{Edge, Layout};
+
+/// Rows that are appended before the frames of the first are looked at: enough for loops over columns, and
+/// few enough for what they touch to stay in the second-level cache.
+const PORTION: usize = 1024;
+
+/// Keys without rows that are not worth to be forgotten.
+const DEAD_MIN: usize = 64;
+
+/// When a row has its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// When all rows up to its time are there. Rows of equal time see each other.
+    InOrder,
+    /// As it arrives. It sees the rows of its key that came before; among them it stands at its time or, when
+    /// one of them has a later time, at that.
+    OnArrival,
+}
+
+/// A spec at work on rows that come in, for some of the keys.
+#[derive(Debug)]
+pub struct Rolling {
+    partition: Vec<usize>,
+    time: usize,
+    rows: SchemaRef,
+    turn: Turn,
+    layout: Layout,
+    shape: Shape,
+    seed: u64,
+    index: KeyIndex,
+    histories: Vec<History>,
+    /// Places in the histories, one for each edge that is searched by time, key after key.
+    marks: Vec<u32>,
+    /// Which mark an edge has.
+    mark_of: Vec<Option<usize>>,
+    marks_per_key: usize,
+    links: Vec<Links>,
+    /// What a lane's ids stand for, by input.
+    interned: Vec<Option<Interned>>,
+    /// Values whose rows are gone, by input.
+    released: Vec<(usize, u64)>,
+    /// Bounds on the absolute values of the inputs that are whole numbers.
+    largest: Vec<u64>,
+    /// Keys without rows.
+    dead: usize,
+    /// The next key to ask whether it can be forgotten.
+    next_expired: usize,
+    /// Bytes of the histories.
+    bytes: usize,
+}
+
+impl Rolling {
+    /// Nothing yet, of a spec over rows of this schema.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] when [`OverSpec::check_rolling`] refuses the spec.
+    pub fn new(spec: &OverSpec, rows: &SchemaRef, turn: Turn, seed: u64) -> Result<Self, Failure> {
+        let layout = Layout::new(spec, rows, turn)?;
+        let types: Vec<DataType> =
+            spec.partition.iter().map(|column| canonical_type(rows.field(*column).data_type())).collect();
+        let mut interned = Vec::new();
+        for input in &layout.inputs {
+            interned.push(match input.form {
+                Form::Interned(as_keys) => Some(Interned::new(&input.data_type, as_keys).map_err(internal)?),
+                _ => None,
+            });
+        }
+        let mut marks_per_key = 0;
+        let mark_of = layout.edges.iter().map(|edge| {
+            edge.is_mark().then(|| {
+                marks_per_key += 1;
+                marks_per_key - 1
+            })
+        });
+        Ok(Self {
+            partition: spec.partition.clone(),
+            time: rows.index_of(hidden::TIME).map_err(internal)?,
+            rows: rows.clone(),
+            turn,
+            shape: Shape { lanes: layout.lanes, block: layout.block },
+            seed,
+            index: KeyIndex::new(&types).map_err(internal)?,
+            histories: Vec::new(),
+            marks: Vec::new(),
+            mark_of: mark_of.collect(),
+            marks_per_key,
+            links: layout.distinct.iter().map(|_| Links::new(&layout.frames)).collect(),
+            interned,
+            released: Vec::new(),
+            largest: vec![0; layout.inputs.len()],
+            dead: 0,
+            next_expired: 0,
+            bytes: 0,
+            layout,
+        })
+    }
+
+    /// The columns of the spec for rows that come now: in order of time and, in order, all rows of a time at
+    /// once.
+    ///
+    /// # Errors
+    /// [`AccumulateError`] for a sum beyond the range of its type, with the row's position, or for rows that
+    /// do not fit.
+    pub fn run(&mut self, rows: &RecordBatch) -> Result<Vec<ArrayRef>, AccumulateError> {
+        if rows.num_rows() == 0 {
+            return Ok(self.layout.outputs.iter().map(|(_, f)| new_empty_array(f.data_type())).collect());
+        }
+        let mut batch = self.take_in(rows)?;
+        let mut cells = Cells::new(&self.layout, rows.num_rows());
+        let mut next = 0;
+        while next < rows.num_rows() {
+            let portion = self.portion(&batch.times, next);
+            next = portion.end;
+            self.append(&mut batch, portion.clone())?;
+            self.evaluate(&batch, portion.clone(), &mut cells);
+            self.move_reach(&batch.ids[portion]);
+        }
+        let columns = self.results(cells);
+        self.let_go();
+        columns
+    }
+
+    /// The rows from `start` on that are appended together.
+    fn portion(&self, times: &[i64], start: usize) -> Range<usize> {
+        let (mut least, mut greatest) = (times[start], times[start]);
+        let mut end = start + 1;
+        while end < times.len() {
+            let time = times[end];
+            let whole = self.turn == Turn::OnArrival || time != times[end - 1];
+            if whole && end - start >= PORTION {
+                break;
+            }
+            (least, greatest) = (least.min(time), greatest.max(time));
+            // A key never begins anew while rows of it wait for their values.
+            if self.restarts()
+                && self.layout.reach.is_some_and(|reach| greatest.saturating_sub(least) > reach)
+            {
+                break;
+            }
+            end += 1;
+        }
+        start..end
+    }
+
+    /// Whether keys begin anew: no frame counts rows, however old they are.
+    fn restarts(&self) -> bool {
+        self.layout.reach_rows == 0
+    }
+
+    /// Whether nothing of a key can be reached from `time` on.
+    fn is_out_of_reach(&self, history: &History, time: i64) -> bool {
+        let reach = self.layout.reach.unwrap_or(0);
+        self.restarts() && history.newest().is_some_and(|newest| newest < time.saturating_sub(reach))
+    }
+
+    fn append(&mut self, batch: &mut Batch, portion: Range<usize>) -> Result<(), AccumulateError> {
+        let mut row = vec![0; self.shape.lanes];
+        for i in portion {
+            let slot = batch.ids[i] as usize;
+            if let Some(newest) = self.histories[slot].newest() {
+                match self.turn {
+                    Turn::OnArrival => batch.times[i] = batch.times[i].max(newest),
+                    Turn::InOrder if batch.times[i] < newest => {
+                        return Err(bad("rows out of their order of time"));
+                    }
+                    Turn::InOrder => {}
+                }
+            }
+            if self.is_out_of_reach(&self.histories[slot], batch.times[i]) {
+                self.drop_rows(slot, self.histories[slot].rows());
+                self.restart(slot, 0);
+            }
+            batch.row(&self.layout, i, &mut row);
+            self.push(slot, &mut row);
+            batch.numbers.push(self.histories[slot].base() + self.histories[slot].rows() as u64 - 1);
+        }
+        Ok(())
+    }
+
+    /// Appends a row of these words; those of flags are bits until now.
+    fn push(&mut self, slot: usize, row: &mut [u64]) {
+        if self.histories[slot].is_full() {
+            let dropped = self.histories[slot].to_drop();
+            self.drop_rows(slot, dropped);
+            self.make_room(slot, dropped);
+        }
+        let history = &mut self.histories[slot];
+        if history.rows() == 0 {
+            self.dead -= 1;
+        }
+        let last = history.rows().checked_sub(1);
+        let flags = self.layout.flag_lane..self.layout.flag_lane + self.layout.flags.len().div_ceil(2);
+        for (lane, word) in flags.clone().zip(&mut row[flags]) {
+            *word = next_flags(last.map_or(0, |last| history.word(lane, last)), *word);
+        }
+        let number = history.push(row);
+        for ((input, lane), links) in self.layout.distinct.iter().zip(&mut self.links) {
+            let valid = self.layout.inputs[*input].valid;
+            if valid.is_none_or(|flag| flag_bit(&self.layout, row, flag)) {
+                links.link(history, slot as u32, *lane, number, row[self.layout.inputs[*input].lane]);
+            }
+        }
+        self.fold_blocks(slot, number);
+    }
+
+    /// Rows at the front are about to go.
+    fn drop_rows(&mut self, slot: usize, dropped: usize) {
+        let history = &self.histories[slot];
+        for (i, input) in self.layout.inputs.iter().enumerate().filter(|(i, _)| self.interned[*i].is_some()) {
+            let ids = history.lane(input.lane)[..dropped].iter();
+            self.released.extend(ids.filter(|id| **id != 0).map(|id| (i, *id)));
+        }
+        for ((input, _), links) in self.layout.distinct.iter().zip(&mut self.links) {
+            let values = &history.lane(self.layout.inputs[*input].lane)[..dropped];
+            links.drop_rows(slot, history.base(), values);
+        }
+        for mark in &mut self.marks[slot * self.marks_per_key..(slot + 1) * self.marks_per_key] {
+            *mark = mark.saturating_sub(dropped as u32);
+        }
+    }
+
+    fn make_room(&mut self, slot: usize, dropped: usize) {
+        let history = &mut self.histories[slot];
+        let before = history.bytes();
+        history.make_room(self.shape, dropped);
+        self.bytes = self.bytes + history.bytes() - before;
+    }
+
+    /// A key whose rows were dropped begins anew.
+    fn restart(&mut self, slot: usize, base: u64) {
+        if self.histories[slot].rows() > 0 {
+            self.dead += 1;
+        }
+        self.histories[slot].restart(base);
+        self.marks[slot * self.marks_per_key..(slot + 1) * self.marks_per_key].fill(0);
+        self.links.iter_mut().for_each(|links| links.restart(slot));
+    }
+
+    /// What later rows of these keys can reach.
+    fn move_reach(&mut self, ids: &[u32]) {
+        let farthest = self.farthest_mark();
+        for id in ids {
+            let slot = *id as usize;
+            let history = &mut self.histories[slot];
+            let by_rows = history.rows().saturating_sub(self.layout.reach_rows as usize);
+            let by_time = farthest.map(|mark| self.marks[slot * self.marks_per_key + mark] as usize);
+            history.reach_from(by_time.map_or(by_rows, |by_time| by_time.min(by_rows)));
+        }
+    }
+
+    /// The mark of the edge that reaches back farthest.
+    fn farthest_mark(&self) -> Option<usize> {
+        let reach = self.layout.reach?;
+        let edge = self.layout.edges.iter().position(|edge| *edge == Edge::From(reach))?;
+        self.mark_of[edge]
+    }
+
+    /// Forgets what no row behind the watermark can reach, asking so many keys, in turn.
+    ///
+    /// # Errors
+    /// [`AccumulateError`] when the keys that are left cannot be put together again.
+    pub fn expire(&mut self, watermark: EventTime, keys: usize) -> Result<(), AccumulateError> {
+        let Some(reach) = self.layout.reach else { return Ok(()) };
+        let next_time = watermark.micros().saturating_add(1);
+        for _ in 0..keys.min(self.histories.len()) {
+            let slot = self.next_expired % self.histories.len();
+            self.next_expired = slot + 1;
+            if self.histories[slot].rows() == 0 {
+                continue;
+            }
+            if self.is_out_of_reach(&self.histories[slot], next_time) {
+                self.drop_rows(slot, self.histories[slot].rows());
+                self.restart(slot, 0);
+                self.bytes -= self.histories[slot].bytes();
+                self.histories[slot].free();
+            } else if !self.restarts() {
+                self.shrink(slot, next_time.saturating_sub(reach));
+            }
+        }
+        self.let_go();
+        if self.dead > DEAD_MIN && self.dead * 2 > self.histories.len() {
+            self.forget_dead_keys()?;
+        }
+        Ok(())
+    }
+
+    /// Drops rows before `from` that no frame counts, where that frees most of a history.
+    fn shrink(&mut self, slot: usize, from: i64) {
+        let history = &self.histories[slot];
+        let by_rows = history.rows().saturating_sub(self.layout.reach_rows as usize);
+        let dropped = history.lane(0)[..by_rows].partition_point(|time| (*time as i64) < from);
+        if dropped * 2 <= history.rows() {
+            return;
+        }
+        for mark in &mut self.marks[slot * self.marks_per_key..(slot + 1) * self.marks_per_key] {
+            *mark = (*mark).max(dropped as u32);
+        }
+        self.links.iter_mut().zip(&self.layout.distinct).for_each(|(links, (input, lane))| {
+            links.leave(history, slot, *lane, &self.layout, *input, dropped);
+        });
+        self.histories[slot].reach_from(dropped);
+        self.drop_rows(slot, dropped);
+        self.make_room(slot, dropped);
+    }
+
+    /// Values whose rows are gone are not given to anybody any more.
+    fn let_go(&mut self) {
+        for (input, word) in self.released.drain(..) {
+            if let Some(interned) = &mut self.interned[input] {
+                interned.release(word);
+            }
+        }
+    }
+
+    /// Gives the living keys the first ids, and the others none.
+    fn forget_dead_keys(&mut self) -> Result<(), AccumulateError> {
+        let living: Vec<u32> = (0..self.histories.len() as u32)
+            .filter(|slot| self.histories[*slot as usize].rows() > 0)
+            .collect();
+        let keys = self.index.take(&living)?;
+        let mut index = KeyIndex::new(self.index.types())?;
+        let mut ids = Vec::new();
+        batch::find_keys(&mut index, &keys, living.len(), self.seed, &mut ids)?;
+        let per_key = self.marks_per_key;
+        let old = |slot: &u32| *slot as usize * per_key..(*slot as usize + 1) * per_key;
+        self.marks = living.iter().flat_map(|slot| self.marks[old(slot)].iter().copied()).collect();
+        self.histories =
+            living.iter().map(|slot| std::mem::take(&mut self.histories[*slot as usize])).collect();
+        self.links.iter_mut().for_each(|links| links.renumber(&living));
+        (self.index, self.dead, self.next_expired) = (index, 0, 0);
+        Ok(())
+    }
+
+    /// Bytes allocated.
+    pub fn bytes(&self) -> usize {
+        let interned: usize = self.interned.iter().flatten().map(Interned::bytes).sum();
+        let links: usize = self.links.iter().map(Links::bytes).sum();
+        self.bytes
+            + self.index.bytes()
+            + self.histories.capacity() * size_of::<History>()
+            + self.marks.capacity() * size_of::<u32>()
+            + interned
+            + links
+    }
+
+    /// Bytes of a row in the history, without what is interned: 8 for its time, for each value, for each two
+    /// flags, for each link, and a sixteenth and a bit of what the folds of a block take. A history has room
+    /// for at most two rows in five more than it holds.
+    pub fn row_bytes(&self) -> usize {
+        let word = size_of::<u64>();
+        self.shape.lanes * word + (self.shape.block * word).div_ceil(15)
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.dead == self.histories.len()
+    }
+
+    /// The values of an input in a history.
+    fn values<'a>(&self, history: &'a History, input: usize) -> Rows<'a> {
+        let input = &self.layout.inputs[input];
+        Rows {
+            words: history.lane(input.lane),
+            high: history.lane(input.lane + input.form.width() - 1),
+            flags: input.valid.map(|flag| {
+                let (lane, shift) = flag_place(&self.layout, flag);
+                (history.lane(lane), shift)
+            }),
+        }
+    }
+}
+
+/// A lane has two flags, each with its bit and, above it, how many rows had it up to this one, modulo 2³¹.
+const FLAG_BITS: u32 = 32;
+const FLAG_COUNT: u64 = (1 << (FLAG_BITS - 1)) - 1;
+
+/// The flags of the row behind one, from its bits.
+fn next_flags(before: u64, bits: u64) -> u64 {
+    let next = |shift: u32| {
+        let bit = bits >> shift & 1;
+        ((flag_count(before, shift) + bit) & FLAG_COUNT) << 1 | bit
+    };
+    next(0) | next(FLAG_BITS) << FLAG_BITS
+}
+
+fn flag_count(word: u64, shift: u32) -> u64 {
+    word >> (shift + 1) & FLAG_COUNT
+}
+
+/// Lane and place of a flag.
+fn flag_place(layout: &Layout, flag: usize) -> (usize, u32) {
+    (layout.flag_lane + flag / 2, FLAG_BITS * (flag % 2) as u32)
+}
+
+fn flag_bit(layout: &Layout, row: &[u64], flag: usize) -> bool {
+    let (lane, shift) = flag_place(layout, flag);
+    row[lane] >> shift & 1 == 1
+}
+
+/// How many of some rows have a flag.
+fn count_flags(lane: &[u64], shift: u32, rows: Range<usize>) -> u64 {
+    match (lane.get(rows.start), rows.end.checked_sub(1).and_then(|last| lane.get(last))) {
+        (Some(first), Some(last)) if !rows.is_empty() => {
+            let before = flag_count(*first, shift).wrapping_sub(*first >> shift & 1);
+            flag_count(*last, shift).wrapping_sub(before) & FLAG_COUNT
+        }
+        _ => 0,
+    }
+}

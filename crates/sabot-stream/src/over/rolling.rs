@@ -1,0 +1,341 @@
+//! Values over the rows before a row: rows leave as the watermark passes them, or as they come.
+//!
+//! The invariants:
+//! - A row's values are made of all rows of its partition up to its time, late ones excepted. A row is late
+//!   when it comes behind the watermark of its own source partition, or of the operator, whatever its key; late
+//!   rows are counted, handed on where somebody reads them, and seen by no other row.
+//! - Rows leave in the order of event time, and before the watermark that let them go is handed on.
+//! - Of a partition, what later rows can reach is kept; the watermark says what they cannot.
+//! - On arrival, rows leave in the order in which they came, and what they see is what came before.
+
+use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{filter_record_batch, interleave_record_batch};
+use arrow::datatypes::SchemaRef;
+use sabot_batch::{Morsel, hidden};
+use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
+use sabot_cpu::over::{Rolling, Turn};
+use sabot_cpu::rank::{RankKeys, RankOrder};
+use sabot_ops::RankSpec;
+use sabot_plan::{Emit, OverStage, RollingStage};
+use std::collections::VecDeque;
+
+use super::{name_the_partition, output_columns};
+use crate::keyed_aggregate::check_inserts;
+use crate::row_state::{RowState, agree};
+use crate::{KeyedOperator, OperatorError};
+
+/// The time under which rows stand in a snapshot: they know their own.
+const THEIR_OWN: i64 = i64::MAX;
+
+/// Rows that are computed at once, and a few more where they have one time.
+const STEP: usize = 32_768;
+
+/// Keys that are asked with each watermark, beside one for each row, whether they can be forgotten.
+const EXPIRED_MIN: usize = 16;
+
+/// One task's share of the partitions.
+#[derive(Debug)]
+pub struct KeyedRolling {
+    rolling: Rolling,
+    emit: Emit,
+    partition: Vec<usize>,
+    /// The order of rows, whatever their partition.
+    order: RankOrder,
+    /// Whether it is event time and the order of the stream, and nothing else.
+    plain: bool,
+    waiting: RowState,
+    history: RowState,
+    /// Where each column of the output stands in the rows with what was added.
+    columns: Vec<usize>,
+    output: SchemaRef,
+    late_form: Option<(SchemaRef, Vec<usize>)>,
+    late_rows: u64,
+    late: Vec<Morsel>,
+    watermark: EventTime,
+    ended: bool,
+    held: Vec<Held>,
+    /// Rows that were computed since keys were last asked whether they can be forgotten.
+    computed: usize,
+    /// Rows with what was added.
+    ready: VecDeque<RecordBatch>,
+}
+
+/// Rows that the watermark has not passed.
+#[derive(Debug)]
+struct Held {
+    batch: RecordBatch,
+    bytes: usize,
+    /// The times of the first and the last row in order.
+    first: i64,
+    last: i64,
+}
+
+impl KeyedRolling {
+    /// An operator without state, for one task of the stage: the owner of `owned`. `output` is the stage's
+    /// output schema.
+    ///
+    /// # Errors
+    /// [`OperatorError::Plan`] when stage and output do not fit each other, or the stage waits for all rows.
+    pub fn new(
+        stage: &OverStage,
+        output: &SchemaRef,
+        key_groups: KeyGroups,
+        owned: KeyGroupRange,
+    ) -> Result<Self, OperatorError> {
+        let (spec, keys) = (&stage.spec, (key_groups, owned));
+        let Some(RollingStage { emit, late, late_columns }) = &stage.rolling else {
+            return Err(OperatorError::plan("values that wait for all rows cannot roll"));
+        };
+        let turn = match emit {
+            Emit::Final => Turn::InOrder,
+            Emit::OnArrival => Turn::OnArrival,
+        };
+        let rolling = Rolling::new(spec, &stage.rows, turn, stage.hash_seed).map_err(OperatorError::plan)?;
+        let order = RankSpec { groups: Vec::new(), ..spec.ranking() };
+        let history =
+            RowState::new(rolling.snapshot_schema(), rolling.snapshot_keys(), stage.hash_seed, keys);
+        Ok(Self {
+            history,
+            rolling,
+            emit: *emit,
+            partition: spec.partition.clone(),
+            order: RankOrder::new(&order, &stage.rows).map_err(OperatorError::plan)?,
+            plain: spec.ties.is_empty() && stage.rows.index_of(hidden::KEY).is_err(),
+            waiting: RowState::new(stage.rows.clone(), spec.partition.clone(), stage.hash_seed, keys),
+            columns: output_columns(stage, output)?,
+            output: output.clone(),
+            late_form: late.clone().map(|schema| (schema, late_columns.clone())),
+            late_rows: 0,
+            late: Vec::new(),
+            watermark: EventTime::MIN,
+            ended: false,
+            held: Vec::new(),
+            computed: 0,
+            ready: VecDeque::new(),
+        })
+    }
+
+    fn hold(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
+        let times = times(&batch)?;
+        if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) {
+            let bytes = Morsel::new(batch.clone()).bytes();
+            self.held.push(Held { bytes, first: *first, last: *last, batch });
+        }
+        Ok(())
+    }
+
+    /// The rows that are not late.
+    fn without_late(&mut self, batch: RecordBatch) -> Result<RecordBatch, OperatorError> {
+        let (times, behind) = (times(&batch)?, hidden::lateness(&batch));
+        let passed = self.watermark.micros();
+        let is_late = |(row, time): (usize, &i64)| {
+            (passed != i64::MIN && *time <= passed) || behind.is_some_and(|behind| behind.value(row) > 0)
+        };
+        let late: Vec<bool> = times.iter().enumerate().map(is_late).collect();
+        let count = late.iter().filter(|late| **late).count();
+        if count == 0 {
+            return Ok(batch);
+        }
+        self.late_rows += count as u64;
+        let late = BooleanArray::from(late);
+        if let Some((schema, columns)) = &self.late_form {
+            let rows = filter_record_batch(&batch, &late).map_err(OperatorError::input)?;
+            let columns = columns.iter().map(|column| rows.column(*column).clone()).collect();
+            let options = RecordBatchOptions::new().with_row_count(Some(count));
+            let rows = RecordBatch::try_new_with_options(schema.clone(), columns, &options);
+            self.late.push(Morsel::new(rows.map_err(OperatorError::plan)?));
+        }
+        let kept = BooleanArray::new(!late.values(), None);
+        filter_record_batch(&batch, &kept).map_err(OperatorError::input)
+    }
+
+    /// Computes the rows up to the watermark.
+    fn pass(&mut self) -> Result<(), OperatorError> {
+        let up_to = self.watermark.micros();
+        let mut due: Vec<RecordBatch> = Vec::new();
+        for held in std::mem::take(&mut self.held) {
+            if held.first > up_to {
+                self.held.push(held);
+            } else if held.last <= up_to {
+                due.push(held.batch);
+            } else {
+                let mask: BooleanArray =
+                    times(&held.batch)?.iter().map(|time| Some(*time <= up_to)).collect();
+                due.push(filter_record_batch(&held.batch, &mask).map_err(OperatorError::input)?);
+                let rest = BooleanArray::new(!mask.values(), None);
+                self.hold(filter_record_batch(&held.batch, &rest).map_err(OperatorError::input)?)?;
+            }
+        }
+        let places = self.in_order(&due)?;
+        let batches: Vec<&RecordBatch> = due.iter().collect();
+        let mut next = 0;
+        while next < places.len() {
+            let portion = &places[next..next + step(&due, &places[next..])?];
+            next += portion.len();
+            let rows = match run_of_one(portion) {
+                Some((batch, row)) => due[batch].slice(row, portion.len()),
+                None => interleave_record_batch(&batches, portion).map_err(OperatorError::input)?,
+            };
+            self.compute(rows)?;
+        }
+        self.rolling.expire(self.watermark, self.computed + EXPIRED_MIN)?;
+        self.computed = 0;
+        Ok(())
+    }
+
+    /// Where the rows of some batches stand, in their order.
+    fn in_order(&self, batches: &[RecordBatch]) -> Result<Vec<(usize, usize)>, OperatorError> {
+        if !self.plain {
+            let keys = batches.iter().map(|batch| self.order.encode(batch));
+            let keys = keys.collect::<Result<Vec<RankKeys>, _>>()?;
+            let ranked = self.order.rank(&keys.iter().collect::<Vec<_>>(), false);
+            return Ok(ranked.iter().map(|r| (r.batch as usize, r.row as usize)).collect());
+        }
+        let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+        for (i, batch) in batches.iter().enumerate() {
+            let (partitions, numbers) = (hidden::partitions(batch), hidden::row_numbers(batch));
+            for (row, time) in times(batch)?.iter().enumerate() {
+                let partition = partitions.map_or(0, |partitions| partitions.value(row));
+                let number = numbers.map_or(0, |numbers| numbers.value(row));
+                rows.push((*time, partition, number, i, row));
+            }
+        }
+        // A stable sort finds the runs that are in order already, which most batches are.
+        rows.sort_by_key(|(time, partition, number, ..)| (*time, *partition, *number));
+        Ok(rows.into_iter().map(|(.., batch, row)| (batch, row)).collect())
+    }
+
+    /// Computes rows whose turn it is.
+    fn compute(&mut self, rows: RecordBatch) -> Result<(), OperatorError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        self.computed += rows.num_rows();
+        let added = self.rolling.run(&rows).map_err(|e| name_the_partition(e, &rows, &self.partition))?;
+        let all: Vec<_> = rows.columns().iter().cloned().chain(added).collect();
+        let columns = self.columns.iter().map(|column| all[*column].clone()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let batch = RecordBatch::try_new_with_options(self.output.clone(), columns, &options);
+        self.ready.push_back(batch.map_err(OperatorError::plan)?);
+        Ok(())
+    }
+
+    fn check_open(&self, step: &'static str) -> Result<(), OperatorError> {
+        match self.ended {
+            true => Err(OperatorError::Order { step, when: "after the end of the input" }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl KeyedOperator for KeyedRolling {
+    fn on_morsel(&mut self, _input: usize, morsel: Morsel) -> Result<(), OperatorError> {
+        self.check_open("a morsel")?;
+        check_inserts(&morsel)?;
+        let batch = morsel.into_dense_host()?;
+        self.waiting.check(&batch)?;
+        let batch = self.without_late(batch)?;
+        match self.emit {
+            Emit::Final => self.hold(batch),
+            Emit::OnArrival => self.compute(batch),
+        }
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime) -> Result<EventTime, OperatorError> {
+        self.check_open("a watermark")?;
+        self.watermark = self.watermark.max(watermark);
+        self.pass()?;
+        Ok(self.watermark)
+    }
+
+    fn on_end(&mut self, drain: bool) -> Result<(), OperatorError> {
+        self.check_open("an end")?;
+        self.ended = true;
+        if drain {
+            self.watermark = EventTime::MAX;
+            self.pass()?;
+        }
+        Ok(())
+    }
+
+    fn next_output(&mut self, max_rows: usize) -> Option<Result<Morsel, OperatorError>> {
+        let batch = self.ready.pop_front()?;
+        let max_rows = max_rows.max(1);
+        if batch.num_rows() <= max_rows {
+            return Some(Ok(Morsel::new(batch)));
+        }
+        self.ready.push_front(batch.slice(max_rows, batch.num_rows() - max_rows));
+        Some(Ok(Morsel::new(batch.slice(0, max_rows))))
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.late_rows
+    }
+
+    fn take_late(&mut self) -> Vec<Morsel> {
+        std::mem::take(&mut self.late)
+    }
+
+    fn state_bytes(&self) -> usize {
+        let bytes = |batch: &RecordBatch| Morsel::new(batch.clone()).bytes();
+        let ready: usize = self.ready.iter().map(bytes).sum();
+        let late: usize = self.late.iter().map(Morsel::bytes).sum();
+        self.rolling.bytes() + self.held.iter().map(|held| held.bytes).sum::<usize>() + ready + late
+    }
+
+    fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
+        if !self.ready.is_empty() {
+            return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
+        }
+        let held: Vec<&RecordBatch> = self.held.iter().map(|held| &held.batch).collect();
+        let history = self.rolling.snapshot()?;
+        Ok(vec![
+            self.waiting.write(THEIR_OWN, &held, range, self.watermark)?,
+            self.history.write(THEIR_OWN, &[&history], range, self.watermark)?,
+        ])
+    }
+
+    fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
+        let fresh = self.watermark == EventTime::MIN && self.held.is_empty() && self.rolling.is_empty();
+        let mut known = (!fresh).then_some(self.watermark);
+        for snapshot in snapshots {
+            if self.history.wrote(snapshot) {
+                let (watermark, rows) = self.history.read(snapshot)?;
+                agree(&mut known, watermark)?;
+                for (_, rows) in rows {
+                    self.rolling.restore(&rows)?;
+                }
+                continue;
+            }
+            let (watermark, rows) = self.waiting.read(snapshot)?;
+            agree(&mut known, watermark)?;
+            for (_, rows) in rows {
+                self.hold(rows)?;
+            }
+        }
+        self.watermark = known.unwrap_or(self.watermark);
+        Ok(())
+    }
+}
+
+fn times(batch: &RecordBatch) -> Result<&[i64], OperatorError> {
+    let times = hidden::times(batch).ok_or_else(|| OperatorError::input("rows without event time"))?;
+    Ok(times.values())
+}
+
+/// How many of these rows are computed at once: some, and all others of the time of the last.
+fn step(batches: &[RecordBatch], places: &[(usize, usize)]) -> Result<usize, OperatorError> {
+    if places.len() <= STEP {
+        return Ok(places.len());
+    }
+    let all = batches.iter().map(times).collect::<Result<Vec<_>, _>>()?;
+    let time = |place: usize| all[places[place].0][places[place].1];
+    Ok((STEP..places.len()).find(|place| time(*place) != time(*place - 1)).unwrap_or(places.len()))
+}
+
+/// Batch and first row, where rows stand one behind another in one batch.
+fn run_of_one(places: &[(usize, usize)]) -> Option<(usize, usize)> {
+    let (batch, first) = *places.first()?;
+    let together = (first..).zip(places).all(|(row, place)| *place == (batch, row));
+    together.then_some((batch, first))
+}
