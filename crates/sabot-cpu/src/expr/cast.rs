@@ -19,10 +19,7 @@ use sabot_batch::key_index::words;
 use sabot_batch::run_values;
 use sabot_expr::cast::cast_scalar;
 use sabot_expr::decimal::{fits, precision_and_scale, rescale, to_f32, to_f64, truncate};
-use sabot_expr::temporal::{
-    convert_unit, date_to_timestamp, format_date, format_timestamp, parse_date, parse_timestamp,
-    timestamp_to_date,
-};
+use sabot_expr::temporal::{Zone, convert_unit, format_date, format_timestamp, parse_date, parse_timestamp};
 use sabot_expr::types::{is_decimal, is_integer, is_numeric};
 use sabot_expr::{CastMode, Scalar};
 use sabot_ops::Failure;
@@ -189,30 +186,34 @@ fn decoded(input: &Value) -> Result<Value, Failure> {
 /// Dates, timestamps and text as a date or timestamp; null where there is no counterpart.
 fn to_time(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Failure> {
     match (array.data_type(), to) {
-        (DataType::Date32, DataType::Timestamp(unit, _)) => {
+        (DataType::Date32, DataType::Timestamp(unit, zone)) => {
             let days = array.as_primitive::<Date32Type>().values();
-            with_type(each::<Int64Type>(array, |row| date_to_timestamp(days[row], *unit)), to)
+            let zone = zone_of(zone.as_deref(), to)?;
+            with_type(each::<Int64Type>(array, |row| zone.midnight(days[row], *unit)), to)
         }
-        (DataType::Timestamp(unit, _), DataType::Date32) => {
-            let ticks = timestamps(array)?;
-            Ok(Arc::new(each::<Date32Type>(array, |row| timestamp_to_date(ticks[row], *unit))))
+        (from @ DataType::Timestamp(unit, zone), DataType::Date32) => {
+            let (ticks, zone) = (timestamps(array)?, zone_of(zone.as_deref(), from)?);
+            Ok(Arc::new(each::<Date32Type>(array, |row| zone.date(ticks[row], *unit))))
         }
         (DataType::Timestamp(from, _), DataType::Timestamp(unit, _)) => {
             let ticks = timestamps(array)?;
             with_type(each::<Int64Type>(array, |row| convert_unit(ticks[row], *from, *unit)), to)
         }
-        (_, DataType::Timestamp(unit, _)) => {
-            let texts = Texts::new(array)?;
-            with_type(
-                each::<Int64Type>(array, |row| parse_timestamp(texts.value(row).trim_ascii(), *unit)),
-                to,
-            )
+        (_, DataType::Timestamp(unit, zone)) => {
+            let (texts, zone) = (Texts::new(array)?, zone_of(zone.as_deref(), to)?);
+            let parse = |row| parse_timestamp(texts.value(row).trim_ascii(), *unit, &zone);
+            with_type(each::<Int64Type>(array, parse), to)
         }
         _ => {
             let texts = Texts::new(array)?;
             Ok(Arc::new(each::<Date32Type>(array, |row| parse_date(texts.value(row).trim_ascii()))))
         }
     }
+}
+
+/// The zone of a timestamp type, which the resolver has seen to be one.
+fn zone_of(name: Option<&str>, data_type: &DataType) -> Result<Zone, Failure> {
+    Zone::of(name).ok_or_else(|| wrong_type("a timestamp", data_type))
 }
 
 /// `f` of every row that is not null; null where that gives nothing.
@@ -248,9 +249,10 @@ fn with_type(ticks: Int64Array, to: &DataType) -> Result<ArrayRef, Failure> {
 /// Dates and timestamps as text.
 fn print<S: FromIterator<Option<String>> + Array + 'static>(array: &ArrayRef) -> Result<ArrayRef, Failure> {
     let text: Box<dyn Fn(usize) -> String> = match array.data_type() {
-        DataType::Timestamp(unit, zone) => {
+        from @ DataType::Timestamp(unit, zone) => {
             let ticks = timestamps(array)?;
-            Box::new(move |row| format_timestamp(ticks[row], *unit, zone.as_deref()))
+            let zone = zone.as_deref().map(|name| zone_of(Some(name), from)).transpose()?;
+            Box::new(move |row| format_timestamp(ticks[row], *unit, zone.as_ref()))
         }
         _ => {
             let days = array.as_primitive::<Date32Type>().values();

@@ -29,11 +29,16 @@
 //! | duration, interval → string | see [`format_duration`] and [`format_interval`] | never |
 //! | timestamp, time of day, duration → finer unit | same point in time, same span | beyond 64 bits, beyond 32 of a time32 |
 //! | timestamp, time of day, duration → coarser unit | floored, also before 1970 | beyond 32 bits of a time32 |
-//! | date → timestamp | midnight UTC; of a date64 the instant that it counts | beyond 64 bits |
+//! | date → timestamp | midnight; of a date64 the instant that it counts | beyond 64 bits, a day that clocks skip |
 //! | timestamp, date64 → date; date32 → date64 | the day it lies in (floored) | beyond the range |
-//! | timestamp → time of day | the time since midnight UTC, floored | never |
+//! | timestamp → time of day | the time since midnight, floored | never |
 //! | interval → interval | the same months, days and nanoseconds | parts that the type does not have |
 //! | int64 ↔ timestamp, date64, time64, duration; int32 ↔ date32, time32 | the count itself | never |
+//!
+//! Dates, times of day and texts are what calendar and clocks of a timestamp's zone show, of one without zone those
+//! of UTC. Text names the offset as well (`2024-07-01T14:00:00+02:00`), so that it holds the point in time; text
+//! that names none, and dates, are read by [`Zone::second_at`]: a time that clocks show twice is the first of both,
+//! one that they skip has no counterpart, and a midnight that they skip is the beginning of its day.
 //!
 //! ASCII whitespace around a text is ignored, but for binaries. Arrow's cast kernels agree except here: they truncate
 //! timestamps before 1970 toward zero where this floors; they read more forms of dates and timestamps
@@ -49,9 +54,9 @@ use std::sync::Arc;
 use crate::decimal::{self, parse_decimal, rescale};
 use crate::scalar::{Float16, Scalar};
 use crate::temporal::{
-    Interval, MILLIS_PER_DAY, convert_unit, date_to_timestamp, format_date, format_date64, format_duration,
+    Interval, MILLIS_PER_DAY, Zone, convert_unit, format_date, format_date64, format_duration,
     format_interval, format_time, format_timestamp, parse_date, parse_duration, parse_interval, parse_time,
-    parse_timestamp, timestamp_to_date, units_per_day,
+    parse_timestamp,
 };
 use crate::types::rules::can_cast;
 use crate::types::{is_decimal, is_integer};
@@ -103,32 +108,31 @@ fn from_time(value: &Scalar, to: &DataType) -> Option<Scalar> {
         Scalar::Date32(days) => match to {
             DataType::Int32 => Some(Scalar::Int32(*days)),
             DataType::Date64 => Some(Scalar::Date64(i64::from(*days) * MILLIS_PER_DAY)),
-            DataType::Timestamp(unit, _) => date_to_timestamp(*days, *unit).and_then(|v| timestamp(v, to)),
+            DataType::Timestamp(unit, zone) => {
+                Zone::of(zone.as_deref())?.midnight(*days, *unit).and_then(|v| timestamp(v, to))
+            }
             _ => text(to, || format_date(*days)),
         },
         Scalar::Date64(millis) => match to {
             DataType::Int64 => Some(Scalar::Int64(*millis)),
             DataType::Date32 => i32::try_from(millis.div_euclid(MILLIS_PER_DAY)).ok().map(Scalar::Date32),
-            DataType::Timestamp(unit, _) => {
-                convert_unit(*millis, TimeUnit::Millisecond, *unit).and_then(|v| timestamp(v, to))
+            DataType::Timestamp(unit, zone) => {
+                let zone = Zone::of(zone.as_deref())?;
+                let local = millis.div_euclid(1_000);
+                let millis = millis.checked_add((zone.second_at(local)? - local) * 1_000)?;
+                convert_unit(millis, TimeUnit::Millisecond, *unit).and_then(|v| timestamp(v, to))
             }
             _ => text(to, || format_date64(*millis)),
         },
         Scalar::Timestamp { value, unit, zone } => match to {
             DataType::Int64 => Some(Scalar::Int64(*value)),
-            DataType::Date32 => timestamp_to_date(*value, *unit).map(Scalar::Date32),
-            DataType::Date64 => {
-                let days = value.div_euclid(units_per_day(*unit));
-                days.checked_mul(MILLIS_PER_DAY).map(Scalar::Date64)
-            }
-            DataType::Time32(wanted) | DataType::Time64(wanted) => {
-                let clock = value.rem_euclid(units_per_day(*unit));
-                time(convert_unit(clock, *unit, *wanted)?, *wanted)
-            }
             DataType::Timestamp(wanted, _) => {
                 convert_unit(*value, *unit, *wanted).and_then(|v| timestamp(v, to))
             }
-            _ => text(to, || format_timestamp(*value, *unit, zone.as_deref())),
+            _ => {
+                let named = zone.as_deref().map(|name| Zone::parse(name).unwrap_or(Zone::UTC));
+                from_local(*value, *unit, named.as_ref(), to)
+            }
         },
         Scalar::Time { value, unit } => match (to, unit) {
             (DataType::Int32, TimeUnit::Second | TimeUnit::Millisecond) => {
@@ -152,6 +156,19 @@ fn from_time(value: &Scalar, to: &DataType) -> Option<Scalar> {
             interval(Interval { months, days, nanoseconds }, to)
                 .or_else(|| text(to, || format_interval(months, days, nanoseconds)))
         }
+    }
+}
+
+/// What the calendar and clocks of a zone show at a timestamp; in UTC where there is none.
+fn from_local(value: i64, unit: TimeUnit, zone: Option<&Zone>, to: &DataType) -> Option<Scalar> {
+    let (days, clock) = zone.unwrap_or(&Zone::UTC).local(value, unit);
+    match to {
+        DataType::Date32 => i32::try_from(days).ok().map(Scalar::Date32),
+        DataType::Date64 => days.checked_mul(MILLIS_PER_DAY).map(Scalar::Date64),
+        DataType::Time32(wanted) | DataType::Time64(wanted) => {
+            time(convert_unit(clock, unit, *wanted)?, *wanted)
+        }
+        _ => text(to, || format_timestamp(value, unit, zone)),
     }
 }
 
@@ -290,7 +307,9 @@ fn from_text(value: &Arc<str>, to: &DataType) -> Option<Scalar> {
         DataType::Date32 => parse_date(trimmed).map(Scalar::Date32),
         DataType::Date64 => parse_date(trimmed).map(|days| Scalar::Date64(i64::from(days) * MILLIS_PER_DAY)),
         DataType::Time32(unit) | DataType::Time64(unit) => time(parse_time(trimmed, *unit)?, *unit),
-        DataType::Timestamp(unit, _) => parse_timestamp(trimmed, *unit).and_then(|v| timestamp(v, to)),
+        DataType::Timestamp(unit, zone) => {
+            parse_timestamp(trimmed, *unit, &Zone::of(zone.as_deref())?).and_then(|v| timestamp(v, to))
+        }
         DataType::Duration(unit) => {
             parse_duration(trimmed, *unit).map(|value| Scalar::Duration { value, unit: *unit })
         }

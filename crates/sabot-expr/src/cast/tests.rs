@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::scalar::tests::all_kinds;
-use crate::temporal::units_per_second;
+use crate::temporal::{units_per_day, units_per_second};
 use crate::types::rules::{can_cast, cast_is_total};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::TimeUnit::{self, Microsecond, Millisecond, Nanosecond, Second};
@@ -45,8 +45,13 @@ fn more_types() -> Vec<DataType> {
         Interval(IntervalUnit::MonthDayNano),
     ];
     all.extend([Second, Millisecond, Microsecond, Nanosecond].map(Duration));
+    all.extend(ZONES.map(|zone| Timestamp(Second, Some(zone.into()))));
+    all.extend(ZONES.map(|zone| Timestamp(Microsecond, Some(zone.into()))));
     all
 }
+
+/// Zones whose clocks are set at midnight, by half an hour, and over a whole day.
+const ZONES: [&str; 3] = ["America/Sao_Paulo", "Australia/Lord_Howe", "Pacific/Apia"];
 
 fn decimal(value: i128, precision: u8, scale: i8) -> Scalar {
     Scalar::Decimal128 { value, precision, scale }
@@ -134,6 +139,14 @@ fn more_values() -> Vec<Scalar> {
         );
         all.extend([Microsecond, Nanosecond].map(|unit| Scalar::Time { value, unit }));
     }
+    for value in [i64::MIN, -2_208_988_800, 0, 1_325_203_200, 1_541_300_399, 1_541_300_400, i64::MAX] {
+        let zoned = |zone: &str, unit| Scalar::Timestamp { value, unit, zone: Some(zone.into()) };
+        all.extend(ZONES.map(|zone| zoned(zone, Second)));
+        all.extend(ZONES.map(|zone| zoned(zone, Microsecond)));
+    }
+    // Days that a zone begins late, or not at all.
+    all.extend([15_338, 17_839].map(Scalar::Date32));
+    all.extend(["2018-11-04", "2018-11-04T00:30:00", "2011-12-30"].map(Scalar::from));
     for value in [0.0f32, 1.5, -2.25, f32::NAN, f32::INFINITY] {
         all.push(Scalar::Float16(Float16::from_f32(value)));
     }
@@ -267,6 +280,8 @@ fn agrees_with_arrow_except_where_the_table_says() {
 fn values_at_the_edges() {
     use DataType::*;
     let cast = |value: Scalar, to: DataType| cast_scalar(&value, &to);
+    let zoned = |value, zone: &str| Scalar::Timestamp { value, unit: Second, zone: Some(zone.into()) };
+    let new_york = || Timestamp(Second, Some("America/New_York".into()));
     for (value, to, result) in [
         (Scalar::Float64(127.9), Int8, Some(Scalar::Int8(127))),
         (Scalar::Float64(128.0), Int8, None),
@@ -329,6 +344,15 @@ fn values_at_the_edges() {
         ),
         (at(-1, Nanosecond), Time32(Second), Some(Scalar::Time { value: 86_399, unit: Second })),
         (at(-1, Second), Date64, Some(Scalar::Date64(-86_400_000))),
+        (zoned(0, "-03:00"), Utf8, Some(Scalar::from("1969-12-31T21:00:00-03:00"))),
+        (zoned(0, "-03:00"), Date32, Some(Scalar::Date32(-1))),
+        (zoned(0, "-03:00"), Date64, Some(Scalar::Date64(-86_400_000))),
+        (zoned(0, "-03:00"), Time32(Second), Some(Scalar::Time { value: 75_600, unit: Second })),
+        (Scalar::Date32(-1), new_york(), Some(zoned(-68_400, "America/New_York"))),
+        (Scalar::Date64(-1), new_york(), Some(zoned(17_999, "America/New_York"))),
+        (Scalar::from("1970-01-01 00:00"), new_york(), Some(zoned(18_000, "America/New_York"))),
+        (Scalar::from("1970-01-01T00:00Z"), new_york(), Some(zoned(0, "America/New_York"))),
+        (Scalar::from("2024-03-10T02:30"), new_york(), None),
         (Scalar::IntervalYearMonth(3), Interval(IntervalUnit::DayTime), None),
         (
             Scalar::IntervalDayTime { days: 3, milliseconds: -1 },

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use super::Scalar;
 use crate::decimal::format_decimal;
 use crate::temporal::{
-    format_date, format_date64, format_duration, format_interval, format_time, format_timestamp,
+    Zone, format_date, format_date64, format_duration, format_interval, format_time, format_timestamp,
 };
 
 /// Prints the value as SQL writes it: `'it''s'`, `DATE '2001-01-01'`, `NULL`. A list is printed as `[1, 2]`, a
@@ -30,7 +30,8 @@ impl Display for Scalar {
             Scalar::Date64(value) => write!(f, "DATE '{}'", format_date64(*value)),
             Scalar::Time { value, unit } => write!(f, "TIME '{}'", format_time(*value, *unit)),
             Scalar::Timestamp { value, unit, zone } => {
-                write!(f, "TIMESTAMP '{}'", format_timestamp(*value, *unit, zone.as_deref()))
+                let zone = zone.as_deref().map(|name| Zone::parse(name).unwrap_or(Zone::UTC));
+                write!(f, "TIMESTAMP '{}'", format_timestamp(*value, *unit, zone.as_ref()))
             }
             Scalar::Duration { value, unit } => write!(f, "DURATION '{}'", format_duration(*value, *unit)),
             Scalar::IntervalYearMonth(months) => write!(f, "INTERVAL '{}'", format_interval(*months, 0, 0)),

@@ -233,15 +233,5 @@ pub fn convert_unit(value: i64, from: TimeUnit, to: TimeUnit) -> Option<i64> {
     if to >= from { value.checked_mul(to / from) } else { Some(value.div_euclid(from / to)) }
 }
 
-/// Midnight of a date as a timestamp; `None` when the unit cannot count so far.
-pub fn date_to_timestamp(days: i32, unit: TimeUnit) -> Option<i64> {
-    i64::from(days).checked_mul(units_per_day(unit))
-}
-
-/// The date that a timestamp lies in; `None` when it is outside the range of dates.
-pub fn timestamp_to_date(value: i64, unit: TimeUnit) -> Option<i32> {
-    i32::try_from(value.div_euclid(units_per_day(unit))).ok()
-}
-
 #[cfg(test)]
 mod tests;

@@ -188,10 +188,10 @@ fn parse_seconds(text: &str) -> Option<i64> {
 ///
 /// ```
 /// use arrow::datatypes::TimeUnit::Second;
-/// use sabot_expr::temporal::{Interval, add_interval, parse_timestamp};
+/// use sabot_expr::temporal::{Interval, Zone, add_interval, parse_timestamp};
 /// let month = Interval { months: 1, days: 0, nanoseconds: 0 };
-/// let last = parse_timestamp("2001-01-31T12:00", Second).unwrap();
-/// assert_eq!(add_interval(last, Second, month, 1), parse_timestamp("2001-02-28T12:00", Second));
+/// let last = parse_timestamp("2001-01-31T12:00", Second, &Zone::UTC).unwrap();
+/// assert_eq!(add_interval(last, Second, month, 1), parse_timestamp("2001-02-28T12:00", Second, &Zone::UTC));
 /// ```
 pub fn add_interval(value: i64, unit: TimeUnit, interval: Interval, sign: i64) -> Option<i64> {
     let per_day = units_per_day(unit);
@@ -276,7 +276,9 @@ mod tests {
 
     #[test]
     fn months_keep_to_the_calendar() {
-        let at = |text: &str| crate::temporal::parse_timestamp(text, Millisecond).unwrap();
+        let at = |text: &str| {
+            crate::temporal::parse_timestamp(text, Millisecond, &crate::temporal::Zone::UTC).unwrap()
+        };
         let add = |text: &str, interval: &str, sign| {
             add_interval(at(text), Millisecond, parse_interval(interval).unwrap(), sign)
         };

@@ -5,7 +5,7 @@
 
 use arrow::datatypes::TimeUnit;
 
-use super::{SECONDS_PER_DAY, civil_from_days, days_from_civil, units_per_day, units_per_second};
+use super::{SECONDS_PER_DAY, Zone, civil_from_days, days_from_civil, units_per_second};
 
 /// Nanoseconds of a second.
 const NANOS: i64 = 1_000_000_000;
@@ -25,14 +25,36 @@ fn format_days(days: i64) -> String {
 }
 
 /// A timestamp as `2001-01-31T23:59:59.250`, with no, 3, 6 or 9 digits below the second, as many as
-/// the value needs. One with a zone is printed in UTC and ends in `Z`.
-pub fn format_timestamp(value: i64, unit: TimeUnit, zone: Option<&str>) -> String {
+/// the value needs. One with a zone is what the zone's clocks show, with how far they are ahead of UTC: `Z` in
+/// UTC, else `+02:00`, with seconds where there are any, as there were before clocks of whole countries agreed.
+///
+/// ```
+/// use arrow::datatypes::TimeUnit::Second;
+/// use sabot_expr::temporal::{Zone, format_timestamp};
+/// let new_york = Zone::parse("America/New_York").ok_or("no such zone")?;
+/// assert_eq!(format_timestamp(0, Second, None), "1970-01-01T00:00:00");
+/// assert_eq!(format_timestamp(0, Second, Some(&Zone::UTC)), "1970-01-01T00:00:00Z");
+/// assert_eq!(format_timestamp(0, Second, Some(&new_york)), "1969-12-31T19:00:00-05:00");
+/// # Ok::<(), &str>(())
+/// ```
+pub fn format_timestamp(value: i64, unit: TimeUnit, zone: Option<&Zone>) -> String {
     let per_second = units_per_second(unit);
-    let second = value.div_euclid(per_second).rem_euclid(SECONDS_PER_DAY);
-    let nanos = value.rem_euclid(per_second) * (NANOS / per_second);
-    let date = format_days(value.div_euclid(units_per_day(unit)));
-    let suffix = if zone.is_some() { "Z" } else { "" };
-    format!("{date}T{}{suffix}", format_clock(second, nanos))
+    let (days, clock) = zone.unwrap_or(&Zone::UTC).local(value, unit);
+    let date = format_days(days);
+    let clock = format_clock(clock / per_second, clock % per_second * (NANOS / per_second));
+    let offset = match zone {
+        None => String::new(),
+        Some(zone) if zone.is_utc() => "Z".to_owned(),
+        Some(zone) => format_offset(zone.offset(value.div_euclid(per_second))),
+    };
+    format!("{date}T{clock}{offset}")
+}
+
+/// Seconds ahead of UTC as `±HH:MM`, and `:SS` where needed.
+fn format_offset(offset: i64) -> String {
+    let (sign, seconds) = (if offset < 0 { '-' } else { '+' }, offset.abs());
+    let below = if seconds % 60 == 0 { String::new() } else { format!(":{:02}", seconds % 60) };
+    format!("{sign}{:02}:{:02}{below}", seconds / 3_600, seconds / 60 % 60)
 }
 
 /// A clock as `HH:MM:SS`, with no, 3, 6 or 9 digits below the second. Hours go beyond 23 if the seconds do.
@@ -62,25 +84,32 @@ pub fn parse_date(text: &str) -> Option<i32> {
 }
 
 /// Units since the epoch of a text `date[(T| )HH:MM[:SS[.fraction]][zone]]`, where the fraction has 1 to
-/// 9 digits and the zone is `Z` or an offset `±HH[[:]MM]`; without zone the text is UTC. Digits that
-/// the unit does not have are cut off, which floors. `None` for any other text, for a time that does
-/// not exist, and where the unit cannot count so far.
+/// 9 digits and the zone is `Z` or an offset `±HH[[:]MM[[:]SS]]`; without it the text is what the clocks of
+/// `zone` show, see [`Zone::second_at`]. Digits that the unit does not have are cut off, which floors. `None` for
+/// any other text, for a time that does not exist, and where the unit cannot count so far.
 ///
 /// ```
 /// use arrow::datatypes::TimeUnit::Second;
-/// use sabot_expr::temporal::parse_timestamp;
-/// assert_eq!(parse_timestamp("1970-01-01", Second), Some(0));
-/// assert_eq!(parse_timestamp("1970-01-01T01:00:00+01:00", Second), Some(0));
-/// assert_eq!(parse_timestamp("1970-01-01T24:00", Second), None);
+/// use sabot_expr::temporal::{Zone, parse_timestamp};
+/// assert_eq!(parse_timestamp("1970-01-01", Second, &Zone::UTC), Some(0));
+/// assert_eq!(parse_timestamp("1970-01-01T01:00:00+01:00", Second, &Zone::UTC), Some(0));
+/// assert_eq!(parse_timestamp("1970-01-01T24:00", Second, &Zone::UTC), None);
+/// let tokyo = Zone::parse("Asia/Tokyo").ok_or("no such zone")?;
+/// assert_eq!(parse_timestamp("1970-01-01T09:00", Second, &tokyo), Some(0));
+/// # Ok::<(), &str>(())
 /// ```
-pub fn parse_timestamp(text: &str, unit: TimeUnit) -> Option<i64> {
+pub fn parse_timestamp(text: &str, unit: TimeUnit, zone: &Zone) -> Option<i64> {
     let mut rest = Cursor(text.as_bytes());
     let days = rest.date()?;
-    let (seconds, nanos) = if rest.0.is_empty() { (0, 0) } else { rest.time()? };
+    let (clock, nanos, offset) = if rest.0.is_empty() { (0, 0, None) } else { rest.time()? };
     rest.end()?;
+    let local = i128::from(days) * i128::from(SECONDS_PER_DAY) + i128::from(clock);
+    let second = match offset {
+        Some(offset) => local - i128::from(offset),
+        None => zone.second_at(i64::try_from(local).ok()?)?.into(),
+    };
     let per_second = units_per_second(unit);
-    let seconds = i128::from(days) * i128::from(SECONDS_PER_DAY) + i128::from(seconds);
-    let value = seconds * i128::from(per_second) + i128::from(nanos / (NANOS / per_second));
+    let value = second * i128::from(per_second) + i128::from(nanos / (NANOS / per_second));
     i64::try_from(value).ok()
 }
 
@@ -149,12 +178,12 @@ impl Cursor<'_> {
         (civil_from_days(days).month == month).then_some(days)
     }
 
-    /// Seconds after midnight UTC (offset taken off) and nanoseconds after the second.
-    fn time(&mut self) -> Option<(i64, i64)> {
+    /// Seconds after midnight, nanoseconds after the second, and the offset if there is one.
+    fn time(&mut self) -> Option<(i64, i64, Option<i64>)> {
         self.take(b"Tt ")?;
         let (second, nanos) = self.clock()?;
-        let offset = self.offset()?;
-        Some((second - offset, nanos))
+        let offset = if self.0.is_empty() { None } else { Some(self.offset()?) };
+        Some((second, nanos, offset))
     }
 
     /// Seconds after midnight and nanoseconds after the second, of a time of day without offset.
@@ -174,13 +203,16 @@ impl Cursor<'_> {
     }
 
     fn offset(&mut self) -> Option<i64> {
-        if self.0.is_empty() || self.take(b"Zz").is_some() {
+        if self.take(b"Zz").is_some() {
             return Some(0);
         }
         let sign = if self.take(b"+-")? == b'-' { -1 } else { 1 };
         let hours = self.two(24)?;
-        let has_minutes = self.take(b":").is_some() || !self.0.is_empty();
-        let minutes = if has_minutes { self.two(60)? } else { 0 };
-        Some(sign * (hours * 3_600 + minutes * 60))
+        let mut below = || match self.take(b":").is_some() || !self.0.is_empty() {
+            true => self.two(60),
+            false => Some(0),
+        };
+        let (minutes, seconds) = (below()?, below()?);
+        Some(sign * (hours * 3_600 + minutes * 60 + seconds))
     }
 }

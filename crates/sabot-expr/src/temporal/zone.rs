@@ -8,7 +8,7 @@ use arrow::array::timezone::Tz;
 use arrow::datatypes::TimeUnit;
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
 
-use super::{SECONDS_PER_DAY, floor_days, floor_timestamp, part_of_local, units_per_second};
+use super::{SECONDS_PER_DAY, floor_days, floor_timestamp, part_of_local, units_per_day, units_per_second};
 use crate::expr::{DatePart, TruncUnit};
 use crate::types::is_utc;
 
@@ -38,6 +38,11 @@ impl Zone {
         name.parse().ok().map(|zone| Zone(Some(zone)))
     }
 
+    /// The zone of a timestamp type: UTC where it names none; `None` for a name that is no zone.
+    pub fn of(name: Option<&str>) -> Option<Zone> {
+        name.map_or(Some(Zone::UTC), Zone::parse)
+    }
+
     /// Whether the zone's clocks show UTC at all times.
     pub fn is_utc(&self) -> bool {
         self.0.is_none()
@@ -48,6 +53,61 @@ impl Zone {
         let Some(zone) = self.0 else { return 0 };
         naive(second)
             .map_or(0, |time| i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc()))
+    }
+
+    /// What the zone's calendar and clocks show at a timestamp: days since 1970-01-01, and units since midnight.
+    ///
+    /// ```
+    /// use arrow::datatypes::TimeUnit;
+    /// use sabot_expr::temporal::Zone;
+    /// let tokyo = Zone::parse("Asia/Tokyo").ok_or("no such zone")?;
+    /// assert_eq!(tokyo.local(15 * 3_600, TimeUnit::Second), (1, 0));
+    /// # Ok::<(), &str>(())
+    /// ```
+    pub fn local(&self, value: i64, unit: TimeUnit) -> (i64, i64) {
+        let (per_second, per_day) = (units_per_second(unit), units_per_day(unit));
+        if self.is_utc() {
+            return (value.div_euclid(per_day), value.rem_euclid(per_day));
+        }
+        // Apart from the days, so that nothing overflows at the ends of the range.
+        let clock = value.rem_euclid(per_day) + self.offset(value.div_euclid(per_second)) * per_second;
+        (value.div_euclid(per_day) + clock.div_euclid(per_day), clock.rem_euclid(per_day))
+    }
+
+    /// The second at which the zone's clocks show `local`, which is counted as if they showed UTC.
+    ///
+    /// Where clocks are set back and show a time twice it is the first of both. A time that they skip is shown by
+    /// none: `None`. Only midnight means the beginning of its day, and that is then the second at which clocks are
+    /// set forward; a day that a zone skips has none either.
+    ///
+    /// ```
+    /// use sabot_expr::temporal::Zone;
+    /// let zurich = Zone::parse("Europe/Zurich").ok_or("no such zone")?;
+    /// let (march, october) = (1_711_846_800, 1_729_990_800); // 2024-03-31 and 2024-10-27, 01:00 UTC
+    /// assert_eq!(zurich.second_at(march + 3_600), None); // two o'clock: clocks go from two to three
+    /// assert_eq!(zurich.second_at(march + 7_200), Some(march));
+    /// assert_eq!(zurich.second_at(october + 3_600), Some(october - 3_600)); // two o'clock, for the first time
+    /// # Ok::<(), &str>(())
+    /// ```
+    pub fn second_at(&self, local: i64) -> Option<i64> {
+        if self.is_utc() {
+            return Some(local);
+        }
+        let (first, _) = self.seconds_of(local)?;
+        let shown = first.checked_add(self.offset(first))?;
+        let is_midnight = local.rem_euclid(SECONDS_PER_DAY) == 0;
+        let same_day = shown.div_euclid(SECONDS_PER_DAY) == local.div_euclid(SECONDS_PER_DAY);
+        (shown == local || (is_midnight && same_day)).then_some(first)
+    }
+
+    /// The date that the zone's calendar shows at a timestamp; `None` when it is outside the range of dates.
+    pub fn date(&self, value: i64, unit: TimeUnit) -> Option<i32> {
+        i32::try_from(self.local(value, unit).0).ok()
+    }
+
+    /// The beginning of a date as a timestamp; `None` when the unit cannot count so far, or clocks skip the day.
+    pub fn midnight(&self, days: i32, unit: TimeUnit) -> Option<i64> {
+        self.second_at(i64::from(days) * SECONDS_PER_DAY)?.checked_mul(units_per_second(unit))
     }
 
     /// A part of a timestamp, as the zone's clocks show it.
@@ -127,6 +187,7 @@ fn naive(second: i64) -> Option<NaiveDateTime> {
 mod tests {
     use super::*;
     use crate::temporal::{format_timestamp, parse_timestamp};
+    use chrono::SecondsFormat;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -135,7 +196,7 @@ mod tests {
     }
 
     fn floored(name: &str, trunc: TruncUnit, time: &str) -> String {
-        let value = parse_timestamp(time, TimeUnit::Second).unwrap();
+        let value = parse_timestamp(time, TimeUnit::Second, &Zone::UTC).unwrap();
         format_timestamp(zone(name).floor(trunc, value, TimeUnit::Second).unwrap(), TimeUnit::Second, None)
     }
 
@@ -186,6 +247,105 @@ mod tests {
                 assert!((start..second).step_by(600).all(|s| date(s) == date(second)), "{name}, {second}");
             }
         }
+    }
+
+    /// Zones that set clocks by hours, by half an hour, at midnight, over midnight, by a whole day, and never.
+    const ZONES: [&str; 8] = [
+        "Europe/Zurich",
+        "America/New_York",
+        "Australia/Lord_Howe",
+        "America/Sao_Paulo",
+        "America/Havana",
+        "Pacific/Apia",
+        "Asia/Kathmandu",
+        "-09:30",
+    ];
+
+    /// Chrono prints the same points in time.
+    #[test]
+    fn texts_are_those_of_chrono_and_read_back() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        for name in ZONES {
+            let (zone, chronos): (Zone, Tz) = (zone(name), name.parse().unwrap());
+            for _ in 0..2_000 {
+                // Since there are whole minutes: RFC 3339 has no seconds of an offset, and chrono none either.
+                let value = rng.random_range(-600_000_000_000..2_500_000_000_000i64);
+                let text = format_timestamp(value, TimeUnit::Millisecond, Some(&zone));
+                let theirs =
+                    chronos.from_utc_datetime(&DateTime::from_timestamp_millis(value).unwrap().naive_utc());
+                assert_eq!(text, theirs.to_rfc3339_opts(SecondsFormat::AutoSi, false), "{name}");
+                assert_eq!(parse_timestamp(&text, TimeUnit::Millisecond, &Zone::UTC), Some(value), "{text}");
+                let days =
+                    theirs.date_naive().signed_duration_since(DateTime::UNIX_EPOCH.date_naive()).num_days();
+                assert_eq!(zone.date(value, TimeUnit::Millisecond).map(i64::from), Some(days), "{text}");
+            }
+        }
+        let first = format_timestamp(-3_000_000_000, TimeUnit::Second, Some(&zone("Europe/Zurich")));
+        assert_eq!(first, "1874-12-07T19:09:46+00:29:46");
+        assert_eq!(parse_timestamp(&first, TimeUnit::Second, &Zone::UTC), Some(-3_000_000_000));
+        for value in [i64::MIN, i64::MAX] {
+            for unit in [TimeUnit::Second, TimeUnit::Nanosecond] {
+                let text = format_timestamp(value, unit, Some(&zone("America/New_York")));
+                assert_eq!(parse_timestamp(&text, unit, &Zone::UTC), Some(value), "{text}");
+            }
+        }
+    }
+
+    /// Against a walk through all seconds of some days around a change of clocks, in steps that hold all offsets.
+    #[test]
+    fn times_on_a_clock_are_the_first_second_that_shows_them() {
+        const STEP: i64 = 900;
+        for (name, day) in [
+            ("Europe/Zurich", "2024-03-31"),
+            ("Europe/Zurich", "2024-10-27"),
+            ("America/New_York", "2023-11-05"),
+            ("Australia/Lord_Howe", "2023-10-01"),
+            ("Australia/Lord_Howe", "2024-04-07"),
+            ("America/Sao_Paulo", "2018-11-04"),
+            ("America/Sao_Paulo", "2018-02-18"),
+            ("America/Havana", "2023-11-05"),
+            ("Pacific/Apia", "2011-12-30"),
+            ("Asia/Kathmandu", "2024-01-01"),
+        ] {
+            let (zone, around) = (zone(name), parse_timestamp(day, TimeUnit::Second, &Zone::UTC).unwrap());
+            let walk = (around - 4 * SECONDS_PER_DAY..around + 4 * SECONDS_PER_DAY).step_by(STEP as usize);
+            for local in (around - SECONDS_PER_DAY..around + 2 * SECONDS_PER_DAY).step_by(STEP as usize) {
+                let shows = |second: &i64| second + zone.offset(*second);
+                let first = walk.clone().find(|second| shows(second) == local);
+                let is_midnight = local % SECONDS_PER_DAY == 0;
+                let first = first.or_else(|| {
+                    // The day begins with its first second.
+                    let is_day =
+                        |second: &i64| shows(second).div_euclid(SECONDS_PER_DAY) == local / SECONDS_PER_DAY;
+                    walk.clone().find(is_day).filter(|_| is_midnight)
+                });
+                assert_eq!(zone.second_at(local), first, "{local} in {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn gaps_and_folds_by_hand() {
+        let second = |name: &str, text: &str| parse_timestamp(text, TimeUnit::Second, &zone(name));
+        let utc = |text: &str| parse_timestamp(text, TimeUnit::Second, &Zone::UTC);
+        for (name, text, at) in [
+            ("Europe/Zurich", "2024-07-01T14:00:00", Some("2024-07-01T12:00:00")),
+            ("Europe/Zurich", "2024-07-01T14:00:00Z", Some("2024-07-01T14:00:00")),
+            ("Europe/Zurich", "2024-07-01T14:00:00-04", Some("2024-07-01T18:00:00")),
+            ("Europe/Zurich", "2024-03-31T02:30", None),
+            ("Europe/Zurich", "2024-03-31T02:30+01:00", Some("2024-03-31T01:30:00")),
+            ("Europe/Zurich", "2024-10-27T02:30", Some("2024-10-27T00:30:00")),
+            ("Europe/Zurich", "2024-10-27T02:30+01:00", Some("2024-10-27T01:30:00")),
+            ("America/Sao_Paulo", "2018-11-04", Some("2018-11-04T03:00:00")),
+            ("America/Sao_Paulo", "2018-11-04T00:30", None),
+            ("America/Havana", "2023-11-05", Some("2023-11-05T04:00:00")),
+            ("Pacific/Apia", "2011-12-30", None),
+            ("Pacific/Apia", "2011-12-31", Some("2011-12-30T10:00:00")),
+        ] {
+            assert_eq!(second(name, text), at.and_then(utc), "{text} in {name}");
+        }
+        assert_eq!(zone("Pacific/Apia").midnight(15_338, TimeUnit::Second), None);
+        assert_eq!(zone("Asia/Tokyo").midnight(i32::MAX, TimeUnit::Microsecond), None);
     }
 
     #[test]

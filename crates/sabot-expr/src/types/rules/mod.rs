@@ -49,8 +49,8 @@
 //!
 //! - an integer becomes any integer type that it fits, any float type that holds it exactly, and any decimal type that
 //!   has its digits;
-//! - a string becomes any string type; next to a date, a time of day, a timestamp or a decimal it is parsed, and
-//!   refused when it is none;
+//! - a string becomes any string type; next to a date, a time of day, a timestamp or a decimal it is parsed (a
+//!   timestamp without offset by the clocks of the other's zone), and refused when it is none;
 //! - a date becomes a timestamp, and a timestamp, a time of day or a duration another unit, if it fits exactly;
 //!   a decimal another decimal;
 //! - NULL becomes any type.
@@ -71,7 +71,7 @@ use super::{
 use crate::cast::{cast_scalar, parse_interval_as};
 use crate::decimal;
 use crate::scalar::{Float16, Scalar};
-use crate::temporal;
+use crate::temporal::{self, Zone};
 
 /// The type in which two operands meet, by the table of this module; `None` where there is none.
 ///
@@ -212,7 +212,7 @@ pub fn adapt_literal(literal: &Scalar, to: &DataType) -> Adapted {
         Scalar::Utf8(text) | Scalar::LargeUtf8(text) | Scalar::Utf8View(text) => adapt_text(text, to),
         Scalar::Date32(days) => match to {
             DataType::Timestamp(unit, zone) if is_utc(zone.as_deref()) => {
-                value_or_keep(temporal::date_to_timestamp(*days, *unit).map(|v| timestamp(v, to)))
+                value_or_keep(Zone::UTC.midnight(*days, *unit).map(|v| timestamp(v, to)))
             }
             DataType::Date64 => value_or_keep(cast_scalar(literal, to)),
             _ => Adapted::Keeps,
@@ -267,9 +267,10 @@ fn adapt_text(text: &std::sync::Arc<str>, to: &DataType) -> Adapted {
         DataType::LargeUtf8 => Some(Scalar::LargeUtf8(text.clone())),
         DataType::Utf8View => Some(Scalar::Utf8View(text.clone())),
         DataType::Date32 => temporal::parse_date(text).map(Scalar::Date32),
-        DataType::Timestamp(unit, zone) if is_utc(zone.as_deref()) => {
-            temporal::parse_timestamp(text, *unit).map(|v| timestamp(v, to))
-        }
+        DataType::Timestamp(unit, zone) => match Zone::of(zone.as_deref()) {
+            Some(zone) => temporal::parse_timestamp(text, *unit, &zone).map(|v| timestamp(v, to)),
+            None => return Adapted::Keeps,
+        },
         DataType::Date64 | DataType::Time32(_) | DataType::Time64(_) => {
             cast_scalar(&Scalar::Utf8(text.clone()), to)
         }
@@ -308,11 +309,11 @@ fn exact_float(value: i128, to: &DataType) -> Option<Scalar> {
 /// Whether there is a cast from one type to another.
 ///
 /// - numbers of all kinds and bool to each other, and to and from strings;
-/// - strings to and from dates, times of day, UTC timestamps, durations and intervals, to binaries and back, and to
+/// - strings to and from dates, times of day, timestamps, durations and intervals, to binaries and back, and to
 ///   each other; dictionaries and runs as their values;
-/// - dates and UTC timestamps to each other; timestamps to another unit or zone, which changes no point in
+/// - dates and timestamps to each other; timestamps to another unit or zone, which changes no point in
 ///   time (but not between no zone and a zone other than UTC);
-/// - a UTC timestamp to its time of day; times of day and durations to another unit; intervals to each other;
+/// - a timestamp to its time of day; times of day and durations to another unit; intervals to each other;
 /// - int64 to and from timestamps, date64, time64 and durations, int32 to and from date32 and time32: the count
 ///   itself;
 /// - every type to itself, and NULL to every type.
@@ -333,9 +334,10 @@ pub fn can_cast(from: &DataType, to: &DataType) -> bool {
         (Date64 | Time64(_) | Timestamp(_, _) | Duration(_), Int64) => true,
         (Int64, Date64 | Time64(_) | Timestamp(_, _) | Duration(_)) => true,
         (Timestamp(_, a), Timestamp(_, b)) => zones_meet(a.as_deref(), b.as_deref()),
-        (Timestamp(_, zone), Time32(_) | Time64(_)) => is_utc(zone.as_deref()),
+        (Timestamp(_, zone), Time32(_) | Time64(_)) => Zone::of(zone.as_deref()).is_some(),
         (Timestamp(_, zone), other) | (other, Timestamp(_, zone)) => {
-            is_utc(zone.as_deref()) && (is_plain_string(other) || matches!(other, Date32 | Date64))
+            let on_a_clock = is_plain_string(other) || matches!(other, Date32 | Date64);
+            on_a_clock && Zone::of(zone.as_deref()).is_some()
         }
         (Date32, Date64) | (Date64, Date32) | (Duration(_), Duration(_)) | (Interval(_), Interval(_)) => true,
         (Time32(_) | Time64(_), Time32(_) | Time64(_)) => true,
@@ -372,9 +374,11 @@ pub fn cast_is_total(from: &DataType, to: &DataType) -> bool {
         (Time32(_), Time64(_)) | (Time32(Millisecond), Time32(_)) | (Time64(Nanosecond), Time64(_)) => true,
         (Timestamp(unit, _), Date32 | Date64) => matches!(unit, Microsecond | Nanosecond),
         (Timestamp(_, _), Time32(_) | Time64(_)) => true,
-        (Date32, Timestamp(unit, _)) => matches!(unit, Second | Millisecond),
+        // A zone may skip a day.
+        (Date32 | Date64, Timestamp(unit, zone)) => {
+            matches!(unit, Second | Millisecond) && is_utc(zone.as_deref())
+        }
         (Date32, Date64) => true,
-        (Date64, Timestamp(unit, _)) => matches!(unit, Second | Millisecond),
         (Interval(a), Interval(b)) => *a != IntervalUnit::MonthDayNano && *b == IntervalUnit::MonthDayNano,
         // The count itself.
         (Timestamp(..) | Date32 | Date64 | Time32(_) | Time64(_) | Duration(_), b) => is_integer(b),
