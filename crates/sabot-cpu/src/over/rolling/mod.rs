@@ -385,7 +385,7 @@ impl Rolling {
 
     /// Bytes of a row in the history, without what is interned: 8 for its time, for each value, for each two
     /// flags, for each link, and a sixteenth and a bit of what the folds of a block take. A history has room
-    /// for at most two rows in five more than it holds.
+    /// for a quarter and four more rows than it had when it last grew.
     pub fn row_bytes(&self) -> usize {
         let word = size_of::<u64>();
         self.shape.lanes * word + (self.shape.block * word).div_ceil(15)
