@@ -17,6 +17,7 @@ mod group_by;
 mod join;
 mod over;
 mod partition;
+mod predict;
 mod rank;
 pub mod reference;
 mod schema_data;
@@ -44,6 +45,10 @@ pub use group_by::{
 pub use join::{Direction, JoinColumn, JoinKind, JoinSource, JoinSpec, Nearest, in_units};
 pub use over::{Distance, Frame, FrameBound, FrameUnits, OverCall, OverFunction, OverSpec};
 pub use partition::PartitionSpec;
+pub use predict::{
+    Forest, MISSING_RIGHT, ModelError, Nodes, Number, Objective, PredictColumn, PredictSpec, PredictValue,
+    TreeModel, ZERO, ZERO_IS_MISSING, reason_fields,
+};
 pub use rank::RankSpec;
 pub use schema_data::schema_serde;
 pub use sort_key::{SortKey, is_sortable};

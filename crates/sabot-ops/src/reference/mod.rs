@@ -13,6 +13,7 @@ mod group_by;
 mod join;
 mod key;
 mod over;
+mod predict;
 mod rank;
 mod rows;
 mod sum;
@@ -22,6 +23,7 @@ mod unnest;
 
 pub use join::join;
 pub use over::over;
+pub use predict::predict;
 pub use rank::{RankedRow, rank};
 pub(crate) use rows::batch_of;
 pub use sum::ExactSum;
