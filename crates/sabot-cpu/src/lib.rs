@@ -20,6 +20,7 @@ mod grouping;
 pub mod join;
 pub mod over;
 mod partition;
+pub mod predict;
 pub mod rank;
 mod rows;
 mod simd;

@@ -59,7 +59,7 @@ impl Scope<'_> {
 }
 
 /// Every value as another type; null where there is no counterpart.
-fn converted(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Failure> {
+pub(crate) fn converted(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Failure> {
     use DataType::{
         Binary, BinaryView, Boolean, Date32, Int32, Int64, LargeBinary, LargeUtf8, Timestamp, Utf8, Utf8View,
     };

@@ -24,6 +24,7 @@ mod text;
 mod ticks;
 mod value;
 
+pub(crate) use cast::converted;
 pub(crate) use functions::Patterns;
 pub(crate) use logic::is_true;
 
