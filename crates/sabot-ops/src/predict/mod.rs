@@ -67,7 +67,7 @@ const OPERATOR: &str = "predict";
 /// let rows = RecordBatch::try_from_iter([("delay", delay), ("wind", wind)])?;
 /// let results = reference::predict(&spec, &rows)?;
 /// let expected: ArrayRef = Arc::new(Float64Array::from(vec![1.5, 40.0, 1.5]));
-/// assert_eq!(results[0], expected);
+/// assert_eq!(&results[0], &expected);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

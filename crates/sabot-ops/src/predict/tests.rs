@@ -229,7 +229,8 @@ fn what_is_not_supported_is_named() {
 fn broken_texts_are_errors_and_never_panics() {
     use rand::{Rng, SeedableRng};
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-    let readers: [(&str, fn(&str) -> Result<TreeModel, ModelError>); 2] = [
+    type Read = fn(&str) -> Result<TreeModel, ModelError>;
+    let readers: [(&str, Read); 2] = [
         ("xgboost-regression.json", TreeModel::from_xgboost),
         ("lightgbm-zeros.txt", TreeModel::from_lightgbm),
     ];
