@@ -14,6 +14,7 @@ mod group_by;
 mod hash;
 mod join;
 mod over;
+mod predict;
 mod rank;
 mod rolling;
 mod text;
@@ -31,6 +32,7 @@ criterion::criterion_group!(
     exchange::benchmarks,
     flights::benchmarks,
     over::benchmarks,
+    predict::benchmarks,
     rank::benchmarks,
     rolling::benchmarks,
     text::benchmarks,
