@@ -145,7 +145,8 @@ fn late_rows_of_what_has_no_window() {
     let grouped = bounded().group_by(["k"]).unwrap().aggregate([count()]).unwrap();
     assert_eq!(
         message(grouped.split_late()),
-        "late rows: aggregate has no window, so no row can be late for it; take the late rows of a windowed aggregation"
+        "late rows: aggregate has no window, so no row can be late for it; take the late rows of a windowed \
+         aggregation, or of values over rows before"
     );
 }
 
