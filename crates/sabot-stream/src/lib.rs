@@ -11,8 +11,11 @@ mod join;
 mod keyed_aggregate;
 mod operator;
 mod over;
+mod progress;
 mod rank;
+mod ready;
 mod row_state;
+mod waiting;
 
 pub use error::OperatorError;
 pub use join::KeyedJoin;

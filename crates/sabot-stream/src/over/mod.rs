@@ -12,6 +12,8 @@ mod rolling;
 #[cfg(test)]
 mod rolling_tests;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use rolling::KeyedRolling;
@@ -26,10 +28,11 @@ use sabot_cpu::group_by::AccumulateError;
 use sabot_cpu::over::OverStep;
 use sabot_cpu::rank::{RankKeys, RankOrder, Ranked};
 use sabot_plan::OverStage;
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::keyed_aggregate::check_inserts;
+use crate::progress::Progress;
+use crate::ready::Ready;
 use crate::row_state::{RowState, agree};
 use crate::{KeyedOperator, OperatorError};
 
@@ -46,15 +49,14 @@ pub struct KeyedOver {
     /// Where each column of the output stands in the rows with what was added.
     columns: Vec<usize>,
     output: SchemaRef,
-    watermark: EventTime,
-    ended: bool,
+    progress: Progress,
     held: Vec<Held>,
     bytes: usize,
     /// The rows in their order, once all are there, and the first that has not left.
     ranked: Vec<Ranked>,
     next: usize,
     /// Rows with what was added.
-    ready: VecDeque<RecordBatch>,
+    ready: Ready,
 }
 
 #[derive(Debug)]
@@ -85,13 +87,12 @@ impl KeyedOver {
             partition: spec.partition.clone(),
             columns: output_columns(stage, output)?,
             output: output.clone(),
-            watermark: EventTime::MIN,
-            ended: false,
+            progress: Progress::new(),
             held: Vec::new(),
             bytes: 0,
             ranked: Vec::new(),
             next: 0,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
         })
     }
 
@@ -128,24 +129,17 @@ impl KeyedOver {
         let columns = self.columns.iter().map(|column| all[*column].clone()).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         let batch = RecordBatch::try_new_with_options(self.output.clone(), columns, &options);
-        self.ready.push_back(batch.map_err(OperatorError::plan)?);
+        self.ready.push(batch.map_err(OperatorError::plan)?);
         if self.next == self.ranked.len() {
             (self.held, self.ranked, self.next, self.bytes) = (Vec::new(), Vec::new(), 0, 0);
         }
         Ok(())
     }
-
-    fn check_open(&self, step: &'static str) -> Result<(), OperatorError> {
-        match self.ended {
-            true => Err(OperatorError::Order { step, when: "after the end of the input" }),
-            false => Ok(()),
-        }
-    }
 }
 
 impl KeyedOperator for KeyedOver {
     fn on_morsel(&mut self, _input: usize, morsel: Morsel) -> Result<(), OperatorError> {
-        self.check_open("a morsel")?;
+        self.progress.check_open("a morsel")?;
         check_inserts(&morsel)?;
         let batch = morsel.into_dense_host()?;
         self.state.check(&batch)?;
@@ -153,14 +147,12 @@ impl KeyedOperator for KeyedOver {
     }
 
     fn on_watermark(&mut self, watermark: EventTime) -> Result<EventTime, OperatorError> {
-        self.check_open("a watermark")?;
-        self.watermark = self.watermark.max(watermark);
-        Ok(if self.watermark == EventTime::MAX { EventTime::MAX } else { EventTime::MIN })
+        let watermark = self.progress.reach(watermark)?;
+        Ok(if watermark == EventTime::MAX { watermark } else { EventTime::MIN })
     }
 
     fn on_end(&mut self, drain: bool) -> Result<(), OperatorError> {
-        self.check_open("an end")?;
-        self.ended = true;
+        self.progress.end()?;
         if drain {
             let keys: Vec<&RankKeys> = self.held.iter().map(|held| &held.keys).collect();
             self.ranked = self.order.rank(&keys, false);
@@ -169,23 +161,16 @@ impl KeyedOperator for KeyedOver {
     }
 
     fn next_output(&mut self, max_rows: usize) -> Option<Result<Morsel, OperatorError>> {
-        let max_rows = max_rows.max(1);
         if self.ready.is_empty()
-            && let Err(error) = self.compute(max_rows)
+            && let Err(error) = self.compute(max_rows.max(1))
         {
             return Some(Err(error));
         }
-        let batch = self.ready.pop_front()?;
-        if batch.num_rows() <= max_rows {
-            return Some(Ok(Morsel::new(batch)));
-        }
-        self.ready.push_front(batch.slice(max_rows, batch.num_rows() - max_rows));
-        Some(Ok(Morsel::new(batch.slice(0, max_rows))))
+        self.ready.next(max_rows).map(Ok)
     }
 
     fn state_bytes(&self) -> usize {
-        let ready: usize = self.ready.iter().map(|batch| Morsel::new(batch.clone()).bytes()).sum();
-        self.bytes + self.ranked.len() * size_of::<Ranked>() + ready
+        self.bytes + self.ranked.len() * size_of::<Ranked>() + self.ready.bytes()
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
@@ -193,12 +178,12 @@ impl KeyedOperator for KeyedOver {
             return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
         }
         let batches: Vec<&RecordBatch> = self.held.iter().map(|held| &held.batch).collect();
-        Ok(vec![self.state.write(AT_THE_END, &batches, range, self.watermark)?])
+        Ok(vec![self.state.write(AT_THE_END, &batches, range, self.progress.watermark())?])
     }
 
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
-        let fresh = self.watermark == EventTime::MIN && self.held.is_empty();
-        let mut known = (!fresh).then_some(self.watermark);
+        let fresh = self.progress.is_fresh() && self.held.is_empty();
+        let mut known = (!fresh).then_some(self.progress.watermark());
         for snapshot in snapshots {
             let (watermark, rows) = self.state.read(snapshot)?;
             agree(&mut known, watermark)?;
@@ -206,7 +191,7 @@ impl KeyedOperator for KeyedOver {
                 self.hold(rows)?;
             }
         }
-        self.watermark = known.unwrap_or(self.watermark);
+        known.into_iter().for_each(|watermark| self.progress.resume(watermark));
         Ok(())
     }
 }

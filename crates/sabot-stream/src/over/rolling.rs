@@ -17,11 +17,13 @@ use sabot_cpu::over::{Rolling, Turn};
 use sabot_cpu::rank::{RankKeys, RankOrder};
 use sabot_ops::RankSpec;
 use sabot_plan::{Emit, OverStage, RollingStage};
-use std::collections::VecDeque;
 
 use super::{name_the_partition, output_columns};
 use crate::keyed_aggregate::check_inserts;
+use crate::progress::Progress;
+use crate::ready::Ready;
 use crate::row_state::{RowState, agree};
+use crate::waiting::Waiting;
 use crate::{KeyedOperator, OperatorError};
 
 /// The time under which rows stand in a snapshot: they know their own.
@@ -51,23 +53,12 @@ pub struct KeyedRolling {
     late_form: Option<(SchemaRef, Vec<usize>)>,
     late_rows: u64,
     late: Vec<Morsel>,
-    watermark: EventTime,
-    ended: bool,
-    held: Vec<Held>,
+    progress: Progress,
+    held: Waiting,
     /// Rows that were computed since keys were last asked whether they can be forgotten.
     computed: usize,
     /// Rows with what was added.
-    ready: VecDeque<RecordBatch>,
-}
-
-/// Rows that the watermark has not passed.
-#[derive(Debug)]
-struct Held {
-    batch: RecordBatch,
-    bytes: usize,
-    /// The times of the first and the last row in order.
-    first: i64,
-    last: i64,
+    ready: Ready,
 }
 
 impl KeyedRolling {
@@ -107,27 +98,17 @@ impl KeyedRolling {
             late_form: late.clone().map(|schema| (schema, late_columns.clone())),
             late_rows: 0,
             late: Vec::new(),
-            watermark: EventTime::MIN,
-            ended: false,
-            held: Vec::new(),
+            progress: Progress::new(),
+            held: Waiting::new(|batch| Ok(times(batch)?.to_vec())),
             computed: 0,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
         })
-    }
-
-    fn hold(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
-        let times = times(&batch)?;
-        if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) {
-            let bytes = Morsel::new(batch.clone()).bytes();
-            self.held.push(Held { bytes, first: *first, last: *last, batch });
-        }
-        Ok(())
     }
 
     /// The rows that are not late.
     fn without_late(&mut self, batch: RecordBatch) -> Result<RecordBatch, OperatorError> {
         let (times, behind) = (times(&batch)?, hidden::lateness(&batch));
-        let passed = self.watermark.micros();
+        let passed = self.progress.watermark().micros();
         let is_late = |(row, time): (usize, &i64)| {
             (passed != i64::MIN && *time <= passed) || behind.is_some_and(|behind| behind.value(row) > 0)
         };
@@ -150,22 +131,8 @@ impl KeyedRolling {
     }
 
     /// Computes the rows up to the watermark.
-    fn pass(&mut self) -> Result<(), OperatorError> {
-        let up_to = self.watermark.micros();
-        let mut due: Vec<RecordBatch> = Vec::new();
-        for held in std::mem::take(&mut self.held) {
-            if held.first > up_to {
-                self.held.push(held);
-            } else if held.last <= up_to {
-                due.push(held.batch);
-            } else {
-                let mask: BooleanArray =
-                    times(&held.batch)?.iter().map(|time| Some(*time <= up_to)).collect();
-                due.push(filter_record_batch(&held.batch, &mask).map_err(OperatorError::input)?);
-                let rest = BooleanArray::new(!mask.values(), None);
-                self.hold(filter_record_batch(&held.batch, &rest).map_err(OperatorError::input)?)?;
-            }
-        }
+    fn pass(&mut self, watermark: EventTime) -> Result<(), OperatorError> {
+        let due = self.held.take_up_to(watermark.micros())?;
         let places = self.in_order(&due)?;
         let batches: Vec<&RecordBatch> = due.iter().collect();
         let mut next = 0;
@@ -178,7 +145,7 @@ impl KeyedRolling {
             };
             self.compute(rows)?;
         }
-        self.rolling.expire(self.watermark, self.computed + EXPIRED_MIN)?;
+        self.rolling.expire(watermark, self.computed + EXPIRED_MIN)?;
         self.computed = 0;
         Ok(())
     }
@@ -216,56 +183,37 @@ impl KeyedRolling {
         let columns = self.columns.iter().map(|column| all[*column].clone()).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         let batch = RecordBatch::try_new_with_options(self.output.clone(), columns, &options);
-        self.ready.push_back(batch.map_err(OperatorError::plan)?);
+        self.ready.push(batch.map_err(OperatorError::plan)?);
         Ok(())
-    }
-
-    fn check_open(&self, step: &'static str) -> Result<(), OperatorError> {
-        match self.ended {
-            true => Err(OperatorError::Order { step, when: "after the end of the input" }),
-            false => Ok(()),
-        }
     }
 }
 
 impl KeyedOperator for KeyedRolling {
     fn on_morsel(&mut self, _input: usize, morsel: Morsel) -> Result<(), OperatorError> {
-        self.check_open("a morsel")?;
+        self.progress.check_open("a morsel")?;
         check_inserts(&morsel)?;
         let batch = morsel.into_dense_host()?;
         self.waiting.check(&batch)?;
         let batch = self.without_late(batch)?;
         match self.emit {
-            Emit::Final => self.hold(batch),
+            Emit::Final => self.held.push(batch),
             Emit::OnArrival => self.compute(batch),
         }
     }
 
     fn on_watermark(&mut self, watermark: EventTime) -> Result<EventTime, OperatorError> {
-        self.check_open("a watermark")?;
-        self.watermark = self.watermark.max(watermark);
-        self.pass()?;
-        Ok(self.watermark)
+        let watermark = self.progress.reach(watermark)?;
+        self.pass(watermark)?;
+        Ok(watermark)
     }
 
     fn on_end(&mut self, drain: bool) -> Result<(), OperatorError> {
-        self.check_open("an end")?;
-        self.ended = true;
-        if drain {
-            self.watermark = EventTime::MAX;
-            self.pass()?;
-        }
-        Ok(())
+        self.progress.end()?;
+        if drain { self.pass(EventTime::MAX) } else { Ok(()) }
     }
 
     fn next_output(&mut self, max_rows: usize) -> Option<Result<Morsel, OperatorError>> {
-        let batch = self.ready.pop_front()?;
-        let max_rows = max_rows.max(1);
-        if batch.num_rows() <= max_rows {
-            return Some(Ok(Morsel::new(batch)));
-        }
-        self.ready.push_front(batch.slice(max_rows, batch.num_rows() - max_rows));
-        Some(Ok(Morsel::new(batch.slice(0, max_rows))))
+        self.ready.next(max_rows).map(Ok)
     }
 
     fn late_rows(&self) -> u64 {
@@ -277,27 +225,25 @@ impl KeyedOperator for KeyedRolling {
     }
 
     fn state_bytes(&self) -> usize {
-        let bytes = |batch: &RecordBatch| Morsel::new(batch.clone()).bytes();
-        let ready: usize = self.ready.iter().map(bytes).sum();
         let late: usize = self.late.iter().map(Morsel::bytes).sum();
-        self.rolling.bytes() + self.held.iter().map(|held| held.bytes).sum::<usize>() + ready + late
+        self.rolling.bytes() + self.held.bytes() + self.ready.bytes() + late
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
         if !self.ready.is_empty() {
             return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
         }
-        let held: Vec<&RecordBatch> = self.held.iter().map(|held| &held.batch).collect();
+        let held = self.held.batches();
         let history = self.rolling.snapshot()?;
         Ok(vec![
-            self.waiting.write(THEIR_OWN, &held, range, self.watermark)?,
-            self.history.write(THEIR_OWN, &[&history], range, self.watermark)?,
+            self.waiting.write(THEIR_OWN, &held, range, self.progress.watermark())?,
+            self.history.write(THEIR_OWN, &[&history], range, self.progress.watermark())?,
         ])
     }
 
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
-        let fresh = self.watermark == EventTime::MIN && self.held.is_empty() && self.rolling.is_empty();
-        let mut known = (!fresh).then_some(self.watermark);
+        let fresh = self.progress.is_fresh() && self.held.is_empty() && self.rolling.is_empty();
+        let mut known = (!fresh).then_some(self.progress.watermark());
         for snapshot in snapshots {
             if self.history.wrote(snapshot) {
                 let (watermark, rows) = self.history.read(snapshot)?;
@@ -310,10 +256,10 @@ impl KeyedOperator for KeyedRolling {
             let (watermark, rows) = self.waiting.read(snapshot)?;
             agree(&mut known, watermark)?;
             for (_, rows) in rows {
-                self.hold(rows)?;
+                self.held.push(rows)?;
             }
         }
-        self.watermark = known.unwrap_or(self.watermark);
+        known.into_iter().for_each(|watermark| self.progress.resume(watermark));
         Ok(())
     }
 }

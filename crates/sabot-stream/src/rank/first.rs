@@ -24,7 +24,9 @@ use std::sync::Arc;
 use super::output::Output;
 use super::pane::ROWS_MIN;
 use crate::keyed_aggregate::check_inserts;
+use crate::progress::Progress;
 use crate::row_state::{RowState, agree};
+use crate::waiting::Waiting;
 use crate::{KeyedOperator, OperatorError};
 
 /// The time under which waiting rows stand in a snapshot: they know their own.
@@ -41,23 +43,11 @@ pub struct KeyedFirst {
     owned: KeyGroupRange,
     key_types: Vec<DataType>,
     passed: KeyedTable<Passed>,
-    waiting: Vec<Waiting>,
-    /// How many rows that are, and how many there were when it was last looked which can go.
-    held: usize,
+    waiting: Waiting,
+    /// How many rows there were when it was last looked which can go.
     left: usize,
-    watermark: EventTime,
-    ended: bool,
+    progress: Progress,
     output: Output,
-}
-
-/// Rows that the watermark has not passed.
-#[derive(Debug)]
-struct Waiting {
-    batch: RecordBatch,
-    bytes: usize,
-    /// The first and the last place of a row.
-    first: i64,
-    last: i64,
 }
 
 /// How many rows of each group have passed, kept or not.
@@ -101,31 +91,17 @@ impl KeyedFirst {
             owned,
             key_types: fields.iter().map(|field| field.data_type().clone()).collect(),
             passed: KeyedTable::new(&fields, key_groups, Passed::default())?,
-            waiting: Vec::new(),
-            held: 0,
+            waiting: Waiting::new(places),
             left: 0,
-            watermark: EventTime::MIN,
-            ended: false,
+            progress: Progress::new(),
             output: Output::new(stage, output)?,
             spec,
         })
     }
 
-    fn wait(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
-        let places = places(&batch)?;
-        if let (Some(first), Some(last)) = (places.iter().min(), places.iter().max()) {
-            let bytes = Morsel::new(batch.clone()).bytes();
-            self.held += batch.num_rows();
-            self.waiting.push(Waiting { bytes, first: *first, last: *last, batch });
-        }
-        Ok(())
-    }
-
     /// Lets go of the rows that cannot be among the first of their group any more.
     fn trim(&mut self, needed: u64) -> Result<(), OperatorError> {
-        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.batch);
-        let waiting: Vec<RecordBatch> = waiting.collect();
-        self.held = 0;
+        let waiting = self.waiting.take();
         let (rows, groups) = self.in_order(&waiting)?;
         let mut before: HashMap<u32, u64> = HashMap::new();
         let mut stay: Vec<Vec<bool>> = waiting.iter().map(|batch| vec![false; batch.num_rows()]).collect();
@@ -137,9 +113,10 @@ impl KeyedFirst {
             *before += 1;
         }
         for (batch, stay) in waiting.iter().zip(stay) {
-            self.wait(filter_record_batch(batch, &stay.into()).map_err(OperatorError::input)?)?;
+            let stay = filter_record_batch(batch, &stay.into()).map_err(OperatorError::input)?;
+            self.waiting.push(stay)?;
         }
-        self.left = self.held;
+        self.left = self.waiting.rows();
         Ok(())
     }
 
@@ -152,25 +129,8 @@ impl KeyedFirst {
     }
 
     /// Lets the rows up to the watermark pass.
-    fn pass(&mut self) -> Result<(), OperatorError> {
-        let up_to = self.watermark.micros();
-        let mut due: Vec<RecordBatch> = Vec::new();
-        for waiting in std::mem::take(&mut self.waiting) {
-            if waiting.first > up_to {
-                self.waiting.push(waiting);
-                continue;
-            }
-            self.held -= waiting.batch.num_rows();
-            if waiting.last <= up_to {
-                due.push(waiting.batch);
-            } else {
-                let mask: BooleanArray =
-                    places(&waiting.batch)?.iter().map(|place| Some(*place <= up_to)).collect();
-                due.push(filter_record_batch(&waiting.batch, &mask).map_err(OperatorError::input)?);
-                let rest = BooleanArray::new(!mask.values(), None);
-                self.wait(filter_record_batch(&waiting.batch, &rest).map_err(OperatorError::input)?)?;
-            }
-        }
+    fn pass(&mut self, watermark: EventTime) -> Result<(), OperatorError> {
+        let due = self.waiting.take_up_to(watermark.micros())?;
         if due.is_empty() {
             return Ok(());
         }
@@ -203,46 +163,33 @@ impl KeyedFirst {
         let passed = self.passed.state().0.first().copied().unwrap_or(0);
         self.spec.groups.is_empty() && self.spec.needed().is_some_and(|needed| passed >= needed)
     }
-
-    fn check_open(&self, step: &'static str) -> Result<(), OperatorError> {
-        match self.ended {
-            true => Err(OperatorError::Order { step, when: "after the end of the input" }),
-            false => Ok(()),
-        }
-    }
 }
 
 impl KeyedOperator for KeyedFirst {
     fn on_morsel(&mut self, _input: usize, morsel: Morsel) -> Result<(), OperatorError> {
-        self.check_open("a morsel")?;
+        self.progress.check_open("a morsel")?;
         check_inserts(&morsel)?;
         let batch = morsel.into_dense_host()?;
         self.state.check(&batch)?;
         if self.is_through() {
             return Ok(());
         }
-        self.wait(batch)?;
+        self.waiting.push(batch)?;
         match self.spec.needed() {
-            Some(needed) if self.held >= (self.left * 2).max(ROWS_MIN) => self.trim(needed),
+            Some(needed) if self.waiting.rows() >= (self.left * 2).max(ROWS_MIN) => self.trim(needed),
             _ => Ok(()),
         }
     }
 
     fn on_watermark(&mut self, watermark: EventTime) -> Result<EventTime, OperatorError> {
-        self.check_open("a watermark")?;
-        self.watermark = self.watermark.max(watermark);
-        self.pass()?;
-        Ok(self.watermark)
+        let watermark = self.progress.reach(watermark)?;
+        self.pass(watermark)?;
+        Ok(watermark)
     }
 
     fn on_end(&mut self, drain: bool) -> Result<(), OperatorError> {
-        self.check_open("an end")?;
-        self.ended = true;
-        if drain {
-            self.watermark = EventTime::MAX;
-            self.pass()?;
-        }
-        Ok(())
+        self.progress.end()?;
+        if drain { self.pass(EventTime::MAX) } else { Ok(()) }
     }
 
     fn next_output(&mut self, max_rows: usize) -> Option<Result<Morsel, OperatorError>> {
@@ -254,20 +201,21 @@ impl KeyedOperator for KeyedFirst {
     }
 
     fn state_bytes(&self) -> usize {
-        self.passed.bytes() + self.waiting.iter().map(|w| w.bytes).sum::<usize>() + self.output.bytes()
+        self.passed.bytes() + self.waiting.bytes() + self.output.bytes()
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
         if !self.output.is_empty() {
             return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
         }
-        let waiting: Vec<&RecordBatch> = self.waiting.iter().map(|w| &w.batch).collect();
-        Ok(vec![self.state.write(WAITING, &waiting, range, self.watermark)?, self.passed.snapshot(range)?])
+        let waiting = self.waiting.batches();
+        let waiting = self.state.write(WAITING, &waiting, range, self.progress.watermark())?;
+        Ok(vec![waiting, self.passed.snapshot(range)?])
     }
 
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
-        let fresh = self.watermark == EventTime::MIN && self.waiting.is_empty() && self.passed.is_empty();
-        let mut known = (!fresh).then_some(self.watermark);
+        let fresh = self.progress.is_fresh() && self.waiting.is_empty() && self.passed.is_empty();
+        let mut known = (!fresh).then_some(self.progress.watermark());
         for snapshot in snapshots {
             let counts = snapshot.schema_ref().fields().first().is_some_and(|field| field.name() == GROUP);
             if counts {
@@ -282,10 +230,10 @@ impl KeyedOperator for KeyedFirst {
             let (watermark, rows) = self.state.read(snapshot)?;
             agree(&mut known, watermark)?;
             for (_, rows) in rows {
-                self.wait(rows)?;
+                self.waiting.push(rows)?;
             }
         }
-        self.watermark = known.unwrap_or(self.watermark);
+        known.into_iter().for_each(|watermark| self.progress.resume(watermark));
         Ok(())
     }
 }

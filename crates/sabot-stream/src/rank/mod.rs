@@ -25,6 +25,7 @@ use sabot_plan::RankStage;
 use std::collections::BTreeMap;
 
 use crate::keyed_aggregate::check_inserts;
+use crate::progress::Progress;
 use crate::row_state::{RowState, agree, runs};
 use crate::{KeyedOperator, OperatorError};
 pub use first::KeyedFirst;
@@ -40,8 +41,7 @@ pub struct KeyedRank {
     order: RankOrder,
     state: RowState,
     windowed: bool,
-    watermark: EventTime,
-    ended: bool,
+    progress: Progress,
     panes: BTreeMap<i64, Pane>,
     output: Output,
     late_rows: u64,
@@ -68,8 +68,7 @@ impl KeyedRank {
             order,
             state: RowState::new(stage.rows.clone(), keys, stage.hash_seed, (key_groups, owned)),
             windowed: stage.windowed,
-            watermark: EventTime::MIN,
-            ended: false,
+            progress: Progress::new(),
             panes: BTreeMap::new(),
             output: Output::new(stage, output)?,
             late_rows: 0,
@@ -82,7 +81,7 @@ impl KeyedRank {
         }
         let times = hidden::times(&batch).ok_or_else(|| OperatorError::input("rows without event time"))?;
         for (time, rows) in runs(times.values()) {
-            if EventTime(time) <= self.watermark {
+            if EventTime(time) <= self.progress.watermark() {
                 // Where an input was idle and returns, the window may have left without it.
                 self.late_rows += rows.len() as u64;
             } else {
@@ -100,18 +99,11 @@ impl KeyedRank {
             self.output.push(pane.into_batches(), bytes, rows);
         }
     }
-
-    fn check_open(&self, step: &'static str) -> Result<(), OperatorError> {
-        match self.ended {
-            true => Err(OperatorError::Order { step, when: "after the end of the input" }),
-            false => Ok(()),
-        }
-    }
 }
 
 impl KeyedOperator for KeyedRank {
     fn on_morsel(&mut self, _input: usize, morsel: Morsel) -> Result<(), OperatorError> {
-        self.check_open("a morsel")?;
+        self.progress.check_open("a morsel")?;
         check_inserts(&morsel)?;
         let batch = morsel.into_dense_host()?;
         self.state.check(&batch)?;
@@ -119,19 +111,17 @@ impl KeyedOperator for KeyedRank {
     }
 
     fn on_watermark(&mut self, watermark: EventTime) -> Result<EventTime, OperatorError> {
-        self.check_open("a watermark")?;
-        self.watermark = self.watermark.max(watermark);
+        let watermark = self.progress.reach(watermark)?;
         if self.windowed {
-            self.fire(self.watermark.micros());
+            self.fire(watermark.micros());
         }
         // Without windows rows are here until the end, and none of them has left before.
-        let passes = self.windowed || self.watermark == EventTime::MAX;
-        Ok(if passes { self.watermark } else { EventTime::MIN })
+        let passes = self.windowed || watermark == EventTime::MAX;
+        Ok(if passes { watermark } else { EventTime::MIN })
     }
 
     fn on_end(&mut self, drain: bool) -> Result<(), OperatorError> {
-        self.check_open("an end")?;
-        self.ended = true;
+        self.progress.end()?;
         if drain {
             self.fire(AT_THE_END);
         }
@@ -156,18 +146,18 @@ impl KeyedOperator for KeyedRank {
         }
         let mut batches = Vec::with_capacity(self.panes.len());
         for (time, pane) in &self.panes {
-            batches.push(self.state.write(*time, &pane.batches(), range, self.watermark)?);
+            batches.push(self.state.write(*time, &pane.batches(), range, self.progress.watermark())?);
         }
         if batches.is_empty() {
             // The watermark is part of the state.
-            batches.push(self.state.write(AT_THE_END, &[], range, self.watermark)?);
+            batches.push(self.state.write(AT_THE_END, &[], range, self.progress.watermark())?);
         }
         Ok(batches)
     }
 
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
-        let fresh = self.watermark == EventTime::MIN && self.panes.is_empty();
-        let mut known = (!fresh).then_some(self.watermark);
+        let fresh = self.progress.is_fresh() && self.panes.is_empty();
+        let mut known = (!fresh).then_some(self.progress.watermark());
         for snapshot in snapshots {
             let (watermark, rows) = self.state.read(snapshot)?;
             agree(&mut known, watermark)?;
@@ -175,7 +165,7 @@ impl KeyedOperator for KeyedRank {
                 self.panes.entry(time).or_default().push(rows, &self.order)?;
             }
         }
-        self.watermark = known.unwrap_or(self.watermark);
+        known.into_iter().for_each(|watermark| self.progress.resume(watermark));
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 """Random joins and what DuckDB makes of them.
 
-    python -m venv /tmp/duckdb && /tmp/duckdb/bin/pip install -r requirements.txt
-    /tmp/duckdb/bin/python recompute.py --cases 300 > cases.ndjson       # what stands here
-    /tmp/duckdb/bin/python recompute.py --cases 10000 --seed 7 > /tmp/cases.ndjson
-    SABOT_JOIN_CASES=/tmp/cases.ndjson cargo test -p sabot-tests --test golden joins
+    python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
+    .venv/bin/python recompute.py --cases 300 > cases.ndjson       # what stands here
+    .venv/bin/python recompute.py --cases 10000 --seed 7 > .venv/cases.ndjson
+    SABOT_JOIN_CASES=$PWD/.venv/cases.ndjson cargo test -p sabot-tests --test golden joins
 
 One case a line. Tables have nulls, NaN, -0.0 and duplicates. Rows are known by their numbers (lv, rv),
 so a result is a list of numbers; floats are text, because JSON has no NaN.

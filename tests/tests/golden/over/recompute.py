@@ -1,9 +1,9 @@
 """Random window functions, sorts, limits and distinct rows, and what DuckDB makes of them.
 
-    python -m venv /tmp/duckdb && /tmp/duckdb/bin/pip install -r requirements.txt
-    /tmp/duckdb/bin/python recompute.py --cases 300 > cases.ndjson       # what stands here
-    /tmp/duckdb/bin/python recompute.py --cases 10000 --seed 7 > /tmp/cases.ndjson
-    SABOT_OVER_CASES=/tmp/cases.ndjson cargo test -p sabot-tests --test golden over
+    python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
+    .venv/bin/python recompute.py --cases 300 > cases.ndjson       # what stands here
+    .venv/bin/python recompute.py --cases 10000 --seed 7 > .venv/cases.ndjson
+    SABOT_OVER_CASES=$PWD/.venv/cases.ndjson cargo test -p sabot-tests --test golden over
 
 One case a line. Rows have nulls, NaN, -0.0 and duplicates, and a number of their own (v), by which ties are
 broken: it is the order of the stream. Where a function looks at rows that are equal in the order (ranks,

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::batch::Batch;
 use super::folds::{
-    ExactMoment, ExactMoments, FloatSum, Fold, FoldKind, Greatest, InternedExtreme, Least, Moment, Moments,
-    Sum, WideExtreme, WideSums, fold,
+    ExactMoment, ExactMoments, Extreme, FloatSum, Fold, FoldKind, InternedExtreme, Moment, Moments, Sum,
+    WideExtreme, WideSums, fold,
 };
 use super::history::{BLOCK_BITS, History};
 use super::layout::{Cell, Edge, Layout, Output};
@@ -191,12 +191,12 @@ impl Rolling {
             }
             (FoldKind::Least, Column::Words(out)) => {
                 let mut best = Vec::new();
-                self.fold_rows(&Least, at, rows, &mut best);
+                self.fold_rows(&Extreme::<true>, at, rows, &mut best);
                 out.extend(best.into_iter().map(|w| w as u64));
             }
             (FoldKind::Greatest, Column::Words(out)) => {
                 let mut best = Vec::new();
-                self.fold_rows(&Greatest, at, rows, &mut best);
+                self.fold_rows(&Extreme::<false>, at, rows, &mut best);
                 out.extend(best.into_iter().map(|w| w as u64));
             }
             (FoldKind::WideLeast, Column::Wide(out)) => {
@@ -267,8 +267,8 @@ impl Rolling {
             FoldKind::Sum => self.fold_into(&self.sum(input), slot, fold, level, block),
             FoldKind::WideSum => self.fold_into(&WideSums, slot, fold, level, block),
             FoldKind::FloatSum => self.fold_into(&FloatSum, slot, fold, level, block),
-            FoldKind::Least => self.fold_into(&Least, slot, fold, level, block),
-            FoldKind::Greatest => self.fold_into(&Greatest, slot, fold, level, block),
+            FoldKind::Least => self.fold_into(&Extreme::<true>, slot, fold, level, block),
+            FoldKind::Greatest => self.fold_into(&Extreme::<false>, slot, fold, level, block),
             FoldKind::WideLeast => {
                 self.fold_into(&WideExtreme { wanted: Ordering::Less }, slot, fold, level, block)
             }

@@ -249,59 +249,28 @@ impl Fold for FloatSum {
     }
 }
 
-/// The greatest of ordered words.
-pub(super) struct Greatest;
+/// The least or the greatest of ordered words.
+pub(super) struct Extreme<const LEAST: bool>;
 
-impl Fold for Greatest {
+impl<const LEAST: bool> Fold for Extreme<LEAST> {
     type State = i64;
 
     fn empty(&self) -> i64 {
-        i64::MIN
+        if LEAST { i64::MAX } else { i64::MIN }
     }
 
     fn rows(&self, values: Rows<'_>, rows: Range<usize>) -> i64 {
         if values.flags.is_none() {
-            return values.words[rows].iter().fold(i64::MIN, |best, w| best.max(*w as i64));
+            // A loop that is compiled to vectors.
+            return values.words[rows].iter().fold(self.empty(), |best, w| self.merge(best, *w as i64));
         }
-        let mut best = i64::MIN;
-        values.each(rows, |row| best = best.max(values.words[row] as i64));
+        let mut best = self.empty();
+        values.each(rows, |row| best = self.merge(best, values.words[row] as i64));
         best
     }
 
     fn merge(&self, a: i64, b: i64) -> i64 {
-        a.max(b)
-    }
-
-    fn load(&self, words: &[u64]) -> i64 {
-        words[0] as i64
-    }
-
-    fn store(&self, state: i64, words: &mut [u64]) {
-        words[0] = state as u64;
-    }
-}
-
-/// The least of ordered words.
-pub(super) struct Least;
-
-impl Fold for Least {
-    type State = i64;
-
-    fn empty(&self) -> i64 {
-        i64::MAX
-    }
-
-    fn rows(&self, values: Rows<'_>, rows: Range<usize>) -> i64 {
-        if values.flags.is_none() {
-            return values.words[rows].iter().fold(i64::MAX, |best, w| best.min(*w as i64));
-        }
-        let mut best = i64::MAX;
-        values.each(rows, |row| best = best.min(values.words[row] as i64));
-        best
-    }
-
-    fn merge(&self, a: i64, b: i64) -> i64 {
-        a.min(b)
+        if LEAST { a.min(b) } else { a.max(b) }
     }
 
     fn load(&self, words: &[u64]) -> i64 {

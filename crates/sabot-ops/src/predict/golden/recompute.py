@@ -1,7 +1,7 @@
 """Small models of XGBoost and LightGBM, rows, and what the libraries themselves predict for them.
 
-    python -m venv /tmp/trees && /tmp/trees/bin/pip install -r requirements.txt
-    /tmp/trees/bin/python recompute.py        # writes the files beside this one
+    python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
+    .venv/bin/python recompute.py        # writes the files beside this one
 
 For each case there is the model as the library writes it (`xgboost-*.json`, `lightgbm-*.txt`) and a table
 `*.csv` of rows: the features (nothing where one is missing), the margin, the prediction and, for XGBoost, the
