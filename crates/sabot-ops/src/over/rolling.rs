@@ -1,6 +1,8 @@
 //! Which specs can be computed while rows come in, from a bounded history of each partition.
 
+use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Schema};
+use sabot_batch::key_index::canonical_type;
 use sabot_batch::{hidden, key_hash};
 use sabot_expr::type_name;
 
@@ -22,6 +24,12 @@ impl OverSpec {
     pub fn check_rolling(&self, input: &Schema) -> Result<(), SpecError> {
         self.result_fields(input)?;
         let by_time = |key: &SortKey| !key.descending && input.field(key.column).name() == hidden::TIME;
+        if self.order.is_empty() {
+            return invalid(
+                "rows without event time have no order in which they come; say which column is event time"
+                    .to_owned(),
+            );
+        }
         if !matches!(self.order.as_slice(), [key] if by_time(key)) {
             return invalid(
                 "only the order of event time can be kept while rows come in; leave order_by out, and name \
@@ -69,11 +77,13 @@ impl OverCall {
                     spec.function
                 ));
             }
+            // What is counted need not be kept.
+            OverFunction::Aggregate(spec) if spec.function == AggregateFunction::Count => Vec::new(),
             OverFunction::Aggregate(spec) => spec.arguments.iter().map(|argument| argument.column).collect(),
         };
         for index in columns {
             let data_type = column("over", input, index)?.data_type();
-            if !can_be_kept(data_type) {
+            if !can_be_given_back(data_type) {
                 return invalid(format!(
                     "{function} as \"{name}\" cannot keep values of {}; those that can be keys it can",
                     type_name(data_type)
@@ -103,6 +113,10 @@ fn can_roll(function: &AggregateFunction) -> bool {
     )
 }
 
-fn can_be_kept(data_type: &DataType) -> bool {
-    data_type == &DataType::Null || key_hash::supports_key(data_type)
+/// Values are kept without their encodings, so they must be had from them and become them again.
+fn can_be_given_back(data_type: &DataType) -> bool {
+    let plain = canonical_type(data_type);
+    let encodes =
+        plain == *data_type || (can_cast_types(data_type, &plain) && can_cast_types(&plain, data_type));
+    data_type == &DataType::Null || (key_hash::supports_key(data_type) && encodes)
 }

@@ -56,7 +56,7 @@ impl PlanBuilder {
                     && (&over.ties, over.emit) == (&first.ties, first.emit)
             };
             let (together, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(|(over, _)| same(over));
-            nodes.push(self.over(input, &together)?);
+            nodes.push(self.over(input, first, &together)?);
             open = rest;
         }
         // When one has to wait, so do all: otherwise rows would be late for some columns of a row.
@@ -85,26 +85,28 @@ impl PlanBuilder {
 
     /// Whether values can all be computed while rows come in.
     fn all_roll(&self, nodes: &[Over], input: &NodeRef) -> Result<bool, PlanError> {
-        let timed = input.properties().time.is_some();
+        let mut reason = None;
         for over in nodes {
-            let Some(reason) = why_it_waits(over, input.schema())? else { continue };
-            if over.emit == Emit::OnArrival {
-                return Err(reason.into());
-            }
-            if let Some(source_name) = unbounded_source(input).filter(|_| timed) {
-                return Err(PlanError::UnboundedOver { source_name, reason });
-            }
-            return Ok(false);
+            reason = reason.or(why_it_waits(over, input.schema())?);
         }
-        Ok(true)
+        let Some(reason) = reason else { return Ok(true) };
+        if nodes.iter().any(|over| over.emit == Emit::OnArrival) {
+            return Err(reason.into());
+        }
+        match unbounded_source(input) {
+            Some(source_name) => Err(PlanError::UnboundedOver { source_name, reason }),
+            None => Ok(false),
+        }
     }
 
     /// Values over one partition and order, under their names.
-    fn over(&self, input: &NodeRef, values: &[(&OverExpr, String)]) -> Result<Over, PlanError> {
+    fn over(
+        &self,
+        input: &NodeRef,
+        first: &OverExpr,
+        values: &[(&OverExpr, String)],
+    ) -> Result<Over, PlanError> {
         const OPERATOR: &str = "over";
-        let Some((first, _)) = values.first() else {
-            return Err(PlanError::NoOrder { operator: OPERATOR });
-        };
         let aggregate = |call: &AggregateExpr| self.aggregation(OPERATOR, input, call);
         let mut columns = Vec::with_capacity(values.len());
         for (over, name) in values {

@@ -43,7 +43,8 @@ pub fn range(preceding: impl Into<Distance>) -> Frame {
     Frame { units: FrameUnits::Range, start, end: FrameBound::CurrentRow }
 }
 
-/// The frame of the rows from so many before the row to so many before it, both included.
+/// The frame of the rows from so many before the row to so many before it, both included; of none, where the
+/// second number is the larger.
 ///
 /// ```
 /// assert_eq!(sabot_plan::rows_between(5, 1).to_string(), "rows between 5 preceding and 1 preceding");
@@ -54,7 +55,8 @@ pub fn rows_between(start_preceding: u64, end_preceding: u64) -> Frame {
 }
 
 /// The frame of the rows whose sort key is at least one distance and at most another below that of the row,
-/// both included: what was known a week ago of the 30 days before.
+/// both included: what was known a week ago of the 30 days before. Where the second distance is the longer one
+/// there are no such rows.
 ///
 /// ```
 /// use sabot_common::Span;

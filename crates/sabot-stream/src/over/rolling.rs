@@ -234,11 +234,12 @@ impl KeyedOperator for KeyedRolling {
             return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
         }
         let held = self.held.batches();
-        let history = self.rolling.snapshot()?;
-        Ok(vec![
-            self.waiting.write(THEIR_OWN, &held, range, self.progress.watermark())?,
-            self.history.write(THEIR_OWN, &[&history], range, self.progress.watermark())?,
-        ])
+        let mut snapshots = vec![self.waiting.write(THEIR_OWN, &held, range, self.progress.watermark())?];
+        for history in self.rolling.snapshot()? {
+            let mine = self.history.write(THEIR_OWN, &[&history], range, self.progress.watermark())?;
+            snapshots.push(mine);
+        }
+        Ok(snapshots)
     }
 
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {

@@ -6,6 +6,7 @@ use arrow::datatypes::Int64Type;
 use sabot_batch::key_index::{KeyBatch, KeyIndex};
 
 use super::super::bad;
+use super::folds::FoldKind;
 use super::layout::{Flag, Layout};
 use super::{Rolling, flag_place};
 use crate::group_by::AccumulateError;
@@ -85,12 +86,14 @@ impl Rolling {
         self.histories.resize_with(self.index.len(), Default::default);
         self.marks.resize(self.index.len() * self.marks_per_key, 0);
         self.links.iter_mut().for_each(|links| links.resize(self.index.len()));
+        self.latest.resize(self.index.len(), (0, 0));
         Ok(ids)
     }
 
-    /// Raises the bounds on values.
+    /// Raises the bounds on values that are added up.
     fn widen(&mut self, values: &[Vec<u64>]) {
-        for (largest, words) in self.largest.iter_mut().zip(values) {
+        for fold in self.layout.folds.iter().filter(|fold| fold.kind == FoldKind::Sum) {
+            let (largest, words) = (&mut self.largest[fold.input], &values[fold.input]);
             let bits = words.iter().fold(0, |bits, w| bits | (w ^ ((*w as i64 >> 63) as u64)));
             *largest = (*largest).max(bits.saturating_add(1));
         }

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Floa
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, i256};
-use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::row::{RowConverter, SortField};
 use sabot_batch::key_index::{canonical, canonical_type, words};
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -57,10 +57,11 @@ impl Form {
             Use::Value if data_type == &DataType::Float64 => Form::Double,
             Use::Value if float => Form::Single,
             _ if words::is_word_type(data_type) => Form::Ordered,
-            Use::Value => Form::Interned(false),
             Use::Equal => Form::Interned(true),
             _ if matches!(data_type, DataType::Decimal128(..)) => Form::Wide,
-            _ => Form::Interned(false),
+            Use::Value => Form::Interned(false),
+            // One zero and one NaN, in their order.
+            _ => Form::Interned(true),
         }
     }
 
@@ -132,7 +133,7 @@ impl Form {
             }
             Form::Interned(_) => interned.ok_or_else(unfit)?.decode(words, nulls.as_ref())?,
         };
-        if column.data_type() == data_type { Ok(column) } else { cast(&column, data_type).map_err(bad) }
+        as_type(&column, data_type)
     }
 }
 
@@ -152,44 +153,47 @@ pub(super) fn very_wide_words(value: i256) -> [u64; 4] {
     [low as u64, (low >> 64) as u64, high as u64, (high >> 64) as u64]
 }
 
-/// Different values with ids, as long as a row holds them.
+/// Different values with ids, as long as a row holds them. A value is its bytes in Arrow's row format, whose
+/// order is that of the values.
 pub(super) struct Interned {
-    data_type: DataType,
+    /// The type without encodings, in which values are kept.
+    plain: DataType,
     as_keys: bool,
     converter: RowConverter,
-    ids: HashMap<OwnedRow, u32>,
-    /// Value and number of holders by id.
-    values: Vec<(OwnedRow, u64)>,
-    /// Ids that nobody holds; the null keeps id 0.
+    ids: HashMap<Arc<[u8]>, u32>,
+    /// Value and number of holders by id. The null keeps id 0.
+    values: Vec<(Arc<[u8]>, u64)>,
+    /// Ids that nobody holds.
     free: Vec<u32>,
     bytes: usize,
 }
 
 impl std::fmt::Debug for Interned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} interned values of {}", self.ids.len(), self.data_type)
+        write!(f, "{} interned values of {}", self.ids.len(), self.plain)
     }
 }
 
-/// Bytes a value takes beside its own: two rows' headers, the table's slot and the number of holders.
-const VALUE_BYTES: usize = 96;
+/// Bytes a value takes beside its own: the counts of the shared bytes, two references, the id, the number of
+/// holders, the table's slot.
+const VALUE_BYTES: usize = 80;
 
 impl Interned {
     pub(super) fn new(data_type: &DataType, as_keys: bool) -> Result<Self, AccumulateError> {
-        let data_type = canonical_type(data_type);
-        let converter = RowConverter::new(vec![SortField::new(data_type.clone())]).map_err(bad)?;
-        let null = arrow::array::new_null_array(&data_type, 1);
-        let null = converter.convert_columns(&[null]).map_err(bad)?.row(0).owned();
+        let plain = canonical_type(data_type);
+        let converter = RowConverter::new(vec![SortField::new(plain.clone())]).map_err(bad)?;
+        let null = arrow::array::new_null_array(&plain, 1);
+        let null = converter.convert_columns(&[null]).map_err(bad)?.row(0).as_ref().into();
         let (ids, free) = (HashMap::new(), Vec::new());
-        Ok(Self { data_type, as_keys, converter, ids, values: vec![(null, 1)], free, bytes: 0 })
+        Ok(Self { plain, as_keys, converter, ids, values: vec![(null, 1)], free, bytes: 0 })
     }
 
     /// The ids of values. Every row but a null becomes a holder of its value.
     fn encode(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<Vec<u64>, AccumulateError> {
-        let mut plain = canonical(array).map_err(bad)?;
-        if self.as_keys {
-            plain = one_zero_one_nan(&plain).map_err(bad)?;
-        }
+        let plain = match self.as_keys {
+            true => one_zero_one_nan(&canonical(array).map_err(bad)?).map_err(bad)?,
+            false => as_type(array, &self.plain)?,
+        };
         let rows = self.converter.convert_columns(&[plain]).map_err(bad)?;
         let mut ids = Vec::with_capacity(array.len());
         for (i, row) in rows.iter().enumerate() {
@@ -197,10 +201,9 @@ impl Interned {
                 ids.push(0);
                 continue;
             }
-            let row = row.owned();
-            let id = match self.ids.get(&row) {
+            let id = match self.ids.get(row.as_ref()) {
                 Some(id) => *id,
-                None => self.insert(row)?,
+                None => self.insert(row.as_ref().into())?,
             };
             self.values[id as usize].1 += 1;
             ids.push(u64::from(id));
@@ -208,30 +211,27 @@ impl Interned {
         Ok(ids)
     }
 
-    fn insert(&mut self, row: OwnedRow) -> Result<u32, AccumulateError> {
-        self.bytes += 2 * row.as_ref().len() + VALUE_BYTES;
+    fn insert(&mut self, value: Arc<[u8]>) -> Result<u32, AccumulateError> {
+        self.bytes += value.len() + VALUE_BYTES;
         let id = match self.free.pop() {
-            Some(id) => {
-                self.values[id as usize] = (row.clone(), 0);
-                id
-            }
+            Some(id) => id,
             None => {
-                self.values.push((row.clone(), 0));
+                self.values.push((value.clone(), 0));
                 u32::try_from(self.values.len() - 1).map_err(bad)?
             }
         };
-        self.ids.insert(row, id);
+        self.values[id as usize] = (value.clone(), 0);
+        self.ids.insert(value, id);
         Ok(id)
     }
 
     /// A row lets go of its value.
     pub(super) fn release(&mut self, word: u64) {
-        let id = word as usize;
-        let (row, holders) = &mut self.values[id];
+        let (value, holders) = &mut self.values[word as usize];
         *holders -= 1;
         if *holders == 0 {
-            self.bytes = self.bytes.saturating_sub(2 * row.as_ref().len() + VALUE_BYTES);
-            self.ids.remove(row);
+            self.bytes = self.bytes.saturating_sub(value.len() + VALUE_BYTES);
+            self.ids.remove(value);
             self.free.push(word as u32);
         }
     }
@@ -242,13 +242,21 @@ impl Interned {
 
     fn decode(&self, words: &[u64], nulls: Option<&NullBuffer>) -> Result<ArrayRef, AccumulateError> {
         let valid = |i: usize| nulls.is_none_or(|nulls| nulls.is_valid(i));
-        let rows =
-            words.iter().enumerate().map(|(i, w)| &self.values[if valid(i) { *w as usize } else { 0 }].0);
-        let columns = self.converter.convert_rows(rows.map(OwnedRow::row)).map_err(bad)?;
+        let parser = self.converter.parser();
+        let rows = words
+            .iter()
+            .enumerate()
+            .map(|(i, word)| parser.parse(&self.values[if valid(i) { *word as usize } else { 0 }].0));
+        let columns = self.converter.convert_rows(rows).map_err(bad)?;
         columns.into_iter().next().ok_or_else(|| bad("no column of values"))
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+/// The column as one of this type, which has other encodings at most.
+fn as_type(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, AccumulateError> {
+    if array.data_type() == data_type { Ok(array.clone()) } else { cast(array, data_type).map_err(bad) }
 }

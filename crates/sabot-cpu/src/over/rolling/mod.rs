@@ -81,10 +81,14 @@ pub struct Rolling {
     released: Vec<(usize, u64)>,
     /// Bounds on the absolute values of the inputs that are whole numbers.
     largest: Vec<u64>,
+    /// The portion that a key was last in, and the time of its last row there.
+    latest: Vec<(u64, i64)>,
+    portions: u64,
     /// Keys without rows.
     dead: usize,
-    /// The next key to ask whether it can be forgotten.
+    /// The next key to ask whether it can be forgotten, and the time up to which keys were asked.
     next_expired: usize,
+    expired: Option<i64>,
     /// Bytes of the histories.
     bytes: usize,
 }
@@ -128,8 +132,11 @@ impl Rolling {
             interned,
             released: Vec::new(),
             largest: vec![0; layout.inputs.len()],
+            latest: Vec::new(),
+            portions: 0,
             dead: 0,
             next_expired: 0,
+            expired: None,
             bytes: 0,
             layout,
         })
@@ -149,7 +156,7 @@ impl Rolling {
         let mut cells = Cells::new(&self.layout, rows.num_rows());
         let mut next = 0;
         while next < rows.num_rows() {
-            let portion = self.portion(&batch.times, next);
+            let portion = self.portion(&batch, next);
             next = portion.end;
             self.append(&mut batch, portion.clone())?;
             self.evaluate(&batch, portion.clone(), &mut cells);
@@ -160,26 +167,37 @@ impl Rolling {
         columns
     }
 
-    /// The rows from `start` on that are appended together.
-    fn portion(&self, times: &[i64], start: usize) -> Range<usize> {
-        let (mut least, mut greatest) = (times[start], times[start]);
-        let mut end = start + 1;
-        while end < times.len() {
-            let time = times[end];
-            let whole = self.turn == Turn::OnArrival || time != times[end - 1];
-            if whole && end - start >= PORTION {
-                break;
+    /// The rows from `start` on that are appended together: all of a time, and of no key a row that begins
+    /// anew while others wait for their values.
+    fn portion(&mut self, batch: &Batch, start: usize) -> Range<usize> {
+        self.portions += 1;
+        let mut whole = start;
+        for i in start..batch.times.len() {
+            let time = batch.times[i];
+            if self.turn == Turn::OnArrival || i == start || time != batch.times[i - 1] {
+                whole = i;
+                if i - start >= PORTION {
+                    break;
+                }
             }
-            (least, greatest) = (least.min(time), greatest.max(time));
-            // A key never begins anew while rows of it wait for their values.
-            if self.restarts()
-                && self.layout.reach.is_some_and(|reach| greatest.saturating_sub(least) > reach)
-            {
-                break;
+            if self.restarts() {
+                let slot = batch.ids[i] as usize;
+                let before = Some(self.latest[slot]).filter(|(portion, _)| *portion == self.portions);
+                if before.is_some_and(|(_, latest)| latest < self.reached_from(time)) {
+                    return start..whole;
+                }
+                self.latest[slot] = (self.portions, before.map_or(time, |(_, latest)| latest.max(time)));
             }
-            end += 1;
+            if i + 1 == batch.times.len() {
+                whole = i + 1;
+            }
         }
-        start..end
+        start..whole
+    }
+
+    /// The earliest time that a row of this time reaches.
+    fn reached_from(&self, time: i64) -> i64 {
+        time.saturating_sub(self.layout.reach.unwrap_or(0))
     }
 
     /// Whether keys begin anew: no frame counts rows, however old they are.
@@ -189,8 +207,7 @@ impl Rolling {
 
     /// Whether nothing of a key can be reached from `time` on.
     fn is_out_of_reach(&self, history: &History, time: i64) -> bool {
-        let reach = self.layout.reach.unwrap_or(0);
-        self.restarts() && history.newest().is_some_and(|newest| newest < time.saturating_sub(reach))
+        self.restarts() && history.newest().is_some_and(|newest| newest < self.reached_from(time))
     }
 
     fn append(&mut self, batch: &mut Batch, portion: Range<usize>) -> Result<(), AccumulateError> {
@@ -279,10 +296,12 @@ impl Rolling {
     /// What later rows of these keys can reach.
     fn move_reach(&mut self, ids: &[u32]) {
         let farthest = self.farthest_mark();
+        // Different values are counted with the frame of the row before, whose first row must still leave it.
+        let behind = (self.layout.reach_rows as usize).saturating_add(usize::from(!self.links.is_empty()));
         for id in ids {
             let slot = *id as usize;
             let history = &mut self.histories[slot];
-            let by_rows = history.rows().saturating_sub(self.layout.reach_rows as usize);
+            let by_rows = history.rows().saturating_sub(behind);
             let by_time = farthest.map(|mark| self.marks[slot * self.marks_per_key + mark] as usize);
             history.reach_from(by_time.map_or(by_rows, |by_time| by_time.min(by_rows)));
         }
@@ -295,14 +314,20 @@ impl Rolling {
         self.mark_of[edge]
     }
 
-    /// Forgets what no row behind the watermark can reach, asking so many keys, in turn.
+    /// Forgets what no later row can reach, now that the watermark is there. Keys are asked in turn: so many,
+    /// and enough for each to be asked while time goes on by as much as rows reach back.
     ///
     /// # Errors
     /// [`AccumulateError`] when the keys that are left cannot be put together again.
     pub fn expire(&mut self, watermark: EventTime, keys: usize) -> Result<(), AccumulateError> {
         let Some(reach) = self.layout.reach else { return Ok(()) };
         let next_time = watermark.micros().saturating_add(1);
-        for _ in 0..keys.min(self.histories.len()) {
+        let passed = next_time.saturating_sub(self.expired.unwrap_or(next_time)).max(0);
+        self.expired = self.expired.max(Some(next_time));
+        let share = passed as f64 / reach.max(1) as f64;
+        // A float that is too large becomes the largest integer.
+        let due = keys.saturating_add((share * self.histories.len() as f64).ceil() as usize);
+        for _ in 0..due.min(self.histories.len()) {
             let slot = self.next_expired % self.histories.len();
             self.next_expired = slot + 1;
             if self.histories[slot].rows() == 0 {
@@ -367,6 +392,7 @@ impl Rolling {
         self.histories =
             living.iter().map(|slot| std::mem::take(&mut self.histories[*slot as usize])).collect();
         self.links.iter_mut().for_each(|links| links.renumber(&living));
+        self.latest = vec![(0, 0); living.len()];
         (self.index, self.dead, self.next_expired) = (index, 0, 0);
         Ok(())
     }
@@ -379,16 +405,9 @@ impl Rolling {
             + self.index.bytes()
             + self.histories.capacity() * size_of::<History>()
             + self.marks.capacity() * size_of::<u32>()
+            + self.latest.capacity() * size_of::<(u64, i64)>()
             + interned
             + links
-    }
-
-    /// Bytes of a row in the history, without what is interned: 8 for its time, for each value, for each two
-    /// flags, for each link, and a sixteenth and a bit of what the folds of a block take. A history has room
-    /// for a quarter and four more rows than it had when it last grew.
-    pub fn row_bytes(&self) -> usize {
-        let word = size_of::<u64>();
-        self.shape.lanes * word + (self.shape.block * word).div_ceil(15)
     }
 
     /// Whether nothing is kept.

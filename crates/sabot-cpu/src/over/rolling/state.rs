@@ -3,14 +3,21 @@
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt64Array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt64Type};
+use sabot_batch::key_index::canonical_type;
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::history::History;
 use super::{Rolling, flag_place};
 use crate::group_by::AccumulateError;
 use crate::over::bad;
 
+/// Rows of a snapshot's batch, and those of one more key: strings of 32 KiB each are still fewer than 2 GiB.
+const SNAPSHOT_ROWS: usize = 65_536;
+
 impl Rolling {
-    /// The columns of a snapshot: the key, the row's number and time, the values and flags that are kept.
+    /// The columns of a snapshot: the key, the row's number and time, the values and flags that are kept, all
+    /// of them plain: what fits the codes of a dictionary in one batch need not fit it over time.
     pub fn snapshot_schema(&self) -> SchemaRef {
         let key = |(i, column): (usize, &usize)| {
             let data_type = self.index.types()[i].clone();
@@ -20,7 +27,7 @@ impl Rolling {
         fields.push(Field::new("row", DataType::UInt64, false));
         fields.push(Field::new("time", DataType::Int64, false));
         for (i, input) in self.layout.inputs.iter().enumerate() {
-            fields.push(Field::new(format!("value{i}"), input.data_type.clone(), true));
+            fields.push(Field::new(format!("value{i}"), canonical_type(&input.data_type), true));
         }
         for i in 0..self.layout.flags.len() {
             fields.push(Field::new(format!("flag{i}"), DataType::Boolean, false));
@@ -33,37 +40,50 @@ impl Rolling {
         (0..self.partition.len()).collect()
     }
 
-    /// All rows that can be reached, key by key and in their order.
+    /// All rows that can be reached, key by key and in their order, in batches that no key is cut by.
     ///
     /// # Errors
-    /// [`AccumulateError`] when they are too many for one batch.
-    pub fn snapshot(&self) -> Result<RecordBatch, AccumulateError> {
-        let (mut slots, mut numbers, mut times) = (Vec::new(), Vec::new(), Vec::new());
-        for (slot, history) in (0u32..).zip(&self.histories) {
-            for row in history.from()..history.rows() {
-                slots.push(slot);
-                numbers.push(history.base() + row as u64);
-                times.push(history.word(0, row) as i64);
+    /// [`AccumulateError`] when the rows of one key are too many for a batch.
+    pub fn snapshot(&self) -> Result<Vec<RecordBatch>, AccumulateError> {
+        let mut batches = Vec::new();
+        let (mut start, mut rows) = (0, 0);
+        for (slot, history) in self.histories.iter().enumerate() {
+            rows += history.rows() - history.from();
+            if rows >= SNAPSHOT_ROWS || (slot + 1 == self.histories.len() && rows > 0) {
+                batches.push(self.snapshot_keys_in(start..slot + 1)?);
+                (start, rows) = (slot + 1, 0);
             }
         }
-        let mut columns = self.index.take(&slots)?;
-        columns.push(Arc::new(UInt64Array::from(numbers)));
-        columns.push(Arc::new(Int64Array::from(times)));
+        Ok(batches)
+    }
+
+    fn snapshot_keys_in(&self, keys: Range<usize>) -> Result<RecordBatch, AccumulateError> {
+        let histories = &self.histories[keys.clone()];
         let all = || {
-            self.histories
+            histories
                 .iter()
                 .flat_map(|history| (history.from()..history.rows()).map(move |row| (history, row)))
         };
+        let repeated = |(slot, history): (usize, &History)| {
+            std::iter::repeat_n(slot as u32, history.rows() - history.from())
+        };
+        let slots: Vec<u32> = keys.zip(histories).flat_map(repeated).collect();
+        let mut columns = self.index.take(&slots)?;
+        let numbers = all().map(|(history, row)| history.base() + row as u64);
+        columns.push(Arc::new(UInt64Array::from_iter_values(numbers)));
+        let times = all().map(|(history, row)| history.word(0, row) as i64);
+        columns.push(Arc::new(Int64Array::from_iter_values(times)));
         for (input, interned) in self.layout.inputs.iter().zip(&self.interned) {
             let lanes = input.lane..input.lane + input.form.width();
-            let words =
-                all().flat_map(|(history, row)| lanes.clone().map(move |lane| history.word(lane, row)));
-            let words: Vec<u64> = words.collect();
+            let words: Vec<u64> = all()
+                .flat_map(|(history, row)| lanes.clone().map(move |lane| history.word(lane, row)))
+                .collect();
             let nulls = input.valid.map(|flag| {
                 let (lane, shift) = flag_place(&self.layout, flag);
                 NullBuffer::from_iter(all().map(|(history, row)| history.word(lane, row) >> shift & 1 == 1))
             });
-            columns.push(input.form.decode(&input.data_type, &words, nulls, interned.as_ref())?);
+            let plain = canonical_type(&input.data_type);
+            columns.push(input.form.decode(&plain, &words, nulls, interned.as_ref())?);
         }
         for flag in 0..self.layout.flags.len() {
             let (lane, shift) = flag_place(&self.layout, flag);

@@ -40,7 +40,8 @@ fn input_without_end_is_refused_where_nothing_could_come() {
     assert!(refused(b.limit(&orders(), 0, Some(1))).contains("limit gives its result when the input ends"));
     assert!(refused(b.distinct(&orders())).contains("never ends"));
     let sums = over(&orders(), count().over(["n"], whole()));
-    assert!(refused(sums).starts_with("over gives its result when the input ends"));
+    let sums = refused(sums);
+    assert!(sums.contains("say which column is event time") && sums.ends_with("orders never ends"), "{sums}");
     // The first rows are known as the watermark passes them, the last are not.
     let dated = b.event_time(&orders(), "at", Span::ZERO, None).unwrap();
     assert!(b.limit(&dated, 0, Some(1)).is_ok() && b.distinct(&dated).is_ok());
@@ -84,8 +85,17 @@ fn values_over_rows_before_need_no_end() {
     assert!(rolls(&b.with_over(&flights, &both[..1]).unwrap()));
     let waits = b.with_over(&flights, &both).unwrap();
     assert!(!rolls(&waits) && !rolls(&waits.inputs()[0]));
+    // Nothing that has to wait can be had at once, nor can what stands beside it.
     let at_once = rank().over(["origin"], hour).emit(Emit::OnArrival);
     assert!(refused(over(&flights, at_once)).contains("count the rows of a frame instead"));
+    let at_once = count().over(["origin"], hour).emit(Emit::OnArrival).into_column();
+    for mixed in [[both[1].clone(), at_once.clone()], [at_once.clone(), both[1].clone()]] {
+        assert!(refused(b.with_over(&flights, &mixed)).contains("count the rows of a frame instead"));
+    }
+    let untimed = refused(b.with_over(&self::flights(), &[at_once]));
+    assert!(untimed.contains("exactly one sort key and not 0"), "{untimed}");
+    let untimed = count().over(["origin"], rows(3)).emit(Emit::OnArrival);
+    assert!(refused(over(&self::flights(), untimed)).contains("say which column is event time"));
 }
 
 #[test]
@@ -161,8 +171,8 @@ fn values_over_rows_say_what_does_not_fit() {
     );
     assert_eq!(
         refused(over(&orders(), rank().over(["n"], whole()))),
-        "over gives its result when the input ends, but source slot orders never ends; give its rows event time, \
-         aggregate it in windows, or read a bounded part of it"
+        "over: rows without event time have no order in which they come; say which column is event time; otherwise \
+         the values come when the input ends, but source slot orders never ends"
     );
 }
 
