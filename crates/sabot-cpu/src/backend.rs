@@ -1,5 +1,6 @@
 //! The backend: fragments to steps, and kernels that run a morsel through them.
 
+use arrow::datatypes::SchemaRef;
 use sabot_batch::{Morsel, RowOrigin, TimeBounds};
 use sabot_common::DeviceId;
 use sabot_ops::{
@@ -13,6 +14,7 @@ use std::time::Instant;
 use crate::filter_project::FilterProject;
 use crate::grouping::Grouping;
 use crate::partition::Partition;
+use crate::predict::PredictStep;
 use crate::rows::Rows;
 use crate::simd::{Level, SIMD_VARIABLE, SimdError, SimdVariant};
 use crate::unnest::{Unnest, Unnesting};
@@ -150,10 +152,11 @@ enum Step {
     /// Only the schema changes.
     Union,
     Unnest(Unnest),
+    Predict(PredictStep, SchemaRef),
 }
 
 impl Step {
-    fn new(spec: &OperatorSpec, input: &arrow::datatypes::SchemaRef, level: Level) -> Result<Self, String> {
+    fn new(spec: &OperatorSpec, input: &SchemaRef, level: Level) -> Result<Self, String> {
         Ok(match spec {
             OperatorSpec::FilterProject(spec) => Step::FilterProject(FilterProject::new(spec, level)),
             OperatorSpec::WindowAssign(spec) => Step::WindowAssign(WindowAssign::new(spec, input, level)),
@@ -164,6 +167,9 @@ impl Step {
             OperatorSpec::Union(_) => Step::Union,
             OperatorSpec::Unnest(spec) => {
                 Step::Unnest(Unnest::new(spec, &spec.output_schema(input).map_err(|e| e.to_string())?))
+            }
+            OperatorSpec::Predict(spec) => {
+                Step::Predict(PredictStep::new(spec, input).map_err(|e| e.to_string())?, input.clone())
             }
         })
     }
@@ -293,6 +299,13 @@ impl CpuKernel {
                 }
                 Step::Union => {}
                 Step::Unnest(step) => return Ok((output, Some(step.start(rows, bounds)?))),
+                Step::Predict(step, input) => {
+                    // A walk down a hundred trees costs more than to move a row.
+                    let mut dense = rows.compact()?;
+                    let batch = dense.clone().into_batch(input)?;
+                    step.run(&batch)?.into_iter().for_each(|column| dense.push_column(column));
+                    rows = dense;
+                }
             }
         }
         origin = origin.filter(|_| rows.live() == input.rows());

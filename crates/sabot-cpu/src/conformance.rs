@@ -1,8 +1,9 @@
 //! The conformance suite, driven only through the backend's public side.
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::interleave_record_batch;
-use sabot_common::DeviceId;
+use arrow::compute::{concat, interleave_record_batch};
+use sabot_batch::hidden;
+use sabot_common::{DeviceId, EventTime};
 use sabot_expr::RowError;
 use sabot_ops::conformance::{self, KeyedOperators, Options, Required};
 use sabot_ops::reference::RankedRow;
@@ -10,7 +11,7 @@ use sabot_ops::{Failure, JoinSpec, OverSpec, RankSpec};
 use std::ops::Range;
 
 use crate::join::{JoinError, Joiner, Matched};
-use crate::over::OverStep;
+use crate::over::{OverStep, Rolling, Turn};
 use crate::rank::{RankOrder, Ranked};
 use crate::{CpuBackend, SimdVariant};
 
@@ -109,6 +110,21 @@ impl KeyedOperators for Cpu {
         let partitions: Vec<Range<usize>> = starts.windows(2).map(|p| p[0]..p[1]).collect();
         let added = OverStep::new(spec, &sorted.schema())?.run(&sorted, &partitions)?;
         Ok((sorted, added))
+    }
+
+    fn rolling(&self, spec: &OverSpec, rows: &[RecordBatch]) -> Result<Vec<ArrayRef>, Failure> {
+        let mut rolling = Rolling::new(spec, rows[0].schema_ref(), Turn::InOrder, 7)?;
+        let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); spec.calls.len()];
+        for batch in rows {
+            let added = rolling.run(batch)?;
+            columns.iter_mut().zip(added).for_each(|(parts, part)| parts.push(part));
+            let times = hidden::times(batch).map(|times| times.values());
+            if let Some(last) = times.and_then(|times| times.last()) {
+                rolling.expire(EventTime(*last), 1)?;
+            }
+        }
+        let joined = |parts: &Vec<ArrayRef>| concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+        columns.iter().map(joined).collect::<Result<_, _>>().map_err(|e| Failure::Internal(e.to_string()))
     }
 }
 

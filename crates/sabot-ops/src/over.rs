@@ -14,7 +14,7 @@ use std::fmt;
 use crate::spec::column;
 use crate::{AggregateFunction, AggregateSpec, RankSpec, SortKey, SpecError};
 
-mod rolling;
+pub(crate) mod rolling;
 
 const OPERATOR: &str = "over";
 

@@ -5,7 +5,9 @@ use sabot_expr::type_name;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use crate::{FilterProjectSpec, GroupBySpec, PartitionSpec, UnionSpec, UnnestSpec, WindowAssignSpec};
+use crate::{
+    FilterProjectSpec, GroupBySpec, PartitionSpec, PredictSpec, UnionSpec, UnnestSpec, WindowAssignSpec,
+};
 
 /// One operator of a fragment, as plain data.
 ///
@@ -33,6 +35,8 @@ pub enum OperatorSpec {
     Union(UnionSpec),
     /// Give one row for each element of a list.
     Unnest(UnnestSpec),
+    /// Add what a trained model says of each row.
+    Predict(PredictSpec),
 }
 
 impl OperatorSpec {
@@ -45,6 +49,7 @@ impl OperatorSpec {
             OperatorSpec::Partition(_) => "partition",
             OperatorSpec::Union(_) => "union",
             OperatorSpec::Unnest(_) => "unnest",
+            OperatorSpec::Predict(_) => "predict",
         }
     }
 
@@ -60,6 +65,7 @@ impl OperatorSpec {
             OperatorSpec::Partition(spec) => spec.output_schema(input),
             OperatorSpec::Union(spec) => spec.output_schema(input),
             OperatorSpec::Unnest(spec) => spec.output_schema(input),
+            OperatorSpec::Predict(spec) => spec.output_schema(input),
         }
     }
 }
@@ -75,7 +81,8 @@ macro_rules! operator_from {
 }
 
 operator_from!(FilterProjectSpec => FilterProject, WindowAssignSpec => WindowAssign, GroupBySpec => GroupBy,
-    PartitionSpec => Partition, UnionSpec => Union, UnnestSpec => Unnest);
+    PartitionSpec => Partition, UnionSpec => Union, UnnestSpec => Unnest,
+    PredictSpec => Predict);
 
 impl fmt::Display for OperatorSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,6 +93,7 @@ impl fmt::Display for OperatorSpec {
             OperatorSpec::Partition(spec) => spec.fmt(f),
             OperatorSpec::Union(spec) => spec.fmt(f),
             OperatorSpec::Unnest(spec) => spec.fmt(f),
+            OperatorSpec::Predict(spec) => spec.fmt(f),
         }
     }
 }

@@ -7,16 +7,17 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use sabot_common::{OperatorId, Span};
 use sabot_expr::types::decoded_type;
 use sabot_expr::{Expr, ExprError, FunctionRegistry, TypedExpr, resolve, when};
-use sabot_ops::Projection;
+use sabot_ops::{Projection, TreeModel};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::derive::{check_names, check_window};
+use crate::predict;
 use crate::rank::is_windowed;
 use crate::{
     AggregateExpr, AggregateRequest, Aggregation, Boundedness, ChangeMode, Connector, EmitMode, Keep,
-    KeyedWindow, NodeKind, NodeRef, OrderBy, PlanError, RankCall, Ranking, SortExpr, TopNRequest, Unnest,
-    UnnestRequest,
+    KeyedWindow, NodeKind, NodeRef, OrderBy, PlanError, PredictExpr, RankCall, Ranking, SortExpr,
+    TopNRequest, Unnest, UnnestRequest,
 };
 
 mod over;
@@ -379,6 +380,22 @@ impl PlanBuilder {
             keep_empty: request.keep_empty,
         };
         NodeRef::new(NodeKind::Unnest(unnest), vec![input.clone()])
+    }
+
+    /// What a trained model says of each row, behind its columns: the model's features are the columns of their
+    /// names.
+    ///
+    /// # Errors
+    /// [`PlanError`] when a feature is no column or no number, nothing is asked for, or two columns of the result
+    /// share a name.
+    pub fn predict(
+        &self,
+        input: &NodeRef,
+        model: &Arc<TreeModel>,
+        values: &[PredictExpr],
+    ) -> Result<NodeRef, PlanError> {
+        let spec = predict::spec(input, model, values)?;
+        NodeRef::new(NodeKind::Predict(spec), vec![input.clone()])
     }
 
     /// What a user's function, bound to `slot` when the plan is run, makes of each batch.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::node::zone_of;
 use crate::over::derive_over;
+use crate::predict::derive_predict;
 use crate::rank::derive_ranking;
 use crate::unnest::derive_unnest;
 use crate::{
@@ -67,6 +68,7 @@ pub(crate) fn derive(kind: &NodeKind, inputs: &[NodeRef]) -> Result<Properties, 
         (NodeKind::Join(join), [left, right]) => crate::join::derive(join, left, right),
         (NodeKind::Union, [first, rest @ ..]) if !rest.is_empty() => union(first, rest),
         (NodeKind::Unnest(unnest), [input]) => derive_unnest(unnest, input),
+        (NodeKind::Predict(spec), [input]) => derive_predict(spec, input),
         (NodeKind::MapBatches { schema, .. }, [input]) => {
             check_schema(kind.name(), schema)?;
             refuse_changes(kind.name(), input)?;

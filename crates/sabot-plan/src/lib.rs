@@ -38,6 +38,7 @@ mod order;
 mod over;
 mod physical;
 mod plan;
+mod predict;
 mod rank;
 mod unnest;
 
@@ -68,5 +69,6 @@ pub use physical::{
     SinkStage, SourceStage, Stage, StageInput, StageKind,
 };
 pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};
+pub use predict::{PredictExpr, margin, prediction, reasons};
 pub use rank::{Keep, RankCall, Ranking, TopNRequest};
 pub use unnest::{Unnest, UnnestRequest, elements};

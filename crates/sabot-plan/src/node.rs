@@ -7,7 +7,7 @@
 use arrow::datatypes::{DataType, SchemaRef};
 use sabot_common::{OperatorId, Span};
 use sabot_expr::TypedExpr;
-use sabot_ops::{AggregateFunction, Projection, schema_serde};
+use sabot_ops::{AggregateFunction, PredictSpec, Projection, schema_serde};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -206,6 +206,8 @@ pub enum NodeKind {
     Union,
     /// Gives one row for each element of a list.
     Unnest(Unnest),
+    /// Adds what a trained model says of each row.
+    Predict(PredictSpec),
     /// Calls a user's function with each batch.
     MapBatches {
         /// The slot in which the function is bound.
@@ -242,6 +244,7 @@ impl NodeKind {
             NodeKind::Join(join) => join.operator(),
             NodeKind::Union => "union",
             NodeKind::Unnest(_) => "unnest",
+            NodeKind::Predict(_) => "predict",
             NodeKind::MapBatches { .. } => "map-batches",
             NodeKind::Sink { .. } => "sink",
         }

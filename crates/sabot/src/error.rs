@@ -3,6 +3,7 @@
 use sabot_connect::ConnectError;
 use sabot_exec::JobError;
 use sabot_plan::PlanError;
+use std::path::PathBuf;
 
 /// Anything that can go wrong between building a pipeline and its last row.
 ///
@@ -33,6 +34,14 @@ pub enum Error {
     UnboundedTable {
         /// The source.
         source_name: String,
+    },
+    /// A file that holds no model, or one that cannot be used.
+    #[error("{}: {error}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        error: sabot_ops::ModelError,
     },
     /// Arrow could not print or join batches.
     #[error(transparent)]

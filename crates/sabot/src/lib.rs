@@ -42,6 +42,7 @@ mod execute;
 mod job;
 mod join;
 mod order;
+mod predict;
 mod read;
 mod stream;
 mod table;
@@ -55,6 +56,7 @@ pub use error::{Error, Result};
 pub use execute::BatchStream;
 pub use job::Job;
 pub use join::{On, on};
+pub use predict::read_model;
 pub use read::{
     Connect, FileOptions, ReadFrom, ToChannel, ToMemory, WriteTo, arrow_ipc, connector, csv, file, generator,
     ndjson, parquet, to_channel, to_memory,
@@ -71,13 +73,14 @@ pub use sabot_expr::{
 };
 #[cfg(feature = "object-store")]
 pub use sabot_object_store::ObjectStores;
+pub use sabot_ops::{ModelError, TreeModel};
 pub use sabot_plan::{
     AggregateExpr, ColumnExpr, Emit, IntoColumn, IntoKey, IntoSort, Keep, OverExpr, OverFunctionExpr, Plan,
-    PlanError, SortExpr, UnnestRequest, approx_count_distinct, approx_quantile, array_agg, asc, avg,
-    bool_and, bool_or, call_aggregate, corr, count, count_distinct, count_of, covar_pop, covar_samp,
-    dense_rank, desc, elements, first, first_value, lag, last, last_value, lead, max, min, range,
-    range_between, rank, row_number, rows, rows_between, running, stddev_pop, stddev_samp, string_agg, sum,
-    var_pop, var_samp, whole,
+    PlanError, PredictExpr, SortExpr, UnnestRequest, approx_count_distinct, approx_quantile, array_agg, asc,
+    avg, bool_and, bool_or, call_aggregate, corr, count, count_distinct, count_of, covar_pop, covar_samp,
+    dense_rank, desc, elements, first, first_value, lag, last, last_value, lead, margin, max, min,
+    prediction, range, range_between, rank, reasons, row_number, rows, rows_between, running, stddev_pop,
+    stddev_samp, string_agg, sum, var_pop, var_samp, whole,
 };
 pub use sabot_time::CalendarUnit;
 pub use stream::Stream;
@@ -94,10 +97,10 @@ pub mod prelude {
         approx_quantile, array_agg, arrow_ipc, asc, avg, bool_and, bool_or, calendar, coalesce, col, concat,
         corr, count, count_distinct, count_of, count_window, covar_pop, covar_samp, csv, cumulate, days,
         dense_rank, desc, elements, file, first, first_value, greatest, hopping, hours, in_order,
-        input_channel, lag, last, last_value, lead, least, lit, max, micros, millis, min, minutes, ndjson,
-        on, out_of_orderness, parquet, range, range_between, rank, row_number, rows, rows_between, running,
-        seconds, session, stddev_pop, stddev_samp, string_agg, sum, to_channel, to_memory, tumbling, var_pop,
-        var_samp, when, whole,
+        input_channel, lag, last, last_value, lead, least, lit, margin, max, micros, millis, min, minutes,
+        ndjson, on, out_of_orderness, parquet, prediction, range, range_between, rank, read_model, reasons,
+        row_number, rows, rows_between, running, seconds, session, stddev_pop, stddev_samp, string_agg, sum,
+        to_channel, to_memory, tumbling, var_pop, var_samp, when, whole,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

@@ -19,11 +19,13 @@ use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    AggregateExpr, CalendarUnit, Expr, Stream, approx_count_distinct, avg, bool_or, calendar, col, count,
-    count_distinct, count_of, cumulate, first, hopping, last, max, micros, min, on, out_of_orderness,
-    session, stddev_samp, sum, tumbling,
+    AggregateExpr, CalendarUnit, Expr, PredictExpr, Stream, approx_count_distinct, avg, bool_or, calendar,
+    col, count, count_distinct, count_of, cumulate, first, hopping, last, margin, max, micros, min, on,
+    out_of_orderness, prediction, reasons, session, stddev_samp, sum, tumbling,
 };
 use sabot_connect::Boundedness;
+use sabot_expr::types::list_item;
+use sabot_ops::conformance::tree_model;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,7 +183,7 @@ impl Growing {
 
     fn step(&mut self, rng: &mut ChaCha8Rng) {
         let from = self.pick(rng);
-        match rng.random_range(0..21) {
+        match rng.random_range(0..23) {
             0..=2 => self.filter(rng, from),
             3..=4 => self.with_columns(rng, from),
             5 => self.select(rng, from),
@@ -202,6 +204,8 @@ impl Growing {
             18 => self.top_n(rng, from),
             19 => self.over(rng, from),
             20 => self.unnest(rng, from),
+            21 => self.rolling(rng, from),
+            22 => self.predict(rng, from),
             _ => self.filter(rng, from),
         }
     }
@@ -241,6 +245,32 @@ impl Growing {
             true => self.add(stream, timed, from),
             false => self.add_results(stream, timed, from.approximate),
         }
+    }
+
+    /// What a model of a few trees says of each row.
+    fn predict(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
+        let numbers = from.exact().into_iter().filter(|field| field.data_type().is_numeric());
+        let names: Vec<String> = numbers.map(|field| field.name().clone()).collect();
+        if names.is_empty() {
+            return self.filter(rng, from);
+        }
+        let features = (0..3).filter_map(|_| names.choose(rng).cloned()).collect();
+        let model = Arc::new(tree_model(rng, features));
+        let mut values = vec![prediction(), reasons(2), margin()];
+        values.truncate(rng.random_range(1..=3));
+        let values: Vec<PredictExpr> = values.into_iter().map(|value| value.alias(self.name())).collect();
+        // A probability may differ between devices in its last bits.
+        let mut from = from;
+        from.approximate.insert(values[0].output_name());
+        let stream = from.stream.clone().predict(&model, values).expect("the features are numbers");
+        // Reasons go no further: what is drawn behind takes flat columns.
+        let schema = stream.schema().clone();
+        let flat = schema.fields().iter().filter(|field| list_item(field.data_type()).is_none());
+        let flat = stream.clone().select(flat.map(|f| col(f.name().as_str()))).expect("they are there");
+        if rng.random_ratio(1, 3) {
+            self.builder.output(&stream, false);
+        }
+        self.add(flat, from.timed, from);
     }
 
     fn filter(&mut self, rng: &mut ChaCha8Rng, from: Grown) {

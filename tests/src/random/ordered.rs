@@ -8,9 +8,9 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use sabot::{
-    AggregateExpr, Keep, OverExpr, SortExpr, Stream, array_agg, asc, col, count, dense_rank, desc, elements,
-    first_value, lag, last_value, lead, max, min, rank, row_number, rows, running, seconds, sum, tumbling,
-    whole,
+    AggregateExpr, Keep, OverExpr, SortExpr, Stream, array_agg, asc, col, count, count_distinct, dense_rank,
+    desc, elements, first_value, lag, last_value, lead, max, min, range, range_between, rank, row_number,
+    rows, rows_between, running, seconds, sum, tumbling, whole,
 };
 use sabot_expr::types::list_item;
 use std::collections::BTreeSet;
@@ -98,6 +98,38 @@ impl Growing {
         };
         let over = if rng.random() { over.order_by(order(rng, &from)) } else { over };
         let stream = from.stream.clone().with_columns([over.alias(self.name())]);
+        self.add(stream.expect("the values fit"), from.timed, from);
+    }
+
+    /// Values over the rows before each row, in event time, on streams that may never end.
+    pub(super) fn rolling(&mut self, rng: &mut ChaCha8Rng, from: Grown) {
+        let exact = from.exact();
+        let numbers: Vec<&Field> = exact.iter().filter(|f| f.data_type().is_signed_integer()).collect();
+        let Some(number) = numbers.choose(rng).filter(|_| from.timed && !from.tied) else {
+            return self.filter(rng, from);
+        };
+        let value = number.name().as_str();
+        let partition = Exprs::new(rng, &exact).key();
+        let ties = rng.random::<bool>().then(|| order(rng, &from));
+        let mut columns = Vec::new();
+        for _ in 0..rng.random_range(1..=3) {
+            let frame = match rng.random_range(0..4) {
+                0 => range(seconds(rng.random_range(0..90))),
+                1 => range_between(seconds(rng.random_range(30..90)), seconds(rng.random_range(0..40))),
+                2 => rows(rng.random_range(0..9)),
+                _ => rows_between(rng.random_range(2..9), rng.random_range(0..4)),
+            };
+            let over: OverExpr = match rng.random_range(0..6) {
+                0 => lag(value, rng.random_range(0..4)).over([partition.clone()], frame),
+                1 => first_value(value).over([partition.clone()], frame),
+                2 => last_value(value).over([partition.clone()], frame),
+                3 => count_distinct(col(value)).over([partition.clone()], frame),
+                _ => aggregate(rng, value, &exact).over([partition.clone()], frame),
+            };
+            let over = ties.iter().fold(over, |over, ties| over.then_by(ties.clone()));
+            columns.push(over.alias(self.name()));
+        }
+        let stream = from.stream.clone().with_columns(columns);
         self.add(stream.expect("the values fit"), from.timed, from);
     }
 

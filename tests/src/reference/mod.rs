@@ -9,6 +9,7 @@
 mod aggregate;
 mod join;
 mod over;
+mod predict;
 mod rank;
 mod row;
 mod unnest;
@@ -135,6 +136,11 @@ impl Reference<'_> {
                 rows.map(|row| Row { time: row.time.filter(|_| timed), ..row }).collect()
             }
             NodeKind::Unnest(unnest) => unnest::unnest(unnest, &self.rows[node.inputs[0]]),
+            NodeKind::Predict(spec) => {
+                let rows = &self.rows[node.inputs[0]];
+                let batch = to_batch(&plan.nodes()[node.inputs[0]].properties.schema, rows);
+                predict::predict(spec, &batch, rows)
+            }
             NodeKind::MapBatches { slot, .. } => self.map_batches(node, slot),
             NodeKind::Sink { ordered, .. } => {
                 let mut rows = self.rows[node.inputs[0]].clone();

@@ -73,6 +73,7 @@ fn random_plans_have_everything() {
         ("top_n", 20),
         ("over", 20),
         ("unnest", 20),
+        ("predict", 20),
         ("event-time", 150),
         ("window over window", 20),
         ("tumbling", 50),

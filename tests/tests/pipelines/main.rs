@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod aggregate_docs;
+mod arrival;
 mod channels;
 mod coverage;
 mod devices;
@@ -19,6 +20,7 @@ mod named;
 mod objects;
 mod order;
 mod plans;
+mod predict;
 mod random;
 mod stored;
 mod unnest;

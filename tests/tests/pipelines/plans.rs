@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::joins;
 use crate::order;
+use crate::predict;
 use crate::unnest;
 
 /// A maker of cases: rows over all partitions, partitions.
@@ -54,6 +55,7 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("distinct", order::distinct),
     ("over", order::over),
     ("rolling", order::rolling),
+    ("predict", predict::predict),
     ("unnest", unnest::unnest),
     ("unnest_every_type", unnest::every_type),
     ("unnest_results", unnest::results),

@@ -6,78 +6,13 @@ use arrow::array::{Decimal128Array, Float32Array, Int64Array, UInt8Array};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sabot_ops::{MISSING_RIGHT, Nodes, Objective, PredictColumn, TreeModel, reference};
+use sabot_ops::conformance::{THRESHOLDS, tree_model};
+use sabot_ops::{Nodes, Objective, PredictColumn, TreeModel, reference};
 
 const FEATURES: usize = 5;
 
-/// Numbers among which rows and thresholds are drawn, so that they often are equal.
-const NUMBERS: [f64; 14] = [
-    0.0,
-    -0.0,
-    1.0,
-    1.5,
-    -1.5,
-    2.0,
-    7.0,
-    1e-35,
-    -2e-35,
-    1e-40,
-    16_777_217.0,
-    0.1,
-    f64::INFINITY,
-    f64::NEG_INFINITY,
-];
-
-/// A random tree, level by level; some are a leaf, some a chain.
-fn grow<T: Feature>(rng: &mut ChaCha8Rng, nodes: &mut Nodes<T>, narrow: fn(f64) -> T) {
-    let start = nodes.left.len();
-    let most = rng.random_range(0..30);
-    let (mut at, mut count) = (0, 1);
-    while at < count {
-        let is_leaf = count > 2 * most || rng.random_ratio(1, 4);
-        let place = |node: usize| u32::try_from(start + node).unwrap();
-        nodes.value.push(narrow(rng.random_range(-3.0..3.0)));
-        if is_leaf {
-            nodes.left.push(place(at));
-            nodes.feature.push(0);
-            nodes.threshold.push(narrow(0.0));
-            nodes.missing.push(0);
-        } else {
-            nodes.left.push(place(count));
-            nodes.feature.push(rng.random_range(0..FEATURES as u32));
-            nodes.threshold.push(narrow(*NUMBERS.choose(rng).unwrap()));
-            nodes.missing.push(rng.random_range(0..4));
-            count += 2;
-        }
-        at += 1;
-    }
-    nodes.roots.push(u32::try_from(start).unwrap());
-}
-
-fn nodes<T: Feature>(rng: &mut ChaCha8Rng, narrow: fn(f64) -> T) -> Nodes<T> {
-    let (roots, feature, threshold, left, missing, value) = Default::default();
-    let mut nodes = Nodes { roots, feature, threshold, left, missing, value };
-    for _ in 0..rng.random_range(0..12) {
-        grow(rng, &mut nodes, narrow);
-    }
-    if rng.random() {
-        nodes.missing.iter_mut().for_each(|bits| *bits &= MISSING_RIGHT);
-    }
-    nodes
-}
-
 fn model(rng: &mut ChaCha8Rng) -> TreeModel {
-    let forest = match rng.random() {
-        true => Forest::Single(nodes(rng, |x| x as f32)),
-        false => Forest::Double(nodes(rng, |x| x)),
-    };
-    let model = TreeModel {
-        features: (0..FEATURES).map(|feature| format!("f{feature}")).collect(),
-        base: f64::from(rng.random_range(-1.0..1.0_f32)),
-        divisor: rng.random_range(1..4),
-        objective: *[Objective::Identity, Objective::Logistic { slope: 0.7 }].choose(rng).unwrap(),
-        forest,
-    };
+    let model = tree_model(rng, (0..FEATURES).map(|feature| format!("f{feature}")).collect());
     model.check().unwrap();
     model
 }
@@ -88,7 +23,7 @@ fn batch(rng: &mut ChaCha8Rng, rows: usize) -> RecordBatch {
     let some = |rng: &mut ChaCha8Rng| dense || rng.random_ratio(5, 6);
     let float = |rng: &mut ChaCha8Rng| match rng.random_ratio(1, 9) {
         true => f64::NAN,
-        false => *NUMBERS.choose(rng).unwrap(),
+        false => *THRESHOLDS.choose(rng).unwrap(),
     };
     let doubles: Float64Array = (0..rows).map(|_| some(rng).then(|| float(rng))).collect();
     let singles: Float32Array = (0..rows).map(|_| some(rng).then(|| float(rng) as f32)).collect();

@@ -9,6 +9,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use rand::Rng;
 use rand::seq::IndexedRandom;
+use sabot_batch::hidden;
 use sabot_common::DeviceId;
 
 use super::bench::{Bench, Checked, NotPassed};
@@ -48,6 +49,13 @@ pub trait KeyedOperators {
     /// # Errors
     /// [`Failure::Row`] for a sum beyond its range.
     fn over(&self, spec: &OverSpec, rows: &[RecordBatch]) -> Result<(RecordBatch, Vec<ArrayRef>), Failure>;
+
+    /// The columns that are added to rows that come in, which [`OverSpec::check_rolling`] allows: in the order of
+    /// event time, then of the spec's ties and of row numbers, and with all rows of a time in one batch.
+    ///
+    /// # Errors
+    /// [`Failure::Row`] for a sum beyond its range.
+    fn rolling(&self, spec: &OverSpec, rows: &[RecordBatch]) -> Result<Vec<ArrayRef>, Failure>;
 }
 
 pub(super) type KeyedBench<'a> = Bench<'a, dyn KeyedOperators + 'a>;
@@ -143,6 +151,46 @@ impl KeyedBench<'_> {
         let schema = SchemaRef::new(arrow::datatypes::Schema::new(spec.result_fields(&rows.schema())?));
         let table = |columns: Vec<ArrayRef>| reference::batch_of(&schema, columns, rows.num_rows());
         equal(&table(expected.1)?, &table(got.1)?, yardsticks).map_err(of)
+    }
+
+    /// Holds the columns of an over while rows come in against the same walk.
+    pub(super) fn check_rolling(
+        &mut self,
+        spec: &OverSpec,
+        rows: &RecordBatch,
+        yardsticks: &dyn Fn(&RecordBatch) -> Result<Vec<Yardstick>, NotPassed>,
+    ) -> Checked {
+        let in_turn = OverSpec { partition: Vec::new(), calls: Vec::new(), ..spec.clone() };
+        let rows = reference::over(&in_turn, rows)?.0;
+        let got = self.subject.rolling(spec, &self.times(&rows)?);
+        let of = |difference: String| {
+            let (rows, calls) = (rows.num_rows(), &spec.calls);
+            NotPassed::Failed(format!("{calls:?} by {:?}: {rows} rows: {difference}", spec.partition))
+        };
+        let expected = reference::rolling(spec, &rows);
+        // The reference counts rows of a frame, an operator those of a batch.
+        if let (Err(Failure::Row(_)), Err(Failure::Row(_))) = (&expected, &got) {
+            return Ok(());
+        }
+        let Some((expected, got)) = both(expected, got).map_err(of)? else { return Ok(()) };
+        let schema = SchemaRef::new(arrow::datatypes::Schema::new(spec.result_fields(&rows.schema())?));
+        let table = |columns: Vec<ArrayRef>| reference::batch_of(&schema, columns, rows.num_rows());
+        equal(&table(expected)?, &table(got)?, &yardsticks(&rows)?).map_err(of)
+    }
+
+    /// The batch in some pieces, all rows of a time in one of them.
+    fn times(&mut self, batch: &RecordBatch) -> Result<Vec<RecordBatch>, NotPassed> {
+        let Some(times) = hidden::times(batch) else {
+            return Err(NotPassed::Failed("the suite made rows without event time".to_owned()));
+        };
+        let mut cuts = vec![0];
+        for row in 1..batch.num_rows() {
+            if times.value(row) != times.value(row - 1) && self.rng.random_ratio(1, 3) {
+                cuts.push(row);
+            }
+        }
+        cuts.push(batch.num_rows());
+        Ok(cuts.windows(2).map(|cut| batch.slice(cut[0], cut[1] - cut[0])).collect())
     }
 
     /// The batch in one to three pieces.

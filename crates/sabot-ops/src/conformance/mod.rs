@@ -22,6 +22,7 @@ mod data;
 mod difference;
 mod drive;
 mod keyed;
+mod models;
 mod report;
 mod required;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod tests;
 
 pub use difference::Equality;
 pub use keyed::KeyedOperators;
+pub use models::{THRESHOLDS, tree_model};
 pub use report::{CaseName, Report};
 pub use required::{Required, RequiredError, Shortfall};
 

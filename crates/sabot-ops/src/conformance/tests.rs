@@ -36,8 +36,8 @@ fn the_reference_passes_filter_project() {
 fn the_reference_passes_everything_else() {
     let folders: BTreeSet<String> =
         cells().iter().filter_map(|cell| Some(format!("{}/", cell.split_once('/')?.0))).collect();
-    assert_eq!(folders.len(), 10, "{folders:?}");
-    let tested = ["filter-project/", "join/", "rank/", "over/"];
+    assert_eq!(folders.len(), 12, "{folders:?}");
+    let tested = ["filter-project/", "join/", "rank/", "over/", "rolling/"];
     for folder in folders.iter().filter(|folder| !tested.contains(&folder.as_str())) {
         assert_passes(&ReferenceBackend::new(), &only(folder));
     }
@@ -47,7 +47,15 @@ fn the_reference_passes_everything_else() {
 /// are held against themselves where that is cheap.
 #[test]
 fn the_reference_passes_keyed_operators() {
-    for cells in ["join/key/utf8", "join/condition", "join/order", "rank/limit", "rank/ties", "over/rows"] {
+    for cells in [
+        "join/key/utf8",
+        "join/condition",
+        "join/order",
+        "rank/limit",
+        "rank/ties",
+        "over/rows",
+        "rolling/frames",
+    ] {
         let report = run_keyed(&ReferenceBackend::new(), &only(cells));
         assert!(report.failed.is_empty() && !report.passed.is_empty(), "{report}");
     }
@@ -62,6 +70,7 @@ fn late_backends_pass_and_are_late() {
         "window-assign/",
         "partition/keys",
         "unnest/",
+        "predict/",
     ];
     for prefix in prefixes {
         let late = LateBackend::new(Arc::new(ReferenceBackend::new()), 7);
@@ -166,6 +175,9 @@ fn misunderstandings_are_found() {
         ("unnest/behind-filter", "\"keep_empty\":true", "\"keep_empty\":false"),
         ("unnest/behind-filter", "\"order\":2", "\"order\":null"),
         ("unnest/long", "\"order\":3", "\"order\":null"),
+        ("predict/between-filters", "\"Margin\"", "\"Prediction\""),
+        ("predict/row-kinds", "\"most\":2", "\"most\":1"),
+        ("predict/feature/int64", "\"features\":[2,0]", "\"features\":[0,2]"),
         ("fragment/filter-window", "\"allowed_lateness\":3", "\"allowed_lateness\":2"),
     ];
     for (cell, from, to) in mutants {
@@ -210,6 +222,10 @@ impl KeyedOperators for KeyedMutant {
     fn over(&self, spec: &OverSpec, rows: &[RecordBatch]) -> Result<(RecordBatch, Vec<ArrayRef>), Failure> {
         ReferenceBackend::new().over(&self.mutate(spec), rows)
     }
+
+    fn rolling(&self, spec: &OverSpec, rows: &[RecordBatch]) -> Result<Vec<ArrayRef>, Failure> {
+        ReferenceBackend::new().rolling(&self.mutate(spec), rows)
+    }
 }
 
 #[test]
@@ -237,6 +253,10 @@ fn misunderstandings_of_keyed_operators_are_found() {
         ("over/range/int32", "{\"Count\":2}", "{\"Count\":1}"),
         ("over/sum/int32", "{\"Count\":3}", "{\"Count\":4}"),
         ("over/max/float64", "\"max\"", "\"min\""),
+        ("rolling/partition/int16", "\"partition\":[0]", "\"partition\":[]"),
+        ("rolling/frames", "\"Rows\"", "\"Range\""),
+        ("rolling/values/utf8", "{\"Lag\":[0,2]}", "{\"Lag\":[0,1]}"),
+        ("rolling/min/int32", "\"min\"", "\"max\""),
     ];
     for (cell, from, to) in mutants {
         let report = run_keyed(&KeyedMutant { from, to }, &only(cell));

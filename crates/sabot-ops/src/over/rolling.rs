@@ -114,7 +114,7 @@ fn can_roll(function: &AggregateFunction) -> bool {
 }
 
 /// Values are kept without their encodings, so they must be had from them and become them again.
-fn can_be_given_back(data_type: &DataType) -> bool {
+pub(crate) fn can_be_given_back(data_type: &DataType) -> bool {
     let plain = canonical_type(data_type);
     let encodes =
         plain == *data_type || (can_cast_types(data_type, &plain) && can_cast_types(&plain, data_type));

@@ -112,6 +112,56 @@ macro_rules! number {
 number!(f32, u32; f64, u64;);
 
 impl TreeModel {
+    /// Reads XGBoost's JSON or LightGBM's text: JSON begins with a brace.
+    ///
+    /// ```
+    /// use sabot_ops::TreeModel;
+    /// let json = TreeModel::from_text("{}").unwrap_err().to_string();
+    /// assert!(json.starts_with("XGBoost JSON: "), "{json}");
+    /// let text = TreeModel::from_text("tree\nversion=v4\n").unwrap_err().to_string();
+    /// assert!(text.starts_with("LightGBM text: "), "{text}");
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_xgboost`](Self::from_xgboost) and [`from_lightgbm`](Self::from_lightgbm).
+    pub fn from_text(text: &str) -> Result<TreeModel, ModelError> {
+        match text.trim_start().starts_with('{') {
+            true => Self::from_xgboost(text),
+            false => Self::from_lightgbm(text),
+        }
+    }
+
+    /// The same model with other names for its features, in their order: those of the columns that it is to be
+    /// used on, say, when it was trained on columns without names.
+    ///
+    /// ```
+    /// # use sabot_ops::{Forest, Nodes, Objective, TreeModel};
+    /// # let nodes = Nodes { roots: vec![], feature: vec![], threshold: vec![], left: vec![], missing: vec![], value: vec![] };
+    /// # let features = vec!["f0".to_owned(), "f1".to_owned()];
+    /// # let model = TreeModel { features, base: 0.0, divisor: 1, objective: Objective::Identity, forest: Forest::Double(nodes) };
+    /// assert_eq!(model.features, ["f0", "f1"]);
+    /// assert_eq!(model.clone().rename(["distance", "delay"])?.features, ["distance", "delay"]);
+    /// let text = "tree model: features: 1 name for 2 features: f0, f1";
+    /// assert_eq!(model.rename(["delay"]).unwrap_err().to_string(), text);
+    /// # Ok::<(), sabot_ops::ModelError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ModelError::Malformed`] when there are not as many names as features.
+    pub fn rename<S: Into<String>>(
+        self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<TreeModel, ModelError> {
+        let features: Vec<String> = names.into_iter().map(Into::into).collect();
+        if features.len() != self.features.len() {
+            let (given, known) = (features.len(), self.features.join(", "));
+            let names = if given == 1 { "name" } else { "names" };
+            let message = format!("{given} {names} for {} features: {known}", self.features.len());
+            return Err(malformed("features".to_owned(), message));
+        }
+        Ok(TreeModel { features, ..self })
+    }
+
     /// Number of trees.
     pub fn trees(&self) -> usize {
         match &self.forest {

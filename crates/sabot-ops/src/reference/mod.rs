@@ -22,7 +22,7 @@ mod tests;
 mod unnest;
 
 pub use join::join;
-pub use over::over;
+pub use over::{over, rolling};
 pub use predict::predict;
 pub use rank::{RankedRow, rank};
 pub(crate) use rows::batch_of;
@@ -107,6 +107,10 @@ pub fn run(fragment: &Fragment, input: &Morsel) -> Result<Output, Failure> {
             }
             OperatorSpec::Union(_) => rows.under(&next)?.into(),
             OperatorSpec::Unnest(spec) => unnest::unnest(spec, &rows, &next)?.into(),
+            OperatorSpec::Predict(spec) => {
+                let added = predict::predict(spec, &rows.batch)?;
+                rows.with_columns(added, &next)?.into()
+            }
             OperatorSpec::Partition(spec) => {
                 if let Some(error) = failed {
                     return Err(Failure::Row(error));

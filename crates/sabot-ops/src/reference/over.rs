@@ -1,12 +1,12 @@
 //! Over, row by row: who stands in the frame is asked of every row of the partition.
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array};
-use arrow::compute::{cast, concat, take_record_batch};
+use arrow::compute::{cast, concat, take, take_record_batch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
 use sabot_batch::{gather, hidden};
 use std::sync::Arc;
 
-use super::rank::{Compare, keys_order};
+use super::rank::{Compare, RankedRow, keys_order};
 use super::{internal, rank};
 use crate::{
     Distance, Failure, Frame, FrameBound, FrameUnits, GroupByMode, GroupBySpec, OverFunction, OverSpec,
@@ -18,6 +18,28 @@ use crate::{
 /// # Errors
 /// [`Failure::Row`] for a sum beyond its range, [`Failure::Internal`] for a spec that does not fit.
 pub fn over(spec: &OverSpec, rows: &RecordBatch) -> Result<(RecordBatch, Vec<ArrayRef>), Failure> {
+    let (_, rows, columns) = ranked_over(spec, rows)?;
+    Ok((rows, columns))
+}
+
+/// The columns that `spec` adds, in the order in which the rows stand: what they are while rows come in, where
+/// [`OverSpec::check_rolling`] allows that.
+///
+/// # Errors
+/// As [`over`].
+pub fn rolling(spec: &OverSpec, rows: &RecordBatch) -> Result<Vec<ArrayRef>, Failure> {
+    let (ranked, _, columns) = ranked_over(spec, rows)?;
+    let mut places = vec![0; ranked.len()];
+    (0..).zip(&ranked).for_each(|(place, ranked)| places[ranked.row] = place);
+    let places = UInt64Array::from(places);
+    columns.iter().map(|column| take(column, &places, None).map_err(internal)).collect()
+}
+
+/// Ranked rows, the rows in that order, and the columns that are added to them.
+fn ranked_over(
+    spec: &OverSpec,
+    rows: &RecordBatch,
+) -> Result<(Vec<RankedRow>, RecordBatch, Vec<ArrayRef>), Failure> {
     let fields = spec.result_fields(rows.schema_ref()).map_err(internal)?;
     let ranked = rank(&spec.ranking(), rows)?;
     let places = UInt64Array::from_iter_values(ranked.iter().map(|r| r.row as u64));
@@ -49,7 +71,7 @@ pub fn over(spec: &OverSpec, rows: &RecordBatch) -> Result<(RecordBatch, Vec<Arr
             false => concat(&parts).map_err(internal)?,
         });
     }
-    Ok((rows, values))
+    Ok((ranked, rows, values))
 }
 
 struct Partition<'a> {

@@ -68,6 +68,13 @@ impl Rows {
         Ok(Rows { batch, ..self })
     }
 
+    /// The same rows with further columns behind theirs.
+    pub(super) fn with_columns(self, added: Vec<ArrayRef>, schema: &SchemaRef) -> Result<Self, Failure> {
+        let columns = self.batch.columns().iter().cloned().chain(added).collect();
+        let batch = batch_of(schema, columns, self.len())?;
+        Ok(Rows { batch, ..self })
+    }
+
     pub(super) fn into_morsel(
         self,
         bounds: Option<TimeBounds>,

@@ -70,6 +70,10 @@ impl KeyedOperators for ReferenceBackend {
     fn over(&self, spec: &OverSpec, rows: &[RecordBatch]) -> Result<(RecordBatch, Vec<ArrayRef>), Failure> {
         reference::over(spec, &concat(rows)?)
     }
+
+    fn rolling(&self, spec: &OverSpec, rows: &[RecordBatch]) -> Result<Vec<ArrayRef>, Failure> {
+        reference::rolling(spec, &concat(rows)?)
+    }
 }
 
 fn concat(batches: &[RecordBatch]) -> Result<RecordBatch, Failure> {

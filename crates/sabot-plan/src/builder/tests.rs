@@ -6,6 +6,7 @@ use sabot_expr::{col, lit};
 use sabot_time::{CountWindow, CumulateWindow, HoppingWindow, SessionWindow, TumblingWindow, Windows};
 
 mod order;
+mod predict;
 mod unnest;
 
 use super::*;

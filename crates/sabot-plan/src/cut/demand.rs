@@ -133,6 +133,15 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                 }
                 demands[input].merge(Demand { columns, hidden });
             }
+            NodeKind::Predict(spec) => {
+                let fields = nodes[node.inputs[0]].properties.schema.fields().len();
+                let (mut columns, predicted): (BTreeSet<usize>, BTreeSet<usize>) =
+                    out.columns.iter().partition(|column| **column < fields);
+                if !predicted.is_empty() {
+                    columns.extend(&spec.features);
+                }
+                demands[node.inputs[0]].merge(Demand { columns, hidden: out.hidden });
+            }
             NodeKind::MapBatches { .. } => {
                 let columns = (0..nodes[node.inputs[0]].properties.schema.fields().len()).collect();
                 demands[node.inputs[0]].merge(Demand { columns, hidden: out.hidden });

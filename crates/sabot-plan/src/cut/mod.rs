@@ -17,6 +17,7 @@ mod flow;
 mod join;
 mod over;
 mod owned;
+mod predict;
 mod pruning;
 mod rank;
 mod unnest;
@@ -170,6 +171,7 @@ impl Cutter<'_> {
             NodeKind::Join(join) => self.join(index, join)?,
             NodeKind::Union => self.union(index)?,
             NodeKind::Unnest(unnest) => self.unnest(index, unnest)?,
+            NodeKind::Predict(spec) => self.predict(index, spec)?,
             NodeKind::MapBatches { slot, schema } => self.map_batches(index, slot, schema)?,
             NodeKind::Sink { ordered, .. } => {
                 self.sink(index, *ordered)?;

@@ -141,6 +141,7 @@ fn describe(plan: &Plan, node: &PlanNode) -> String {
         NodeKind::LateRows => format!("rows too late for {}", plan.nodes()[node.inputs[0]].id),
         NodeKind::Union => format!("all rows of {} inputs", node.inputs.len()),
         NodeKind::Unnest(unnest) => unnest.to_string(),
+        NodeKind::Predict(spec) => spec.to_string(),
         NodeKind::MapBatches { slot, .. } => format!("calls slot {slot} with each batch"),
         NodeKind::Sink { connector, ordered, .. } => {
             format!("writes {connector}{}", if *ordered { ", in order" } else { "" })

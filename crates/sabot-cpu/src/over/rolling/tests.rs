@@ -6,8 +6,8 @@ use arrow::array::{
     AsArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
     UInt64Array,
 };
-use arrow::compute::{concat, concat_batches, take, take_record_batch};
-use arrow::datatypes::{Field, Float64Type, Int64Type, Schema, UInt64Type};
+use arrow::compute::{concat, concat_batches, take_record_batch};
+use arrow::datatypes::{Field, Float64Type, Int64Type, Schema};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -21,7 +21,6 @@ use std::sync::Arc;
 const KEY: usize = 0;
 const BOOL: usize = 6;
 const TIME: usize = 10;
-const ROW: usize = 11;
 
 fn schema() -> SchemaRef {
     let fields = vec![
@@ -245,18 +244,6 @@ fn bits(column: &ArrayRef) -> Vec<Option<u64>> {
     }
 }
 
-/// What the reference has for rows in this order.
-fn expected(spec: &OverSpec, rows: &RecordBatch) -> Vec<ArrayRef> {
-    let (sorted, columns) = reference::over(spec, rows).unwrap();
-    let place_of = |batch: &RecordBatch| batch.column(ROW).as_primitive::<UInt64Type>().values().to_vec();
-    let mut places = vec![0; rows.num_rows()];
-    for (place, row) in place_of(&sorted).into_iter().enumerate() {
-        places[row as usize] = place as u64;
-    }
-    let order = UInt64Array::from_iter_values(place_of(rows).into_iter().map(|row| places[row as usize]));
-    columns.iter().map(|column| take(column, &order, None).unwrap()).collect()
-}
-
 #[test]
 fn random_specs_are_those_of_the_reference() {
     for seed in 0..250 {
@@ -266,7 +253,7 @@ fn random_specs_are_those_of_the_reference() {
         let count = rng.random_range(0..160);
         let rows = rows(&mut rng, count, 4);
         let rows = in_turn(&spec, &rows);
-        let want = expected(&spec, &rows);
+        let want = reference::rolling(&spec, &rows).unwrap();
         let cut = portions(&mut rng, &rows);
         let disturbance = Disturbance { turn: Turn::InOrder, expire: seed % 3 > 0, restore: seed % 5 > 2 };
         let got = roll(&spec, &cut, &disturbance, &mut rng);
@@ -293,7 +280,7 @@ fn every_function_over_long_frames_is_that_of_the_reference() {
             ties: vec![],
             calls: vec![call],
         };
-        let want = expected(&spec, &rows);
+        let want = reference::rolling(&spec, &rows).unwrap();
         let cut = portions(&mut rng, &rows);
         let got =
             roll(&spec, &cut, &Disturbance { turn: Turn::InOrder, expire: true, restore: true }, &mut rng);
@@ -538,7 +525,7 @@ fn nested_and_coded_values_come_back_as_they_were() {
         let calls = functions.map(|function| OverCall { function, frame, name: "c".to_owned() }).collect();
         let spec =
             OverSpec { partition: vec![KEY], order: vec![SortKey::ascending(TIME)], ties: vec![], calls };
-        let want = expected(&spec, &rows);
+        let want = reference::rolling(&spec, &rows).unwrap();
         let mut rolling = Rolling::new(&spec, &schema, Turn::InOrder, 0).unwrap();
         let mut got: Vec<Vec<ArrayRef>> = vec![Vec::new(); 4];
         for portion in portions(&mut rng, &rows) {

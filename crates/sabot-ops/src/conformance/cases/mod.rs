@@ -8,7 +8,9 @@ mod group_by;
 mod join;
 mod over;
 mod partition;
+mod predict;
 mod rank;
+mod rolling;
 mod union;
 mod unnest;
 mod window_assign;
@@ -78,9 +80,11 @@ pub(super) fn all(options: &Options) -> Vec<Case> {
     partition::add(&mut cases);
     union::add(&mut cases);
     unnest::add(&mut cases);
+    predict::add(&mut cases);
     fragments::add(&mut cases);
     join::add(&mut cases);
     rank::add(&mut cases);
     over::add(&mut cases);
+    rolling::add(&mut cases);
     cases.list
 }

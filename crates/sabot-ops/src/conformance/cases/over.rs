@@ -1,7 +1,7 @@
 //! Over: ranks over every order, values of every type from other rows, and aggregates over every kind of
 //! frame.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef};
 use sabot_batch::hidden;
 use sabot_common::Span;
@@ -16,8 +16,8 @@ use crate::conformance::data::{Values, integers, key_types, payload_types, schem
 use crate::conformance::difference::{Equality, Yardstick};
 use crate::conformance::keyed::KeyedBench;
 use crate::{
-    AggregateFunction, AggregateSpec, Distance, Frame, FrameBound, FrameUnits, OverCall, OverFunction,
-    OverSpec, Quantile, SortKey, reference,
+    AggregateFunction, AggregateSpec, Distance, Failure, Frame, FrameBound, FrameUnits, OverCall,
+    OverFunction, OverSpec, Quantile, SortKey, reference,
 };
 
 /// What is tried over frames: each aggregate that does not depend on the order of rows. Moments, which
@@ -140,7 +140,7 @@ fn aggregates(cases: &mut Cases, function: &AggregateFunction, data_type: &DataT
         let values = if adds { Values::Tame } else { Values::Mixed };
         for rows in bench.batches(&rows, &|i| if i == VALUE { values } else { Values::Few })? {
             let yardsticks = match adds && is_float(rows.column(VALUE).data_type()) {
-                true => sum_yardsticks(&spec, &rows)?,
+                true => sum_yardsticks(&spec, &rows, |spec, rows| Ok(reference::over(spec, rows)?.1))?,
                 false => vec![equality.into(); spec.calls.len()],
             };
             bench.check_over(&spec, &rows, &yardsticks)?;
@@ -150,14 +150,18 @@ fn aggregates(cases: &mut Cases, function: &AggregateFunction, data_type: &DataT
 }
 
 /// The bound of a group-by, over the rows of each frame: n · 2⁻⁵² · Σ|x|, and one rounding of a division.
-fn sum_yardsticks(spec: &OverSpec, rows: &RecordBatch) -> Result<Vec<Yardstick>, NotPassed> {
+pub(super) fn sum_yardsticks(
+    spec: &OverSpec,
+    rows: &RecordBatch,
+    columns: fn(&OverSpec, &RecordBatch) -> Result<Vec<ArrayRef>, Failure>,
+) -> Result<Vec<Yardstick>, NotPassed> {
     let magnitudes = with_magnitudes(rows, VALUE)?;
     let data_type = magnitudes.column(VALUE).data_type();
     let mut yardsticks = Vec::with_capacity(spec.calls.len());
     for given in &spec.calls {
         let probe = [AggregateFunction::Count, AggregateFunction::Sum]
             .map(|function| call(of(&function, VALUE, data_type), given.frame));
-        let (_, columns) = reference::over(&OverSpec { calls: probe.to_vec(), ..spec.clone() }, &magnitudes)?;
+        let columns = columns(&OverSpec { calls: probe.to_vec(), ..spec.clone() }, &magnitudes)?;
         let (counts, sums) =
             (columns[0].as_primitive::<Int64Type>(), columns[1].as_primitive::<Float64Type>());
         let average = given.function.name() == "avg";
@@ -174,10 +178,10 @@ fn sum_yardsticks(spec: &OverSpec, rows: &RecordBatch) -> Result<Vec<Yardstick>,
     Ok(yardsticks)
 }
 
-const VALUE: usize = 0;
-const OTHER: usize = 1;
-const PARTITION: usize = 2;
-const COLUMNS: [(&str, DataType); 3] =
+pub(super) const VALUE: usize = 0;
+pub(super) const OTHER: usize = 1;
+pub(super) const PARTITION: usize = 2;
+pub(super) const COLUMNS: [(&str, DataType); 3] =
     [("value", DataType::Int32), ("other", DataType::Int8), ("partition", DataType::Utf8)];
 
 fn schema(value: &DataType) -> SchemaRef {
@@ -190,20 +194,20 @@ fn spec(partition: Vec<usize>, order: Vec<SortKey>, calls: Vec<OverCall>) -> Ove
     OverSpec { partition, order, ties: Vec::new(), calls }
 }
 
-fn call(function: OverFunction, frame: Frame) -> OverCall {
+pub(super) fn call(function: OverFunction, frame: Frame) -> OverCall {
     OverCall { name: function.name().to_owned(), function, frame }
 }
 
-fn aggregate(function: &AggregateFunction, column: usize, data_type: &DataType) -> AggregateSpec {
+pub(super) fn aggregate(function: &AggregateFunction, column: usize, data_type: &DataType) -> AggregateSpec {
     AggregateSpec::new(function.clone(), [(column, data_type.clone())], function.name())
 }
 
-fn of(function: &AggregateFunction, column: usize, data_type: &DataType) -> OverFunction {
+pub(super) fn of(function: &AggregateFunction, column: usize, data_type: &DataType) -> OverFunction {
     OverFunction::Aggregate(aggregate(function, column, data_type))
 }
 
 /// What tells which rows a frame has.
-fn around(frame: Frame) -> Vec<OverCall> {
+pub(super) fn around(frame: Frame) -> Vec<OverCall> {
     let functions = [
         OverFunction::Aggregate(AggregateSpec::count("rows")),
         OverFunction::FirstValue(OTHER),
@@ -212,7 +216,7 @@ fn around(frame: Frame) -> Vec<OverCall> {
     functions.map(|function| call(function, frame)).to_vec()
 }
 
-fn preceding(rows: u64) -> FrameBound {
+pub(super) fn preceding(rows: u64) -> FrameBound {
     FrameBound::Preceding(rows.into())
 }
 
@@ -220,7 +224,7 @@ fn following(rows: u64) -> FrameBound {
     FrameBound::Following(rows.into())
 }
 
-fn rows_between(start: FrameBound, end: FrameBound) -> Frame {
+pub(super) fn rows_between(start: FrameBound, end: FrameBound) -> Frame {
     Frame { units: FrameUnits::Rows, start, end }
 }
 
@@ -277,7 +281,7 @@ fn check(bench: &mut KeyedBench<'_>, spec: &OverSpec, schema: &SchemaRef) -> Che
 }
 
 /// Values of other rows are passed on bit by bit.
-fn passed_on(spec: &OverSpec) -> Vec<Yardstick> {
+pub(super) fn passed_on(spec: &OverSpec) -> Vec<Yardstick> {
     let is_computed = |call: &OverCall| matches!(call.function, OverFunction::Aggregate(_));
     let equality = |call: &OverCall| if is_computed(call) { Equality::Exact } else { Equality::Bits };
     spec.calls.iter().map(|call| equality(call).into()).collect()

@@ -2,6 +2,7 @@
 
 mod check;
 mod order;
+mod predict;
 mod random;
 mod unnest;
 
