@@ -53,11 +53,45 @@ impl Job {
     ///
     /// # Errors
     /// When the sink cannot take the stream.
-    pub fn write(mut self, stream: &Stream, sink: impl WriteTo) -> Result<Self> {
+    pub fn write(self, stream: &Stream, sink: impl WriteTo) -> Result<Self> {
+        self.write_to(stream, sink, false)
+    }
+
+    /// As [`Job::write`], with rows in the order of the stream also where the sink would take them as they come: a
+    /// channel, a folder, the standard output. A row then waits until the watermark says that none before it can come.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # use std::sync::Arc;
+    /// # use sabot::arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
+    /// # use sabot::arrow::datatypes::Int64Type;
+    /// # let rows = RecordBatch::try_from_iter([
+    /// #     ("t", Arc::new(TimestampMicrosecondArray::from(vec![3, 1, 2])) as ArrayRef),
+    /// #     ("n", Arc::new(Int64Array::from(vec![30, 10, 20]))),
+    /// # ])?;
+    /// let rows = Stream::from_batches([rows])?.event_time("t", out_of_orderness(micros(5)))?;
+    /// let (sink, mut received) = to_channel(4);
+    /// let job = Job::new("in order").write_ordered(&rows, sink)?.start()?;
+    /// let mut numbers: Vec<i64> = Vec::new();
+    /// while let Some(batch) = received.recv_blocking()? {
+    ///     numbers.extend(batch.column(1).as_primitive::<Int64Type>().values());
+    /// }
+    /// job.wait()?;
+    /// assert_eq!(numbers, [10, 20, 30]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Job::write`], and for an unbounded stream without event time.
+    pub fn write_ordered(self, stream: &Stream, sink: impl WriteTo) -> Result<Self> {
+        self.write_to(stream, sink, true)
+    }
+
+    fn write_to(mut self, stream: &Stream, sink: impl WriteTo, in_order: bool) -> Result<Self> {
         let to = sink.open()?;
         let request = SinkRequest {
             connector: to.connector.clone(),
-            ordered: to.sink.order() == sabot_connect::SinkOrder::Ordered,
+            ordered: in_order || to.sink.order() == sabot_connect::SinkOrder::Ordered,
             accepts_changes: to.sink.accepts_changes(),
             collects: to.collects,
             name: None,
