@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Computes the features of transactions by SQL, with DuckDB, and compares.
+
+    python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
+
+The golden files of this folder, which `tests/features.rs` reads:
+
+    cargo run -p fraud-detection -- generate --transactions 6000 --cards 20 --terminals 15 --days 60 --seed 11 \
+        --output made.parquet
+    .venv/bin/python recompute.py coarsen made.parquet sample.parquet
+    .venv/bin/python recompute.py features sample.parquet sample-features.parquet
+
+The same for a million transactions, by hand; it prints how far values are apart, and fails where that is too much:
+
+    cargo run --release -p fraud-detection -- generate --transactions 1000000 --output made.parquet
+    .venv/bin/python recompute.py coarsen made.parquet transactions.parquet
+    cargo run --release -p fraud-detection -- --input transactions.parquet --features features.parquet --json
+    .venv/bin/python recompute.py compare transactions.parquet features.parquet
+
+`coarsen` sets clocks back to full half hours, so that many transactions of a card fall on one time and many lie
+exactly one window apart. It calls some more of them frauds, forgets some labels, and makes some amounts unusual.
+"""
+
+import sys
+
+import duckdb
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+CARD_WINDOWS = {"1h": HOUR_US, "24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
+TERMINAL_WINDOWS = {"1d": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
+LABEL_DELAY_US = 7 * DAY_US
+# Values that are compared as they are; all others may be apart by this, relatively.
+EXACT = ("transaction_id", "event_time", "amount", "is_", "card_count", "card_max", "terminal_count", "previous_seconds")
+APART_MAX = 1e-9
+
+
+def sql(path):
+    """The query: every feature, and which rules are broken."""
+    columns, windows = [], []
+    for name, length in CARD_WINDOWS.items():
+        windows.append(
+            f"card_{name} AS (PARTITION BY card_id ORDER BY us "
+            f"RANGE BETWEEN {length} PRECEDING AND CURRENT ROW)"
+        )
+        columns += [
+            f"count(*) OVER card_{name} AS card_count_{name}",
+            f"(sum(amount_cents) OVER card_{name})::DOUBLE / 100.0 AS card_sum_{name}",
+            f"(sum(amount_cents) OVER card_{name})::DOUBLE / (count(*) OVER card_{name}) / 100.0 AS card_avg_{name}",
+            f"(max(amount_cents) OVER card_{name})::DOUBLE / 100.0 AS card_max_{name}",
+        ]
+    for name, length in TERMINAL_WINDOWS.items():
+        windows.append(
+            f"terminal_{name} AS (PARTITION BY terminal_id ORDER BY us "
+            f"RANGE BETWEEN {LABEL_DELAY_US + length} PRECEDING AND {LABEL_DELAY_US} PRECEDING)"
+        )
+        frauds = f"(count(*) FILTER (WHERE is_fraud) OVER terminal_{name})"
+        rows = f"(count(*) OVER terminal_{name})"
+        columns += [
+            f"{rows} AS terminal_count_{name}",
+            f"CASE WHEN {rows} = 0 THEN 0.0 ELSE {frauds}::DOUBLE / {rows} END AS terminal_risk_{name}",
+        ]
+    windows.append("previous AS (PARTITION BY card_id ORDER BY us, transaction_id)")
+    return f"""
+        WITH transactions AS (SELECT *, epoch_us(event_time) AS us FROM '{path}'),
+        looked AS (
+            SELECT transaction_id, event_time, us, amount_cents, amount_cents::DOUBLE / 100.0 AS amount,
+                {", ".join(columns)},
+                (us - lag(us) OVER previous)::DOUBLE / 1e6 AS previous_seconds,
+                sqrt(pow(terminal_x - lag(terminal_x) OVER previous, 2)
+                    + pow(terminal_y - lag(terminal_y) OVER previous, 2)) AS previous_km
+            FROM transactions WINDOW {", ".join(windows)}
+        ),
+        moved AS (
+            SELECT *,
+                CASE WHEN previous_seconds > 0 THEN previous_km / (previous_seconds / 3600.0) END AS previous_km_per_hour,
+                (us // {HOUR_US}) % 24 < 6 AS is_night,
+                -- 1970-01-01 was a Thursday.
+                (us // {DAY_US} + 3) % 7 >= 5 AS is_weekend
+            FROM looked
+        )
+        SELECT * EXCLUDE (us, amount_cents),
+            amount_cents > 22000 AS amount_over_220,
+            amount > 5 * card_avg_30d AND card_count_30d >= 6 AS amount_over_5_times_card_avg_30d,
+            coalesce(previous_km_per_hour > 200 OR (previous_seconds = 0 AND previous_km > 0), false) AS implausible_speed
+        FROM moved ORDER BY event_time, transaction_id
+    """
+
+
+def write(connection, query, path):
+    connection.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def coarsen(connection, source, target):
+    query = f"""
+        SELECT * REPLACE (
+            time_bucket(INTERVAL '30 minutes', event_time) AS event_time,
+            amount_cents * CASE WHEN transaction_id % 211 = 7 THEN 9 ELSE 1 END AS amount_cents,
+            CASE WHEN transaction_id % 97 <> 0 THEN is_fraud OR transaction_id % 11 = 3 END AS is_fraud,
+            CASE WHEN transaction_id % 97 <> 0 THEN fraud_scenario END AS fraud_scenario
+        ) FROM '{source}' ORDER BY event_time, transaction_id
+    """
+    write(connection, query, target)
+
+
+def compare(connection, source, features):
+    connection.execute(f"CREATE TABLE wanted AS {sql(source)}")
+    connection.execute(f"CREATE TABLE got AS SELECT * FROM '{features}'")
+    names = [name for (name, *_) in connection.execute("DESCRIBE got").fetchall() if name != "score"]
+    rows = [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("wanted", "got")]
+    assert rows[0] == rows[1], f"{rows[1]} rows, and not {rows[0]}"
+    order = "SELECT transaction_id FROM got"
+    same_order = connection.execute(
+        f"SELECT count(*) FROM ({order}) a POSITIONAL JOIN (SELECT transaction_id AS other FROM wanted) b "
+        "WHERE transaction_id <> other"
+    ).fetchone()[0]
+    assert same_order == 0, f"{same_order} rows stand in another place"
+    failed = []
+    for name in names:
+        one, other = f'w."{name}"', f'g."{name}"'
+        # Times are no numbers; how far they are apart does not matter where none may be.
+        apart = "0::DOUBLE" if name == "event_time" else (
+            f"max(abs({one}::DOUBLE - {other}::DOUBLE) / greatest(abs({one}::DOUBLE), 1e-300))"
+        )
+        differ, nulls, apart = connection.execute(f"""
+            SELECT count(*) FILTER (WHERE {one} IS DISTINCT FROM {other}),
+                count(*) FILTER (WHERE ({one} IS NULL) <> ({other} IS NULL)),
+                coalesce({apart}, 0)
+            FROM wanted w JOIN got g ON w.transaction_id = g.transaction_id
+        """).fetchone()
+        right = nulls == 0 and (differ == 0 if name.startswith(EXACT) else apart <= APART_MAX)
+        failed += [] if right else [name]
+        print(f"{name:24} {differ:10} differ, by {apart:.2e} at most{'' if right else '   WRONG'}")
+    equal_times = connection.execute(f"""
+        SELECT count(*) FROM (SELECT count(*) OVER (PARTITION BY card_id, event_time) AS n FROM '{source}') WHERE n > 1
+    """).fetchone()[0]
+    print(f"{rows[0]} rows, of which {equal_times} share card and time with another")
+    assert not failed, f"wrong: {', '.join(failed)}"
+
+
+def main(command, *paths):
+    connection = duckdb.connect(config={"threads": 2})
+    connection.execute("SET TimeZone = 'UTC'")
+    if command == "coarsen":
+        coarsen(connection, *paths)
+    elif command == "features":
+        write(connection, sql(paths[0]), paths[1])
+    elif command == "compare":
+        compare(connection, *paths)
+    else:
+        sys.exit(f"unknown command {command}: coarsen, features or compare")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
