@@ -102,7 +102,9 @@ fn percent_decoded(text: &str) -> Option<String> {
     let mut parts = text.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
     for part in parts {
-        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        // Parsing a number would take a sign too.
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
         bytes.extend(&part.as_bytes()[2..]);
     }
     String::from_utf8(bytes).ok()
@@ -140,6 +142,7 @@ mod tests {
             ("file://localhosts/a.csv", "three slashes"),
             ("file:///a%2", "%25 for a % itself"),
             ("file:///a%zz", "%25 for a % itself"),
+            ("file:///a%+f", "%25 for a % itself"),
             ("file:///a%ff", "UTF-8"),
         ] {
             let message = path(url).unwrap_err().to_string();
