@@ -281,19 +281,25 @@ impl ConnectError {
         source.downcast().unwrap_or_else(|source| Self::Io { action, path: path.into(), source })
     }
 
-    /// The same error for an interface that knows only errors of I/O. [`ConnectError::io`] takes it out.
+    /// The same error for an interface that knows only errors of I/O. [`ConnectError::io`] takes it out. What
+    /// reads through a decoder tells by it what the store said from what the decoder says.
     ///
     /// ```
     /// # use sabot_connect::ConnectError;
     /// let error = ConnectError::Changed { path: "s3://bucket/a.csv".into(), offset: 7 };
     /// let through = ConnectError::io("read", "a.csv", error.into_io());
     /// assert!(matches!(through, ConnectError::Changed { offset: 7, .. }));
+    /// let lost = ConnectError::io("read", "s3://bucket/a.csv", std::io::ErrorKind::TimedOut.into());
+    /// let through = lost.into_io();
+    /// assert_eq!(through.kind(), std::io::ErrorKind::TimedOut);
+    /// assert!(ConnectError::io("decode", "a.csv", through).to_string().starts_with("cannot read s3://bucket/"));
     /// ```
     pub fn into_io(self) -> io::Error {
-        match self {
-            Self::Io { source, .. } => source,
-            other => io::Error::other(other),
-        }
+        let kind = match &self {
+            Self::Io { source, .. } => source.kind(),
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, self)
     }
 
     /// An error of Arrow in a source or sink.

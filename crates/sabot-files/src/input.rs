@@ -151,7 +151,7 @@ impl Input {
         let mut before = [0];
         match text.read_exact(&mut before) {
             Ok(()) => Ok((text, Some(before[0]))),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && !is_of_store(&error) => {
                 Err(bad(format!("the file ends before byte {}", from.offset)))
             }
             Err(error) => Err(self.read_error(error)),
@@ -178,13 +178,12 @@ impl Input {
             Compression::Gzip => "gzip",
             Compression::Zstd => "zstd",
         };
-        let by_store = error.get_ref().is_some_and(|inner| inner.is::<ConnectError>());
         match error.kind() {
             ErrorKind::InvalidData
             | ErrorKind::InvalidInput
             | ErrorKind::UnexpectedEof
             | ErrorKind::Other
-                if !by_store =>
+                if !is_of_store(&error) =>
             {
                 ConnectError::Corrupt { path: self.path.to_path_buf(), format, reason: error.to_string() }
             }
@@ -217,6 +216,11 @@ impl Input {
             State::Taken => Err(ConnectError::AlreadyClaimed { name: self.id.to_string() }),
         }
     }
+}
+
+/// Whether the bytes could not be had, in contrast to bytes that are wrong.
+fn is_of_store(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<ConnectError>())
 }
 
 /// Bytes that can only be read one after the other.
@@ -285,6 +289,74 @@ mod tests {
         assert_eq!((io::read_to_string(whole).unwrap().as_str(), before), ("hello", None));
         let again = input.open_at(Position::START).err().unwrap();
         assert!(matches!(again, ConnectError::AlreadyClaimed { .. }));
+    }
+
+    /// A blob whose stream breaks off as a connection does.
+    #[derive(Debug)]
+    struct Lost(Vec<u8>);
+
+    struct LostStream(Cursor<Vec<u8>>);
+
+    impl Read for LostStream {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(into)? {
+                0 => {
+                    Err(ConnectError::io("read", "s3://b/a", io::Error::other("connection reset")).into_io())
+                }
+                bytes => Ok(bytes),
+            }
+        }
+    }
+
+    impl ByteStream for LostStream {
+        fn skip(&mut self, bytes: u64) -> io::Result<u64> {
+            io::copy(&mut self.by_ref().take(bytes), &mut io::sink())
+        }
+    }
+
+    impl Blob for Lost {
+        fn length(&self) -> Result<u64, ConnectError> {
+            Ok(self.0.len() as u64 + 1)
+        }
+
+        fn stream(&self, _from: u64) -> Result<Box<dyn ByteStream>, ConnectError> {
+            Ok(Box::new(LostStream(Cursor::new(self.0.clone()))))
+        }
+
+        fn range(&self, _range: std::ops::Range<u64>) -> Result<bytes::Bytes, ConnectError> {
+            panic!("text is streamed")
+        }
+
+        fn prepared(&self, _ranges: &[std::ops::Range<u64>]) -> Result<Arc<dyn Blob>, ConnectError> {
+            panic!("text is streamed")
+        }
+
+        fn is_remote(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_is_no_broken_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let path = folder.path().join(format!("text{}", compression.suffix()));
+            let mut to = compression.compress(Box::new(File::create(&path).unwrap())).unwrap();
+            to.write_all(b"hello, world").unwrap();
+            to.finish().unwrap();
+            let bytes = fs::read(&path).unwrap();
+            for kept in [0, 5, bytes.len() - 3] {
+                let blob = Found::Blob(Arc::new(Lost(bytes[..kept].to_vec())));
+                let input = Input::new("s3://b/a", "s3://b/a".into(), Some(compression), blob);
+                // zstd wants some bytes when it is opened.
+                let error = match input.open_at(Position::START) {
+                    Ok((mut text, _)) => input.read_error(io::copy(&mut text, &mut io::sink()).unwrap_err()),
+                    Err(error) => error,
+                };
+                assert_eq!(error.to_string(), "cannot read s3://b/a: connection reset", "{compression}");
+                assert!(matches!(error, ConnectError::Io { .. }));
+            }
+        }
     }
 
     #[test]
