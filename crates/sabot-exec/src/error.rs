@@ -93,7 +93,7 @@ pub enum JobError {
     /// The plan names something that was not bound to it.
     #[error("{what} \"{slot}\" of the plan is not bound; bound: {bound}")]
     Unbound {
-        /// `source`, `sink` or `function`.
+        /// `source`, `sink`, `function`, or `opener` of connectors.
         what: &'static str,
         /// The slot's name.
         slot: String,

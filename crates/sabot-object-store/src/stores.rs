@@ -4,6 +4,7 @@ use object_store::{ObjectStore, RetryConfig};
 use sabot_connect::{ConnectError, Store, Stores};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ pub struct ObjectStores {
 }
 
 struct Shared {
+    id: u64,
     options: BTreeMap<String, String>,
     secrets: Secrets,
     state: Mutex<State>,
@@ -88,7 +90,20 @@ impl ObjectStores {
         let options = options.into_iter().map(|(name, value)| (name.into().to_lowercase(), value.into()));
         let options: BTreeMap<String, String> = options.collect();
         let secrets = Secrets::of(options.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        Self { shared: Arc::new(Shared { options, secrets, state: Mutex::default() }) }
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::new(Shared { id, options, secrets, state: Mutex::default() }) }
+    }
+
+    /// A number that no other stores of this process have. Clones are the same stores and have the same.
+    ///
+    /// ```
+    /// use sabot_object_store::ObjectStores;
+    /// let (one, other) = (ObjectStores::new(), ObjectStores::new());
+    /// assert!(one.id() == one.clone().id() && one.id() != other.id());
+    /// ```
+    pub fn id(&self) -> u64 {
+        self.shared.id
     }
 }
 

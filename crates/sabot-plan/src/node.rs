@@ -35,6 +35,10 @@ pub enum Connector {
         kind: String,
         /// Its options: `path`, `delimiter`.
         options: BTreeMap<String, String>,
+        /// What opens it, by a name that is bound when the plan is run, where that is not what opens all
+        /// others: stores with credentials of their own, say. The same path opened by two is two things.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opener: Option<String>,
     },
     /// A named slot, bound when the plan is run: a channel, batches in memory, a closure.
     Slot(String),
@@ -52,18 +56,44 @@ impl Connector {
         options: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         let options = options.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
-        Connector::Registered { kind: kind.into(), options }
+        Connector::Registered { kind: kind.into(), options, opener: None }
+    }
+
+    /// The same connector, opened by what this name is bound to. A slot is bound already.
+    ///
+    /// ```
+    /// # use sabot_plan::Connector;
+    /// let remote = Connector::registered("csv", [("path", "s3://b/a.csv")]).opened_by("stores-1");
+    /// assert_eq!(remote.to_string(), "csv(path=s3://b/a.csv) by stores-1");
+    /// assert_eq!(remote.opener(), Some("stores-1"));
+    /// ```
+    pub fn opened_by(self, name: impl Into<String>) -> Self {
+        match self {
+            Connector::Registered { kind, options, .. } => {
+                Connector::Registered { kind, options, opener: Some(name.into()) }
+            }
+            slot => slot,
+        }
+    }
+
+    /// The name of what opens it, where it has one of its own.
+    pub fn opener(&self) -> Option<&str> {
+        match self {
+            Connector::Registered { opener, .. } => opener.as_deref(),
+            Connector::Slot(_) => None,
+        }
     }
 }
 
-/// `csv(path=flights.csv)`, or `slot orders`.
+/// `csv(path=flights.csv)`, `csv(path=s3://b/a.csv) by stores-1`, or `slot orders`.
 impl fmt::Display for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Connector::Slot(name) => write!(f, "slot {name}"),
-            Connector::Registered { kind, options } => {
+            Connector::Registered { kind, options, opener } => {
                 let options: Vec<String> = options.iter().map(|(k, v)| format!("{k}={v}")).collect();
-                write!(f, "{kind}({})", options.join(", "))
+                write!(f, "{kind}({})", options.join(", "))?;
+                opener.as_ref().map_or(Ok(()), |opener| write!(f, " by {opener}"))
             }
         }
     }

@@ -11,6 +11,18 @@ pub(crate) type UrlStores = sabot_object_store::ObjectStores;
 #[cfg(not(feature = "object-store"))]
 pub(crate) type UrlStores = sabot_files::DiskOnly;
 
+/// The name in plans of what opens URLs with these stores. Clones of the same stores share it.
+#[cfg(feature = "object-store")]
+pub(crate) fn opener(stores: &UrlStores) -> Option<String> {
+    Some(format!("stores-{}", stores.id()))
+}
+
+/// The disk is opened alike by all.
+#[cfg(not(feature = "object-store"))]
+pub(crate) fn opener(_stores: &UrlStores) -> Option<String> {
+    None
+}
+
 /// Every kind that this build knows: `csv`, `ndjson`, `arrow`, `parquet`, `file`, `generator`.
 pub(crate) fn registry(stores: UrlStores) -> ConnectorRegistry {
     let mut registry = ConnectorRegistry::new();

@@ -100,7 +100,7 @@ impl Job {
         self.bindings.merge(stream.bindings());
         // Opened when the job starts.
         if let Some(registry) = to.registry {
-            self.bindings.registries.insert(to.connector.clone(), registry);
+            self.bindings.open_with(&to.connector, registry);
         }
         if let Connector::Slot(slot) = to.connector {
             self.bindings.sinks.insert(slot, to.sink);

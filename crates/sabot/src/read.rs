@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::Result;
-use crate::connectors::{UrlStores, registry};
+use crate::connectors::{UrlStores, opener, registry};
 use crate::stream::fresh_slot;
 
 /// Something that [`Stream::read`](crate::Stream::read) can read.
@@ -264,8 +264,8 @@ impl FileOptions {
     }
 
     /// Reads and writes URLs with these stores: their credentials, options and connections, and what lies in
-    /// their memory. Without them a URL is reached with what the environment says. Neither plans nor
-    /// messages show an option's value.
+    /// their memory. Without them a URL is reached with what the environment says. Plans hold no options of
+    /// stores; they name the stores, so that the same URL with two of them is two places.
     ///
     /// ```
     /// # use sabot::prelude::*;
@@ -283,7 +283,8 @@ impl FileOptions {
     }
 
     fn connector(&self) -> Connector {
-        Connector::Registered { kind: self.kind.clone(), options: self.options.clone() }
+        let opener = self.stores.as_ref().and_then(opener);
+        Connector::Registered { kind: self.kind.clone(), options: self.options.clone(), opener }
     }
 }
 
@@ -293,7 +294,7 @@ impl ReadFrom for FileOptions {
         let registry = Arc::new(registry(self.stores.unwrap_or_default()));
         let source = registry.source(&self.kind, &self.options)?;
         let mut bindings = Bindings::default();
-        bindings.registries.insert(connector.clone(), registry);
+        bindings.open_with(&connector, registry);
         bindings.opened.insert(connector.clone(), source.clone());
         Ok((connector, source, bindings))
     }

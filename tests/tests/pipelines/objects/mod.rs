@@ -290,6 +290,35 @@ fn outputs_appear_whole_and_folders_by_epoch() {
 }
 
 #[test]
+fn one_url_in_two_stores_is_two_places() {
+    let [one, two] = [ObjectStores::new(), ObjectStores::new()];
+    let url = "memory://rows/a.csv";
+    let at = |stores: &ObjectStores| csv(url).stores(stores);
+    let rows = |stores: &ObjectStores| joined(&Stream::read(at(stores)).unwrap().collect().unwrap());
+    // Both sinks of one job are written.
+    let stream = Stream::from_batches([batch(0, 10)]).unwrap();
+    let job = Job::new("both").write(&stream, at(&one)).unwrap().write(&stream, at(&two)).unwrap();
+    assert_eq!(job.run().unwrap().rows_written, 20);
+    assert_eq!((rows(&one), rows(&two)), (batch(0, 10), batch(0, 10)));
+    // Both sources of one job are read, and a copy goes from one to the other.
+    Job::new("other")
+        .write(&Stream::from_batches([batch(100, 7)]).unwrap(), at(&two))
+        .unwrap()
+        .run()
+        .unwrap();
+    let read = |stores: &ObjectStores| Stream::read(at(stores)).unwrap();
+    let joined_rows =
+        |stream: Stream| stream.collect().unwrap().iter().map(RecordBatch::num_rows).sum::<usize>();
+    assert_eq!(joined_rows(read(&one).union(&read(&two)).unwrap()), 17);
+    Job::new("copy").write(&read(&one), at(&two)).unwrap().run().unwrap();
+    assert_eq!(rows(&two), batch(0, 10));
+    // Clones are the same stores: what both read is read once.
+    let twice = read(&one).union(&read(&one.clone())).unwrap();
+    let plan = Job::new("twice").write(&twice, sabot::to_memory().0).unwrap().plan().unwrap();
+    assert_eq!(plan.nodes().len(), 3, "{plan:?}");
+}
+
+#[test]
 fn neither_plans_nor_messages_hold_secrets() {
     let stores = ObjectStores::with_options([
         ("aws_secret_access_key", "hidden-secret"),
