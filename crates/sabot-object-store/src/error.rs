@@ -6,11 +6,70 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Names of options and of environment variables whose values nobody should see.
-const SECRET_NAMES: [&str; 8] =
-    ["customer_key", "secret", "token", "password", "credential", "sas", "account_key", "access_key"];
+use crate::client::is_option;
 
-/// The environment variables that the client library reads begin with these.
+/// Names of options whose values may be shown, but for what a URL among them has before its host and behind
+/// its path. A name that is not here, such as one that a later version of the client library adds, is taken
+/// for that of a secret.
+const SHOWN_NAMES: [&str; 55] = [
+    "account_name",
+    "allow_http",
+    "allow_invalid_certificates",
+    "authority_host",
+    "base_url",
+    "bucket",
+    "bucket_name",
+    "checksum_algorithm",
+    "conditional_put",
+    "connect_timeout",
+    "container_name",
+    "copy_if_not_exists",
+    "credential_type",
+    "default_content_type",
+    "default_region",
+    "disable_bulk_delete",
+    "disable_system_certificates",
+    "disable_tagging",
+    "endpoint",
+    "endpoint_url",
+    "endpoint_url_s3",
+    "endpoint_url_sts",
+    "http1_only",
+    "http2_keep_alive_interval",
+    "http2_keep_alive_timeout",
+    "http2_keep_alive_while_idle",
+    "http2_max_frame_size",
+    "http2_only",
+    "imdsv1_fallback",
+    "max_retries",
+    "metadata_endpoint",
+    "pool_idle_timeout",
+    "pool_max_idle_per_host",
+    "proxy_excludes",
+    "proxy_url",
+    "randomize_addresses",
+    "read_timeout",
+    "region",
+    "request_payer",
+    "retry_timeout",
+    "s3_express",
+    "server_side_encryption",
+    "skip_signature",
+    "sse_bucket_key_enabled",
+    "storage_account_name",
+    "storage_authority_host",
+    "storage_endpoint",
+    "storage_use_emulator",
+    "timeout",
+    "unsigned_payload",
+    "use_azure_cli",
+    "use_emulator",
+    "use_fabric_endpoint",
+    "user_agent",
+    "virtual_hosted_style_request",
+];
+
+/// What options, and the environment variables that the client library reads, may begin with.
 const PREFIXES: [&str; 3] = ["aws_", "azure_", "google_"];
 
 /// Values that must not be shown.
@@ -25,22 +84,41 @@ impl fmt::Debug for Secrets {
 
 pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    SECRET_NAMES.iter().any(|part| name.contains(part)) || name == "key"
+    let plain = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
+    !SHOWN_NAMES.contains(&plain)
+}
+
+/// What is secret of the value of an option.
+fn secrets_in(name: &str, value: &str) -> Vec<String> {
+    if is_secret(name) {
+        return vec![value.to_owned()];
+    }
+    let (_, rest) = value.split_once("://").unwrap_or(("", value));
+    let (place, query) = rest.split_once(['?', '#']).unwrap_or((rest, ""));
+    let mut found = vec![query.to_owned()];
+    let authority = place.split('/').next().unwrap_or_default();
+    if let Some((user, _)) = authority.rsplit_once('@') {
+        let password = user.split_once(':').map(|(_, password)| password.to_owned());
+        found.extend([format!("{user}@"), user.to_owned()].into_iter().chain(password));
+    }
+    found
 }
 
 impl Secrets {
-    /// The secret ones of these options, and of the environment.
+    /// What is secret of these options, and of the environment variables that the client library reads.
     pub(crate) fn of<'a>(options: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let environment = environment.filter(|(name, _)| {
-            let name = name.to_ascii_lowercase();
-            PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && is_secret(&name)
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?.to_ascii_lowercase();
+            let is_read = PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && is_option(&name);
+            is_read.then_some((name, value.into_string().ok()?))
         });
-        let given = options.filter(|(name, _)| is_secret(name));
-        let all = given.map(|(_, value)| value.to_owned()).chain(environment.map(|(_, value)| value));
+        let given = options.flat_map(|(name, value)| secrets_in(name, value));
+        let all = given.chain(environment.flat_map(|(name, value)| secrets_in(&name, &value)));
         // What is that short would be found in any text, and is no secret.
-        Self(all.filter(|value| value.len() > 3).collect())
+        let mut all: Vec<String> = all.filter(|value| value.len() > 3).collect();
+        // Nothing is left of one that another is a part of.
+        all.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        Self(all)
     }
 
     pub(crate) fn hide(&self, mut text: String) -> String {
@@ -109,6 +187,38 @@ mod tests {
         let said = secrets.hide("abcd1234 in eu-west-1 with ?x=y&z, x".to_owned());
         assert_eq!(said, "*** in eu-west-1 with ?***, x");
         assert!(!format!("{secrets:?}").contains("abcd"));
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_harmless_is_shown() {
+        for name in
+            ["aws_access_key_id", "azure_storage_master_key", "azure_storage_encryption_key", "master_key"]
+                .into_iter()
+                .chain([
+                    "AWS_SSE_CUSTOMER_KEY_BASE64",
+                    "google_service_account",
+                    "sas_token",
+                    "of_a_later_version",
+                ])
+        {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in SHOWN_NAMES {
+            let names = ["", "aws_", "azure_", "google_"].map(|prefix| format!("{prefix}{name}"));
+            let is_known = names.iter().any(|name| is_option(name)) || name.contains("retr");
+            assert!(is_known && names.iter().all(|name| !is_secret(name)), "{name}");
+        }
+        let options = [
+            ("proxy_url", "http://me:pass@word@proxy:3128"),
+            ("aws_endpoint", "https://user:hidden@host:9000/a?sig=signed"),
+            ("aws_region", "a@b"),
+            ("token", "pass"),
+        ];
+        let secrets = Secrets::of(options.into_iter());
+        let said = |text: &str| secrets.hide(text.to_owned());
+        assert_eq!(said("proxy http://me:pass@word@proxy:3128 fails"), "proxy http://***proxy:3128 fails");
+        assert_eq!(said("https://user:hidden@host:9000/a?sig=signed"), "https://***host:9000/a?***");
+        assert_eq!(said("pass@word, hidden, https://host:9000"), "***, ***, https://host:9000");
     }
 
     #[test]

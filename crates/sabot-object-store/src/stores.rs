@@ -272,13 +272,16 @@ mod tests {
         assert!(stores("AWS_Region", "x").store("memory://a").is_ok());
         let invalid = stores("allow_invalid_certificates", "true").store("s3://b/a").unwrap_err().to_string();
         assert!(invalid.contains("cannot connect to s3://b") && invalid.contains("does not exist here"));
-        for name in ["aws_secret_access_key", "azure_storage_sas_key", "google_service_account_key", "token"]
+        for name in
+            ["aws_secret_access_key", "azure_storage_master_key", "google_service_account_key", "token"]
         {
             assert_eq!(
                 format!("{:?}", stores(name, "hidden")),
                 format!("ObjectStores {{ {name}: \"***\" }}")
             );
         }
+        let proxy = stores("proxy_url", "http://me:hidden@proxy:1");
+        assert_eq!(format!("{proxy:?}"), "ObjectStores { proxy_url: \"http://***proxy:1\" }");
     }
 
     #[test]
