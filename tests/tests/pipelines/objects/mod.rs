@@ -5,6 +5,8 @@
 //! the secret `test`; `server.py` starts one, which also fails where it is told to.
 
 mod faults;
+mod server;
+mod web;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::concat_batches;

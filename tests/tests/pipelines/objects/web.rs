@@ -1,0 +1,44 @@
+//! Web servers: what they are asked, and what is made of their answers.
+
+use super::server::{Answer, Request, Server};
+use sabot::{ConnectError, Error, Stream, csv};
+use sabot_connect::{Blob, Found, Stores};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const DAY: &str = "Wed, 02 Jan 2019 10:00:00 GMT";
+
+/// Text of some requests' length.
+fn text() -> Vec<u8> {
+    (0..100_000).fold(b"a\n".to_vec(), |mut text, i| {
+        text.extend(format!("{i}\n").bytes());
+        text
+    })
+}
+
+fn blob(server: &Server) -> Arc<dyn Blob> {
+    let url = server.url("a.csv");
+    let found = server.web().store(&url).unwrap().look(Path::new(&url)).unwrap();
+    let Some(Found::Blob(blob)) = found else { panic!("{found:?}") };
+    blob
+}
+
+fn read(server: &Server, path: &str) -> Result<usize, Error> {
+    let rows = Stream::read(csv(server.url(path)).stores(&server.web()))?.collect()?;
+    Ok(rows.iter().map(|batch| batch.num_rows()).sum())
+}
+
+#[test]
+fn a_weak_version_is_no_condition() {
+    let bytes = text();
+    let server = Server::start(move |request| match request.header("if-match") {
+        // As servers answer that compare as they should.
+        Some(weak) if weak.starts_with("W/") => Answer::status(412),
+        _ => Answer::of(request, &bytes).with("ETag", "W/\"1\"").with("Last-Modified", DAY),
+    });
+    assert_eq!(read(&server, "a.csv").unwrap(), 100_000);
+    let gets: Vec<Request> = server.seen().into_iter().filter(|asked| asked.method == "GET").collect();
+    assert!(gets.len() > 1 && gets.iter().all(|asked| asked.header("if-match").is_none()), "{gets:?}");
+    assert!(gets.iter().all(|asked| asked.header("if-unmodified-since") == Some(DAY)), "{gets:?}");
+}
