@@ -46,20 +46,36 @@ impl Object {
         let version = meta.e_tag.clone().filter(|e_tag| !e_tag.starts_with("W/"));
         let options = GetOptions {
             range: Some(GetRange::Bounded(range.clone())),
-            // Where there are no versions, the time is the next best.
-            if_unmodified_since: version.is_none().then_some(meta.last_modified),
+            // Where there are no versions, the time is the next best. That of 1970 is none.
+            if_unmodified_since: (version.is_none() && meta.last_modified.timestamp() != 0)
+                .then_some(meta.last_modified),
             if_match: version,
             ..GetOptions::default()
         };
-        let (client, key, size): (_, Key, u64) =
-            (self.access.client.clone(), meta.location.clone(), meta.size);
+        let (client, key, meta): (_, Key, _) =
+            (self.access.client.clone(), meta.location.clone(), meta.clone());
         let work = self.access.io.spawn(async move {
             let found = client.get_opts(&key, options).await?;
-            let same = found.meta.size == size;
+            let same = is_same_version(&meta, &found.meta);
             Ok((same, found.bytes().await?))
         });
         Fetch { object: self.clone(), range, work }
     }
+}
+
+/// Whether two answers are about the same version of an object. Servers need not know conditions, and some
+/// pass over them.
+fn is_same_version(first: &ObjectMeta, second: &ObjectMeta) -> bool {
+    // Lists and answers of the same server differ in quotes (Azure); what compresses on the way makes a version
+    // weak; and times are those of headers, in seconds, or of lists, in milliseconds (Google).
+    fn bare(meta: &ObjectMeta) -> Option<&str> {
+        meta.e_tag.as_deref().map(|e_tag| e_tag.trim_start_matches("W/").trim_matches('"'))
+    }
+    let same_version = match (bare(first), bare(second)) {
+        (Some(first), Some(second)) => first == second,
+        _ => first.last_modified.timestamp() == second.last_modified.timestamp(),
+    };
+    same_version && first.size == second.size
 }
 
 /// A range that is on its way.
@@ -193,6 +209,28 @@ pub(crate) fn piece_at(pieces: &Pieces, offset: u64) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn versions_are_compared_as_servers_write_them() {
+        let meta = |e_tag: Option<&str>, millis: u64, size: u64| ObjectMeta {
+            location: Key::from("a"),
+            last_modified: (SystemTime::UNIX_EPOCH + Duration::from_millis(millis)).into(),
+            size,
+            e_tag: e_tag.map(str::to_owned),
+            version: None,
+        };
+        for (first, second, same) in [
+            (meta(Some("\"1\""), 0, 7), meta(Some("\"1\""), 5_000, 7), true),
+            (meta(Some("\"1\""), 0, 7), meta(Some("\"2\""), 0, 7), false),
+            (meta(Some("1"), 0, 7), meta(Some("W/\"1\""), 0, 7), true),
+            (meta(None, 5_999, 7), meta(None, 5_000, 7), true),
+            (meta(Some("1"), 5_999, 7), meta(None, 6_000, 7), false),
+            (meta(None, 0, 7), meta(None, 0, 8), false),
+        ] {
+            assert_eq!(is_same_version(&first, &second), same, "{first:?} {second:?}");
+        }
+    }
 
     #[test]
     fn ranges_become_few_requests_of_bounded_size() {

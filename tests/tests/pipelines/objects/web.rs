@@ -42,3 +42,25 @@ fn a_weak_version_is_no_condition() {
     assert!(gets.len() > 1 && gets.iter().all(|asked| asked.header("if-match").is_none()), "{gets:?}");
     assert!(gets.iter().all(|asked| asked.header("if-unmodified-since") == Some(DAY)), "{gets:?}");
 }
+
+#[test]
+fn two_versions_are_not_mixed_where_conditions_are_passed_over() {
+    for [name, first, second] in
+        [["ETag", "\"1\"", "\"2\""], ["Last-Modified", DAY, "Wed, 02 Jan 2019 10:00:01 GMT"]]
+    {
+        let (bytes, answered) = (text(), AtomicUsize::new(0));
+        let server = Server::start(move |request| {
+            // To HEAD, and to the first GET.
+            let version = if answered.fetch_add(1, Ordering::Relaxed) < 2 { first } else { second };
+            Answer::of(request, &bytes).with(name, version)
+        });
+        let mut stream = blob(&server).stream(0).unwrap();
+        let failed = std::io::copy(&mut stream, &mut std::io::sink()).unwrap_err();
+        match ConnectError::io("read", "", failed) {
+            ConnectError::Changed { path, offset } => {
+                assert_eq!((path, offset), (server.url("a.csv").into(), 256 << 10), "{name}");
+            }
+            other => panic!("{name}: {other}"),
+        }
+    }
+}
