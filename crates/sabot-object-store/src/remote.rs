@@ -106,17 +106,20 @@ impl Store for RemoteStore {
             return Err(self.bad_path(folder, "the name of a file: web servers have no folders to list"));
         }
         let key = self.key(folder)?;
-        let client = self.access.client.clone();
-        let listed = self.access.wait("list", folder, async move {
-            client.list_with_delimiter(Some(&key).filter(|key| **key != Key::ROOT)).await
-        })?;
+        let (client, prefix) = (self.access.client.clone(), Some(key.clone()).filter(|key| *key != Key::ROOT));
+        let listed = self
+            .access
+            .wait("list", folder, async move { client.list_with_delimiter(prefix.as_ref()).await })?;
         let name = |key: &Key| key.filename().unwrap_or_default().to_owned();
+        // Consoles and file systems keep empty folders as objects whose key ends in a slash. They are listed among
+        // what lies in the folder, and the client library drops the slash.
+        let objects = listed.objects.into_iter().filter(|meta| meta.location != key);
         let folders = listed.common_prefixes.iter().map(|key| Entry {
             name: name(key),
             found: Found::Folder,
             linked: false,
         });
-        let objects = listed.objects.into_iter().map(|meta| {
+        let objects = objects.map(|meta| {
             let name = name(&meta.location);
             Entry { found: self.found(folder.join(&name), meta), name, linked: false }
         });

@@ -4,6 +4,7 @@
 //! All of it runs in memory, and again on an S3 server where `SABOT_S3_ENDPOINT` names one, with the key and
 //! the secret `test`; `server.py` starts one, which also fails where it is told to.
 
+mod buckets;
 mod faults;
 mod server;
 mod web;
