@@ -3,6 +3,7 @@
 use object_store::path::Path as Key;
 use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt};
 use sabot_connect::{ConnectError, Entry, Found, Store};
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -85,7 +86,7 @@ impl Store for RemoteStore {
             return Ok(Some(Found::Folder));
         }
         if !path.to_string_lossy().ends_with('/') {
-            let (client, object) = (self.access.client.clone(), key);
+            let (client, object) = (self.access.client.clone(), key.clone());
             let head = async move {
                 match client.head(&object).await {
                     Err(Error::NotFound { .. }) => Ok(None),
@@ -96,9 +97,13 @@ impl Store for RemoteStore {
                 return Ok(Some(self.found(path.to_owned(), meta)));
             }
         }
-        // A folder is there as long as something is in it.
-        let is_folder = self.kind != Kind::Web && !self.list(path)?.is_empty();
-        Ok(is_folder.then_some(Found::Folder))
+        if self.kind == Kind::Web {
+            return Ok(None);
+        }
+        // A folder is there as long as something is in it, and the first page of a list says whether there is.
+        let mut below = self.access.client.list(Some(&key));
+        let first = async move { poll_fn(|cx| below.as_mut().poll_next(cx)).await.transpose() };
+        Ok(self.access.wait("list", path, first)?.map(|_| Found::Folder))
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<Entry>, ConnectError> {
@@ -106,7 +111,8 @@ impl Store for RemoteStore {
             return Err(self.bad_path(folder, "the name of a file: web servers have no folders to list"));
         }
         let key = self.key(folder)?;
-        let (client, prefix) = (self.access.client.clone(), Some(key.clone()).filter(|key| *key != Key::ROOT));
+        let (client, prefix) =
+            (self.access.client.clone(), Some(key.clone()).filter(|key| *key != Key::ROOT));
         let listed = self
             .access
             .wait("list", folder, async move { client.list_with_delimiter(prefix.as_ref()).await })?;

@@ -84,3 +84,19 @@ fn what_marks_a_folder_is_no_file() {
         }
     }
 }
+
+#[test]
+fn one_page_says_that_a_folder_is_there() {
+    let server = serve(&[("in/a", ""), ("in/b", ""), ("in/c", ""), ("in/d", ""), ("in/e/f", "")]);
+    let store = server.s3().store("s3://b/in").unwrap();
+    for (path, is_there) in
+        [("s3://b/in", true), ("s3://b/in/", true), ("s3://b/in/e", true), ("s3://b/i", false)]
+    {
+        let found = store.look(Path::new(path)).unwrap();
+        assert_eq!(matches!(found, Some(Found::Folder)), is_there, "{path}: {found:?}");
+        let lists = server.seen().iter().filter(|asked| asked.query("list-type").is_some()).count();
+        assert_eq!(lists, 1, "{path}");
+    }
+    assert_eq!(store.list(Path::new("s3://b/in")).unwrap().len(), 5);
+    assert_eq!(server.seen().len(), 3, "pages");
+}
