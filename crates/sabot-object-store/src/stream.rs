@@ -30,7 +30,7 @@ pub(crate) struct ReadAhead {
     ready: Bytes,
     /// Where `ready` ends.
     fetched: u64,
-    /// What follows, in order.
+    /// What follows, in order, but for pieces.
     coming: VecDeque<Fetch>,
     next_bytes: u64,
 }
@@ -46,11 +46,16 @@ impl ReadAhead {
         Self { pieces, ..self }
     }
 
-    /// Begins requests until so many are on their way, or the object ends.
+    /// Begins requests until so many are on their way, or the object ends. What the pieces have is not asked for.
     fn ask(&mut self, requests: usize) {
         while self.coming.len() < requests {
-            let start = self.coming.back().map_or(self.fetched, |last| last.range.end);
-            let end = self.object.size().min(start.saturating_add(self.next_bytes));
+            let mut start = self.coming.back().map_or(self.fetched, |last| last.range.end);
+            while let Some(piece) = piece_at(&self.pieces, start) {
+                start += piece.len() as u64;
+            }
+            let behind = self.pieces.partition_point(|(piece, _)| *piece <= start);
+            let gap_end = self.pieces.get(behind).map_or(u64::MAX, |(piece, _)| *piece);
+            let end = self.object.size().min(start.saturating_add(self.next_bytes)).min(gap_end);
             if start >= end {
                 return;
             }
@@ -102,6 +107,11 @@ impl ByteStream for ReadAhead {
             self.fetched = fetch.range.end;
             self.coming.pop_front();
         }
+        if self.coming.front().is_some_and(|next| next.range.start > to) {
+            // A piece lies before it, and has what is wanted next.
+            self.fetched = to;
+            return Ok(to - at);
+        }
         match self.coming.pop_front() {
             // What is on its way has what is wanted next.
             Some(fetch) => {
@@ -115,5 +125,63 @@ impl ByteStream for ReadAhead {
             }
         }
         Ok(to - at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Secrets;
+    use crate::io::Io;
+    use crate::remote::Access;
+    use object_store::memory::InMemory;
+    use object_store::path::Path as Key;
+    use object_store::{ObjectStore, ObjectStoreExt};
+
+    const MIB: usize = 1 << 20;
+
+    /// An object whose bytes differ from place to place.
+    fn object() -> (Object, Vec<u8>) {
+        let bytes: Vec<u8> =
+            (0..20 * MIB as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let client: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let (io, key) = (Arc::new(Io::start().unwrap()), Key::from("a"));
+        let (to, whole) = (client.clone(), Bytes::from(bytes.clone()));
+        let put = async move {
+            to.put(&key, whole.into()).await?;
+            to.head(&key).await
+        };
+        let meta = io.wait(put).unwrap().unwrap();
+        (Object::new(Access { client, io, secrets: Secrets::default() }, "memory://a".into(), meta), bytes)
+    }
+
+    #[test]
+    fn pieces_in_memory_and_requests_on_their_way_are_read_once() {
+        let (object, bytes) = object();
+        let places = [0..10, MIB / 2..MIB, 2 * MIB..3 * MIB, 3 * MIB..3 * MIB + 7, 15 * MIB..16 * MIB];
+        let pieces: Arc<Pieces> = places
+            .iter()
+            .map(|place| (place.start as u64, Bytes::from(bytes[place.clone()].to_vec())))
+            .collect();
+        let stream = |from| ReadAhead::new(object.clone(), from).with_pieces(pieces.clone());
+        for from in [0, 5, MIB - 1, 2 * MIB + 1, 14 * MIB, 20 * MIB] {
+            let mut seen = Vec::new();
+            stream(from as u64).read_to_end(&mut seen).unwrap();
+            assert!(seen == bytes[from..], "from {from}");
+        }
+        // Passing over what is ready, on its way, in a piece, and not asked for.
+        for skip in [1, MIB / 4, MIB / 2, MIB, 5 * MIB / 4, 2 * MIB, 3 * MIB, 14 * MIB] {
+            let (mut stream, mut at) = (stream(100), 100);
+            while at < bytes.len() {
+                let mut seen = vec![0; (bytes.len() - at).min(MIB / 3)];
+                stream.read_exact(&mut seen).unwrap();
+                assert!(seen == bytes[at..at + seen.len()], "{skip} at {at}");
+                at += seen.len();
+                let passed = usize::try_from(stream.skip(skip as u64).unwrap()).unwrap();
+                assert_eq!(passed, skip.min(bytes.len() - at));
+                at += passed;
+            }
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        }
     }
 }
