@@ -12,8 +12,8 @@ pub(crate) type Place = (PathBuf, Found);
 
 /// The files that a path stands for: itself; the files of a folder with one of these extensions, which may
 /// be compressed; or whatever matches a pattern with `*`, `?` or `[…]`. They come in the order of their
-/// paths. Names that start with `.` or `_` are bookkeeping of some writer and are passed over in folders,
-/// and by patterns that do not spell them out.
+/// paths. Names that start with `.` or `_`, of files and of folders, are bookkeeping of some writer and are
+/// passed over in folders, and by parts of patterns that do not begin with that character.
 pub(crate) fn input_files(
     store: &dyn Store,
     path: &Path,
@@ -119,7 +119,7 @@ fn walk(
         Part::Folders => {
             walk(store, folder, rest, files)?;
             for entry in store.list(folder)? {
-                if matches!(entry.found, Found::Folder) && !entry.linked {
+                if matches!(entry.found, Found::Folder) && !entry.linked && !is_hidden(&entry.name) {
                     walk(store, &folder.join(&entry.name), parts, files)?;
                 }
             }
@@ -133,15 +133,13 @@ fn walk(
         Part::Name(name) => walk(store, &folder.join(name), rest, files)?,
         Part::Names { pattern, hidden } => {
             for entry in store.list(folder)? {
-                if !pattern.matches(&entry.name) {
+                if !pattern.matches(&entry.name) || (is_hidden(&entry.name) && !hidden) {
                     continue;
                 }
                 let path = folder.join(&entry.name);
                 match entry.found {
                     Found::Folder => walk(store, &path, rest, files)?,
-                    Found::Blob(_) if rest.is_empty() && (*hidden || !is_hidden(&entry.name)) => {
-                        files.push((path, entry.found));
-                    }
+                    Found::Blob(_) if rest.is_empty() => files.push((path, entry.found)),
                     Found::Blob(_) | Found::Once => {}
                 }
             }
@@ -222,6 +220,26 @@ mod tests {
         assert!(none.ends_with("no file matches this pattern"), "{none}");
         let bad = input_files(&folder.path().join("***.csv"), &["csv"]).unwrap_err().to_string();
         assert!(bad.contains("it is no pattern either"), "{bad}");
+    }
+
+    #[test]
+    fn hidden_folders_are_gone_into_where_a_pattern_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["day", "_temporary/0", ".cache", "day/_old"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("a.csv"), "x").unwrap();
+        }
+        let names = |pattern: &str| -> Vec<String> {
+            let files = input_files(&folder.path().join(pattern), &["csv"]).unwrap();
+            let name = |file: &PathBuf| file.strip_prefix(folder.path()).unwrap().display().to_string();
+            files.iter().map(name).collect()
+        };
+        assert_eq!(names("*/a.csv"), ["day/a.csv"]);
+        assert_eq!(names("**/a.csv"), ["day/a.csv"]);
+        assert_eq!(names("_*/*/a.csv"), ["_temporary/0/a.csv"]);
+        assert_eq!(names("_temporary/**/*.csv"), ["_temporary/0/a.csv"]);
+        assert_eq!(names(".cache/*"), [".cache/a.csv"]);
+        assert_eq!(names("**/_old/*.csv"), ["day/_old/a.csv"]);
     }
 
     #[test]
