@@ -161,7 +161,11 @@ pub(crate) fn parent(path: &Path) -> PathBuf {
 
 fn not_found(store: &dyn Store, path: &Path) -> ConnectError {
     let parent = parent(path);
-    let siblings = store.list(&parent).unwrap_or_default();
+    let Ok(siblings) = store.list(&parent) else {
+        // A web server, or somebody who may read and not list: nothing is known of what lies beside it.
+        let hint = "there is no such file, and what else there is cannot be listed".to_owned();
+        return ConnectError::NotFound { path: path.to_owned(), hint };
+    };
     let near = did_you_mean(&name_of(path), siblings.iter().map(|entry| entry.name.as_str()));
     let hint = match near {
         Some(near) => format!("did you mean \"{}\"?", parent.join(near).display()),

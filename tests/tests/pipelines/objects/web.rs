@@ -64,3 +64,41 @@ fn two_versions_are_not_mixed_where_conditions_are_passed_over() {
         }
     }
 }
+
+#[test]
+fn a_page_that_is_not_there_is_missed_without_a_guess() {
+    let server = Server::start(|_| Answer::status(404));
+    match read(&server, "data/a.csv") {
+        Err(Error::Connect(ConnectError::NotFound { path, hint })) => {
+            assert_eq!(path, Path::new(&server.url("data/a.csv")));
+            assert_eq!(hint, "there is no such file, and what else there is cannot be listed");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_connection_that_is_lost_is_no_broken_file() {
+    for path in ["a.csv", "a.csv.gz", "a.csv.zst"] {
+        let server = Server::start(|request| {
+            let mut answer = Answer::of(request, &[0x1f; 1000]).with("ETag", "\"1\"");
+            answer.cut = Some(0);
+            answer
+        });
+        match read(&server, path) {
+            Err(Error::Connect(ConnectError::Io { action: "read", path: found, .. })) => {
+                assert_eq!(found, Path::new(&server.url(path)));
+            }
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn bodies_come_as_they_are_stored() {
+    let bytes = text();
+    let server = Server::start(move |request| Answer::of(request, &bytes).with("Content-Encoding", "gzip"));
+    // What is sent under the name of gzip and is none would be refused, or unpacked.
+    assert_eq!(read(&server, "a.csv").unwrap(), 100_000);
+    assert!(server.seen().iter().all(|asked| asked.header("accept-encoding").is_none()));
+}
