@@ -39,6 +39,12 @@ pub enum ConnectError {
         /// What would be right, such as a name nearby.
         hint: String,
     },
+    /// The name of a file, or of a folder above it, is not UTF-8, which plans and positions are.
+    #[error("{path:?} is no text: the names of files must be UTF-8; rename it")]
+    NameNotUtf8 {
+        /// The path.
+        path: PathBuf,
+    },
     /// Somebody may not do what was tried: the credentials are missing, wrong, or allow less.
     #[error("no permission to {action} {}: {reason}; check the credentials and what they allow", path.display())]
     Denied {

@@ -9,6 +9,7 @@
 //! everywhere.
 
 use bytes::Bytes;
+use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
@@ -80,8 +81,8 @@ pub enum Found {
 /// What lies in a folder.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its name in the folder.
-    pub name: String,
+    /// Its name in the folder, which is text in all stores but disks.
+    pub name: OsString,
     /// What it is.
     pub found: Found,
     /// Whether it stands for something that lies elsewhere. Such folders are not gone into by `**`.

@@ -37,8 +37,7 @@ impl Store for Disk {
             let linked = entry.file_type().map_err(failed)?.is_symlink();
             // A link that leads nowhere, or a file that has gone meanwhile, is not there.
             if let Ok(metadata) = fs::metadata(&path) {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                list.push(Entry { name, found: found(&path, &metadata), linked });
+                list.push(Entry { name: entry.file_name(), found: found(&path, &metadata), linked });
             }
         }
         Ok(list)

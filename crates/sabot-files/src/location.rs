@@ -35,11 +35,13 @@ impl Location {
 
     /// The store, and the path in it.
     pub(crate) fn resolve(&self) -> Result<(Arc<dyn Store>, PathBuf), ConnectError> {
-        let text = self.path.to_string_lossy();
-        match scheme(&text) {
+        let Some(text) = self.path.to_str() else {
+            return Err(ConnectError::NameNotUtf8 { path: self.path.clone() });
+        };
+        match scheme(text) {
             None => Ok((Arc::new(Disk), self.path.clone())),
-            Some("file") => Ok((Arc::new(Disk), path_of_file_url(&text)?)),
-            Some(_) => Ok((self.stores.store(&text)?, self.path.clone())),
+            Some("file") => Ok((Arc::new(Disk), path_of_file_url(text)?)),
+            Some(_) => Ok((self.stores.store(text)?, self.path.clone())),
         }
     }
 }

@@ -3,6 +3,7 @@
 use glob::Pattern;
 use sabot_common::did_you_mean;
 use sabot_connect::{ConnectError, Found, Store};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf, is_separator};
 
 use crate::compression::Compression;
@@ -25,6 +26,10 @@ pub(crate) fn input_files(
         None if path.to_string_lossy().contains(WILDCARDS) => matching(store, path)?,
         None => return Err(not_found(store, path)),
     };
+    // Two of them would have one name as text, and be one partition.
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.to_str().is_none()) {
+        return Err(ConnectError::NameNotUtf8 { path: path.clone() });
+    }
     files.sort_by(|(a, _), (b, _)| a.cmp(b));
     files.dedup_by(|(a, _), (b, _)| a == b);
     Ok(files)
@@ -37,8 +42,8 @@ fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn is_hidden(name: &str) -> bool {
-    name.starts_with(['.', '_'])
+fn is_hidden(name: &OsStr) -> bool {
+    matches!(name.as_encoded_bytes().first(), Some(b'.' | b'_'))
 }
 
 /// Whether a file's extension is one of these, that of its compression left aside.
@@ -101,7 +106,7 @@ impl Part {
         }
         let pattern = Pattern::new(text)?;
         Ok(match text.contains(WILDCARDS) {
-            true => Part::Names { pattern, hidden: is_hidden(text) },
+            true => Part::Names { pattern, hidden: is_hidden(text.as_ref()) },
             false => Part::Name(text.to_owned()),
         })
     }
@@ -133,7 +138,7 @@ fn walk(
         Part::Name(name) => walk(store, &folder.join(name), rest, files)?,
         Part::Names { pattern, hidden } => {
             for entry in store.list(folder)? {
-                if !pattern.matches(&entry.name) || (is_hidden(&entry.name) && !hidden) {
+                if !pattern.matches(&entry.name.to_string_lossy()) || (is_hidden(&entry.name) && !hidden) {
                     continue;
                 }
                 let path = folder.join(&entry.name);
@@ -166,7 +171,7 @@ fn not_found(store: &dyn Store, path: &Path) -> ConnectError {
         let hint = "there is no such file, and what else there is cannot be listed".to_owned();
         return ConnectError::NotFound { path: path.to_owned(), hint };
     };
-    let near = did_you_mean(&name_of(path), siblings.iter().map(|entry| entry.name.as_str()));
+    let near = did_you_mean(&name_of(path), siblings.iter().filter_map(|entry| entry.name.to_str()));
     let hint = match near {
         Some(near) => format!("did you mean \"{}\"?", parent.join(near).display()),
         None if matches!(store.look(&parent), Ok(Some(Found::Folder))) => {
@@ -244,6 +249,33 @@ mod tests {
         assert_eq!(names("_temporary/**/*.csv"), ["_temporary/0/a.csv"]);
         assert_eq!(names(".cache/*"), [".cache/a.csv"]);
         assert_eq!(names("**/_old/*.csv"), ["day/_old/a.csv"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_is_no_text_is_an_error_where_it_is_wanted() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &[u8]| {
+            let path = folder.path().join(OsStr::from_bytes(name));
+            // Some file systems have no such names.
+            fs::write(&path, "x").is_ok().then_some(path)
+        };
+        let (Some(path), Some(_)) = (put(b"a\xff.csv"), put(b"a\xfe.csv")) else { return };
+        put(b"b.csv").unwrap();
+        for wanted in ["", "*.csv"] {
+            let said = input_files(&folder.path().join(wanted), &["csv"]).unwrap_err();
+            assert!(matches!(said, ConnectError::NameNotUtf8 { .. }), "{said}");
+            let said = said.to_string();
+            assert!(said.contains("a\\xFE.csv") || said.contains("a\\xFF.csv"), "{said}");
+            assert!(said.ends_with("must be UTF-8; rename it"), "{said}");
+        }
+        let given = crate::Location::from(path).resolve().unwrap_err();
+        assert!(matches!(given, ConnectError::NameNotUtf8 { .. }), "{given}");
+        // Beside what is wanted it is nobody's concern.
+        assert_eq!(input_files(&folder.path().join("b*"), &["csv"]).unwrap().len(), 1);
+        fs::write(folder.path().join("c.ndjson"), "x").unwrap();
+        assert_eq!(input_files(folder.path(), &["ndjson"]).unwrap().len(), 1);
     }
 
     #[test]

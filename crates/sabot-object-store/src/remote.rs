@@ -121,13 +121,13 @@ impl Store for RemoteStore {
         // what lies in the folder, and the client library drops the slash.
         let objects = listed.objects.into_iter().filter(|meta| meta.location != key);
         let folders = listed.common_prefixes.iter().map(|key| Entry {
-            name: name(key),
+            name: name(key).into(),
             found: Found::Folder,
             linked: false,
         });
         let objects = objects.map(|meta| {
             let name = name(&meta.location);
-            Entry { found: self.found(folder.join(&name), meta), name, linked: false }
+            Entry { found: self.found(folder.join(&name), meta), name: name.into(), linked: false }
         });
         Ok(objects.chain(folders).filter(|entry| !entry.name.is_empty()).collect())
     }

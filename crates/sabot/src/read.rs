@@ -5,12 +5,13 @@
 
 use arrow::datatypes::Schema;
 use sabot_connect::{
-    ChannelReceiver, ChannelSink, CollectSink, Collected, ConnectorRegistry, Sink, Source, output_channel,
+    ChannelReceiver, ChannelSink, CollectSink, Collected, ConnectError, ConnectorRegistry, Sink, Source,
+    output_channel,
 };
 use sabot_exec::Bindings;
 use sabot_plan::Connector;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Result;
@@ -94,6 +95,8 @@ pub struct Connect {
 pub struct FileOptions {
     kind: String,
     options: BTreeMap<String, String>,
+    /// A path that no option can hold, for options are text.
+    not_utf8: Option<PathBuf>,
     /// Those that were given; without, what the environment says.
     stores: Option<UrlStores>,
 }
@@ -113,7 +116,7 @@ pub struct FileOptions {
 /// # Ok::<(), sabot::Error>(())
 /// ```
 pub fn csv(path: impl AsRef<Path>) -> FileOptions {
-    connector("csv").option("path", path.as_ref().to_string_lossy())
+    connector("csv").path("path", path.as_ref())
 }
 
 /// Newline-delimited JSON, an object a line; paths and options as for [`csv`], without those of a header.
@@ -129,7 +132,7 @@ pub fn csv(path: impl AsRef<Path>) -> FileOptions {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn ndjson(path: impl AsRef<Path>) -> FileOptions {
-    connector("ndjson").option("path", path.as_ref().to_string_lossy())
+    connector("ndjson").path("path", path.as_ref())
 }
 
 /// Arrow IPC: a file or a stream, told apart by its first bytes. As a sink, `.arrows` and `-` are streams,
@@ -145,7 +148,7 @@ pub fn ndjson(path: impl AsRef<Path>) -> FileOptions {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn arrow_ipc(path: impl AsRef<Path>) -> FileOptions {
-    connector("arrow").option("path", path.as_ref().to_string_lossy())
+    connector("arrow").path("path", path.as_ref())
 }
 
 /// A file in the format that its extension names: `.csv`, `.ndjson` (`.jsonl`), `.arrow` (`.arrows`,
@@ -163,7 +166,7 @@ pub fn arrow_ipc(path: impl AsRef<Path>) -> FileOptions {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn file(path: impl AsRef<Path>) -> FileOptions {
-    connector("file").option("path", path.as_ref().to_string_lossy())
+    connector("file").path("path", path.as_ref())
 }
 
 /// A Parquet file, a folder of files, or a pattern. As a sink, a path that ends in `/` is a folder.
@@ -178,7 +181,7 @@ pub fn file(path: impl AsRef<Path>) -> FileOptions {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn parquet(path: impl AsRef<Path>) -> FileOptions {
-    connector("parquet").option("path", path.as_ref().to_string_lossy())
+    connector("parquet").path("path", path.as_ref())
 }
 
 /// Rows made up from a seed; see `GeneratorSource` for the options.
@@ -205,7 +208,7 @@ pub fn generator() -> FileOptions {
 /// # Ok::<(), sabot::Error>(())
 /// ```
 pub fn connector(kind: impl Into<String>) -> FileOptions {
-    FileOptions { kind: kind.into(), options: BTreeMap::new(), stores: None }
+    FileOptions { kind: kind.into(), options: BTreeMap::new(), not_utf8: None, stores: None }
 }
 
 impl FileOptions {
@@ -213,6 +216,13 @@ impl FileOptions {
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.insert(name.into(), value.into());
         self
+    }
+
+    fn path(self, name: &str, path: &Path) -> Self {
+        match path.to_str() {
+            Some(text) => self.option(name, text),
+            None => Self { not_utf8: Some(path.to_owned()), ..self },
+        }
     }
 
     /// Gives the columns of text instead of inferring them.
@@ -260,7 +270,7 @@ impl FileOptions {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn dead_letters(self, path: impl AsRef<Path>) -> Self {
-        self.option("dead_letters", path.as_ref().to_string_lossy())
+        self.path("dead_letters", path.as_ref())
     }
 
     /// Reads and writes URLs with these stores: their credentials, options and connections, and what lies in
@@ -282,15 +292,18 @@ impl FileOptions {
         Self { stores: Some(stores.clone()), ..self }
     }
 
-    fn connector(&self) -> Connector {
+    fn connector(&self) -> Result<Connector> {
+        if let Some(path) = &self.not_utf8 {
+            return Err(ConnectError::NameNotUtf8 { path: path.clone() }.into());
+        }
         let opener = self.stores.as_ref().and_then(opener);
-        Connector::Registered { kind: self.kind.clone(), options: self.options.clone(), opener }
+        Ok(Connector::Registered { kind: self.kind.clone(), options: self.options.clone(), opener })
     }
 }
 
 impl ReadFrom for FileOptions {
     fn open(self) -> Result<(Connector, Arc<dyn Source>, Bindings)> {
-        let connector = self.connector();
+        let connector = self.connector()?;
         let registry = Arc::new(registry(self.stores.unwrap_or_default()));
         let source = registry.source(&self.kind, &self.options)?;
         let mut bindings = Bindings::default();
@@ -302,7 +315,7 @@ impl ReadFrom for FileOptions {
 
 impl WriteTo for FileOptions {
     fn open(self) -> Result<Connect> {
-        let connector = self.connector();
+        let connector = self.connector()?;
         let registry = Arc::new(registry(self.stores.unwrap_or_default()));
         let sink = registry.sink(&self.kind, &self.options)?;
         Ok(Connect { connector, sink, registry: Some(registry), collects: None })
@@ -416,5 +429,29 @@ impl WriteTo for CollectInto {
     fn open(self) -> Result<Connect> {
         let connect = WriteTo::open(Arc::new(self.sink) as Arc<dyn Sink>)?;
         Ok(Connect { collects: self.called.map(str::to_owned), ..connect })
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::Error;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_path_that_is_no_text_is_refused_and_not_changed() {
+        let path = Path::new(OsStr::from_bytes(b"a\xff.csv"));
+        let opened = |options: FileOptions| ReadFrom::open(options).map(drop);
+        for refused in [
+            opened(csv(path)),
+            opened(csv("a.csv").dead_letters(path)),
+            WriteTo::open(parquet(path)).map(drop),
+        ] {
+            match refused {
+                Err(Error::Connect(ConnectError::NameNotUtf8 { path: named })) => assert_eq!(named, path),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

@@ -191,6 +191,8 @@ impl Target {
 /// them apart.
 fn refuse_old_output(store: &dyn Store, folder: &Path, extension: &str) -> Result<(), ConnectError> {
     for Entry { name, .. } in store.list(folder)? {
+        // What is no text is not named like output.
+        let Ok(name) = name.into_string() else { continue };
         let stem = name.strip_suffix(extension).and_then(|rest| rest.strip_suffix('.'));
         let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if stem.is_some_and(|stem| stem.contains('-') && stem.split('-').all(number)) {

@@ -34,7 +34,8 @@ impl Place {
     fn names(&self, folder: &str) -> Vec<String> {
         let url = self.url(folder);
         let entries = self.stores.store(&url).unwrap().list(Path::new(&url)).unwrap();
-        let mut names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+        let mut names: Vec<String> =
+            entries.into_iter().map(|entry| entry.name.into_string().unwrap()).collect();
         names.sort();
         names
     }
