@@ -5,8 +5,11 @@
 
 use object_store::client::{ClientConfigKey, HttpClient, HttpConnector};
 use object_store::{ClientOptions, Error, Result};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Options that would be passed over in silence if they were not refused.
@@ -36,6 +39,26 @@ fn tls() -> std::result::Result<ClientConfig, rustls::Error> {
     Ok(config)
 }
 
+/// Looks names up and returns their addresses in an order by chance, so that not all connections go to the first
+/// of a store's servers.
+struct Shuffled;
+
+impl Resolve for Shuffled {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // The port is that of the URL.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(Box::new(by_chance(found.collect()).into_iter()) as Addrs)
+        })
+    }
+}
+
+fn by_chance(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let chance = RandomState::new();
+    addresses.sort_by_cached_key(|address| chance.hash_one(address));
+    addresses
+}
+
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
         let value = |key: &ClientConfigKey| options.get_config_value(key);
@@ -44,7 +67,11 @@ impl HttpConnector for Connector {
                 return Err(config_error(format!("the option {} does not exist here", key.as_ref())));
             }
         }
-        let is_set = |key: ClientConfigKey| value(&key).is_some_and(|value| value == "true");
+        // As the client library reads them.
+        let is_set = |key: ClientConfigKey| {
+            let value = value(&key).unwrap_or_default().to_ascii_lowercase();
+            matches!(&*value, "true" | "1" | "on" | "yes" | "y")
+        };
         let time = |key: ClientConfigKey| {
             value(&key).map(|value| humantime::parse_duration(&value)).transpose().map_err(config_error)
         };
@@ -55,9 +82,22 @@ impl HttpConnector for Connector {
             .tls_backend_preconfigured(tls().map_err(config_error)?)
             .https_only(!is_set(ClientConfigKey::AllowHttp))
             .user_agent(value(&ClientConfigKey::UserAgent).unwrap_or_else(|| "sabot".to_owned()))
-            .pool_idle_timeout(time(ClientConfigKey::PoolIdleTimeout)?)
             .http2_keep_alive_interval(time(ClientConfigKey::Http2KeepAliveInterval)?)
-            .http2_keep_alive_while_idle(is_set(ClientConfigKey::Http2KeepAliveWhileIdle));
+            .http2_keep_alive_while_idle(is_set(ClientConfigKey::Http2KeepAliveWhileIdle))
+            // Lengths and offsets are those of what is stored. Somebody else in the build may have turned these on.
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate();
+        if let Some(timeout) = time(ClientConfigKey::PoolIdleTimeout)? {
+            builder = builder.pool_idle_timeout(timeout);
+        }
+        if let Some(size) = value(&ClientConfigKey::Http2MaxFrameSize) {
+            builder = builder.http2_max_frame_size(size.parse::<u32>().map_err(config_error)?);
+        }
+        if is_set(ClientConfigKey::RandomizeAddresses) {
+            builder = builder.dns_resolver(Arc::new(Shuffled));
+        }
         if let Some(timeout) = time(ClientConfigKey::Timeout)? {
             builder = builder.timeout(timeout);
         }
@@ -86,5 +126,44 @@ impl HttpConnector for Connector {
                 .proxy(proxy.no_proxy(excluded.and_then(|hosts| reqwest::NoProxy::from_string(&hosts))));
         }
         Ok(HttpClient::new(builder.build().map_err(config_error)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn options_that_are_wrong_are_refused_and_none_is_passed_over() {
+        let connected = |name: &str, value: &str| {
+            let options = ClientOptions::new().with_config(name.parse().unwrap(), value);
+            Connector.connect(&options).map(drop).map_err(|error| error.to_string())
+        };
+        for (name, right) in [
+            ("http2_max_frame_size", "32768"),
+            ("pool_idle_timeout", "10s"),
+            ("randomize_addresses", "false"),
+            ("pool_max_idle_per_host", "3"),
+        ] {
+            connected(name, right).unwrap();
+        }
+        for name in ["http2_max_frame_size", "pool_idle_timeout", "pool_max_idle_per_host"] {
+            assert!(connected(name, "some").is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn addresses_come_in_any_order() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let looked_up = |name: &str| {
+            let found = runtime.block_on(Shuffled.resolve(name.parse().unwrap()));
+            found.map(Iterator::collect::<Vec<SocketAddr>>)
+        };
+        assert!(looked_up("localhost").unwrap().iter().all(|address| address.ip().is_loopback()));
+        assert!(looked_up("no such name").is_err());
+        let five: Vec<SocketAddr> = (1..=5).map(|last| ([10, 0, 0, last], 0).into()).collect();
+        let orders: HashSet<_> = (0..50).map(|_| by_chance(five.clone())).collect();
+        assert!(orders.len() > 1 && orders.iter().all(|order| order.len() == 5));
     }
 }
