@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod flights;
+mod fraud;
 mod operators;
 mod startup;
 mod stats;
@@ -31,6 +32,8 @@ enum Command {
 enum Bench {
     /// The flight-delays example from end to end, alone or beside its peers.
     Flights(flights::Options),
+    /// The features of the fraud-detection example, alone or beside its peers.
+    Fraud(fraud::Options),
     /// Single operators over tables in memory, alone or beside their peers.
     Operators(operators::Options),
     /// From the start of the smallest example to its first printed byte.
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let Command::Bench(bench) = Arguments::parse().command;
     let done = match &bench {
         Bench::Flights(options) => flights::run(options),
+        Bench::Fraud(options) => fraud::run(options),
         Bench::Operators(options) => operators::run(options),
         Bench::Startup => startup::run(),
     };

@@ -15,7 +15,7 @@ const RUNS: usize = 20;
 /// # Errors
 /// When it cannot be built or run, or prints nothing.
 pub(crate) fn run() -> Result<()> {
-    let program = build("first", "release")?;
+    let program = build("first", "first", "release")?;
     // One run more, unmeasured, brings the program into the page cache.
     time_to_first_byte(&program)?;
     let mut times = (0..RUNS).map(|_| time_to_first_byte(&program)).collect::<Result<Vec<_>>>()?;

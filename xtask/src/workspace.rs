@@ -26,18 +26,18 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).map_err(|error| format!("{shown}: {error}"))
 }
 
-/// Builds the one program of a package and gives its path.
+/// Builds a program of a package and gives its path.
 ///
 /// # Errors
-/// When it does not compile, or the package has no program.
-pub(crate) fn build(package: &str, profile: &str) -> Result<PathBuf> {
+/// When it does not compile, or the package has no such program.
+pub(crate) fn build(package: &str, program: &str, profile: &str) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--profile", profile, "--package", package, "--bins"]);
+    command.args(["build", "--profile", profile, "--package", package, "--bin", program]);
     let messages = output(command.args(["--message-format", "json-render-diagnostics"]))?;
     let values = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let mut programs = values.filter_map(|value| Some(PathBuf::from(value.get("executable")?.as_str()?)));
-    programs.next_back().ok_or_else(|| format!("cargo named no program of the package {package}"))
+    programs.next_back().ok_or_else(|| format!("cargo named no program {program} of the package {package}"))
 }
 
 fn arguments(command: &Command) -> String {

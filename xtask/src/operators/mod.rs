@@ -7,7 +7,7 @@
 
 mod child;
 mod report;
-mod venv;
+pub(crate) mod venv;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ struct Engine {
 /// # Errors
 /// When something cannot be built, installed or started, when Sabot fails, or a result is wrong.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let program = build("sabot-benches", &options.profile)?;
+    let program = build("sabot-benches", "suite", &options.profile)?;
     let target = program.ancestors().nth(2).ok_or("the program lies in no target folder")?;
     let folder = target.join("bench").join(format!("operators-{}", options.rows));
     let workers = options.workers.unwrap_or_else(processors);

@@ -14,8 +14,8 @@ use arrow::datatypes::SchemaRef;
 use sabot_batch::{Morsel, hidden};
 use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::over::{Rolling, Turn};
-use sabot_cpu::rank::{RankKeys, RankOrder};
-use sabot_ops::RankSpec;
+use sabot_cpu::rank::RankOrder;
+use sabot_ops::{OverSpec, RankSpec};
 use sabot_plan::{Emit, OverStage, RollingStage};
 
 use super::{name_the_partition, output_columns};
@@ -41,10 +41,9 @@ pub struct KeyedRolling {
     rolling: Rolling,
     emit: Emit,
     partition: Vec<usize>,
-    /// The order of rows, whatever their partition.
+    /// The order of rows, whatever their partition, over the columns that it is made of.
     order: RankOrder,
-    /// Whether it is event time and the order of the stream, and nothing else.
-    plain: bool,
+    order_columns: Vec<usize>,
     waiting: RowState,
     history: RowState,
     /// Where each column of the output stands in the rows with what was added.
@@ -82,7 +81,7 @@ impl KeyedRolling {
             Emit::OnArrival => Turn::OnArrival,
         };
         let rolling = Rolling::new(spec, &stage.rows, turn, stage.hash_seed).map_err(OperatorError::plan)?;
-        let order = RankSpec { groups: Vec::new(), ..spec.ranking() };
+        let (order, order_columns) = order_of_rows(spec, &stage.rows)?;
         let history =
             RowState::new(rolling.snapshot_schema(), rolling.snapshot_keys(), stage.hash_seed, keys);
         Ok(Self {
@@ -90,8 +89,8 @@ impl KeyedRolling {
             rolling,
             emit: *emit,
             partition: spec.partition.clone(),
-            order: RankOrder::new(&order, &stage.rows).map_err(OperatorError::plan)?,
-            plain: spec.ties.is_empty() && stage.rows.index_of(hidden::KEY).is_err(),
+            order,
+            order_columns,
             waiting: RowState::new(stage.rows.clone(), spec.partition.clone(), stage.hash_seed, keys),
             columns: output_columns(stage, output)?,
             output: output.clone(),
@@ -152,24 +151,32 @@ impl KeyedRolling {
 
     /// Where the rows of some batches stand, in their order.
     fn in_order(&self, batches: &[RecordBatch]) -> Result<Vec<(usize, usize)>, OperatorError> {
-        if !self.plain {
-            let keys = batches.iter().map(|batch| self.order.encode(batch));
-            let keys = keys.collect::<Result<Vec<RankKeys>, _>>()?;
-            let ranked = self.order.rank(&keys.iter().collect::<Vec<_>>(), false);
-            return Ok(ranked.iter().map(|r| (r.batch as usize, r.row as usize)).collect());
-        }
         let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
         for (i, batch) in batches.iter().enumerate() {
-            let (partitions, numbers) = (hidden::partitions(batch), hidden::row_numbers(batch));
-            for (row, time) in times(batch)?.iter().enumerate() {
-                let partition = partitions.map_or(0, |partitions| partitions.value(row));
-                let number = numbers.map_or(0, |numbers| numbers.value(row));
-                rows.push((*time, partition, number, i, row));
-            }
+            rows.extend(times(batch)?.iter().enumerate().map(|(row, time)| (*time, i, row)));
         }
         // A stable sort finds the runs that are in order already, which most batches are.
-        rows.sort_by_key(|(time, partition, number, ..)| (*time, *partition, *number));
-        Ok(rows.into_iter().map(|(.., batch, row)| (batch, row)).collect())
+        rows.sort_by_key(|(time, ..)| *time);
+        let peers = |pair: &[(i64, usize, usize)]| pair[0].0 == pair[1].0;
+        let tied = |place: &usize| {
+            let (before, behind) = (place.checked_sub(1).map(|before| before..place + 1), *place..place + 2);
+            before.into_iter().chain([behind]).filter_map(|pair| rows.get(pair)).any(peers)
+        };
+        // What else their order is made of is looked at only where time leaves it open.
+        let tied: Vec<usize> = (0..rows.len()).filter(tied).collect();
+        let mut places: Vec<(usize, usize)> = rows.iter().map(|(_, batch, row)| (*batch, *row)).collect();
+        if tied.is_empty() {
+            return Ok(places);
+        }
+        let open: Vec<(usize, usize)> = tied.iter().map(|place| places[*place]).collect();
+        let batches = batches.iter().map(|batch| batch.project(&self.order_columns));
+        let batches = batches.collect::<Result<Vec<_>, _>>().map_err(OperatorError::input)?;
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
+        let among = interleave_record_batch(&batches, &open).map_err(OperatorError::input)?;
+        // Times come first in the order, so that those of one time stay in its places.
+        let ranked = self.order.rank(&[&self.order.encode(&among)?], false);
+        tied.into_iter().zip(ranked).for_each(|(place, ranked)| places[place] = open[ranked.row as usize]);
+        Ok(places)
     }
 
     /// Computes rows whose turn it is.
@@ -263,6 +270,20 @@ impl KeyedOperator for KeyedRolling {
         known.into_iter().for_each(|watermark| self.progress.resume(watermark));
         Ok(())
     }
+}
+
+/// The order of rows, whatever their partition, and the columns that it is over.
+fn order_of_rows(spec: &OverSpec, rows: &SchemaRef) -> Result<(RankOrder, Vec<usize>), OperatorError> {
+    let mut ranking = RankSpec { groups: Vec::new(), ..spec.ranking() };
+    let mut columns: Vec<usize> = ranking.order.iter().map(|key| key.column).collect();
+    columns.extend((0..rows.fields().len()).filter(|column| hidden::is_hidden(rows.field(*column).name())));
+    columns.sort_unstable();
+    columns.dedup();
+    for key in &mut ranking.order {
+        key.column = columns.partition_point(|column| *column < key.column);
+    }
+    let among = rows.project(&columns).map_err(OperatorError::plan)?;
+    Ok((RankOrder::new(&ranking, &among).map_err(OperatorError::plan)?, columns))
 }
 
 fn times(batch: &RecordBatch) -> Result<&[i64], OperatorError> {

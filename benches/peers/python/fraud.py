@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Times a peer on the features of examples/fraud-detection: what card and terminal did before each transaction.
+
+    fraud.py duckdb|polars FILE THREADS RUNS
+
+Each computes them in the fastest way that we know for it. DuckDB's windows are RANGE frames, and its result is taken
+batch by batch and let go, as Sabot's is. Polars rolls over the key; its frames end at the row, so that one which
+ends seven days before is the difference of two, which counts allow. A run reads the file again, from the page cache;
+the first one is not measured and adds up every column. Prints one JSON object.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+CARD_WINDOWS = {"1h": HOUR_US, "24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
+TERMINAL_DAYS = {"1d": 1, "7d": 7, "30d": 30}
+LABEL_DELAY_DAYS = 7
+
+
+def query(path):
+    columns, windows = ["amount_cents / 100.0 AS amount"], []
+    for name, length in CARD_WINDOWS.items():
+        windows.append(
+            f"card_{name} AS (PARTITION BY card_id ORDER BY us RANGE BETWEEN {length} PRECEDING AND CURRENT ROW)"
+        )
+        columns += [
+            f"count(*) OVER card_{name} AS card_count_{name}",
+            f"sum(amount_cents) OVER card_{name} / 100.0 AS card_sum_{name}",
+            f"avg(amount_cents) OVER card_{name} / 100.0 AS card_avg_{name}",
+            f"max(amount_cents) OVER card_{name} / 100.0 AS card_max_{name}",
+        ]
+    for name, days in TERMINAL_DAYS.items():
+        windows.append(
+            f"terminal_{name} AS (PARTITION BY terminal_id ORDER BY us RANGE BETWEEN "
+            f"{(LABEL_DELAY_DAYS + days) * DAY_US} PRECEDING AND {LABEL_DELAY_DAYS * DAY_US} PRECEDING)"
+        )
+        columns += [
+            f"count(*) OVER terminal_{name} AS terminal_count_{name}",
+            f"coalesce(avg(fraud) OVER terminal_{name}, 0.0) AS terminal_risk_{name}",
+        ]
+    windows.append("previous AS (PARTITION BY card_id ORDER BY us, transaction_id)")
+    return f"""
+        SELECT * EXCLUDE (us),
+            CASE WHEN previous_seconds > 0 THEN previous_km / (previous_seconds / 3600.0) END AS previous_km_per_hour,
+            (us // {HOUR_US}) % 24 < 6 AS is_night, (us // {DAY_US} + 3) % 7 >= 5 AS is_weekend
+        FROM (
+            SELECT us, {", ".join(columns)},
+                (us - lag(us) OVER previous) / 1e6 AS previous_seconds,
+                sqrt(pow(terminal_x - lag(terminal_x) OVER previous, 2)
+                    + pow(terminal_y - lag(terminal_y) OVER previous, 2)) AS previous_km
+            FROM (SELECT *, epoch_us(event_time) AS us, coalesce(is_fraud, false)::INT AS fraud FROM '{path}')
+            WINDOW {", ".join(windows)}
+        )
+    """
+
+
+def duckdb_runs(path, threads):
+    import duckdb
+
+    connection = duckdb.connect(config={"threads": threads, "preserve_insertion_order": False})
+    connection.execute("SET TimeZone = 'UTC'")
+    text = query(path)
+
+    def run(check):
+        if check:
+            names = [name for (name, *_) in connection.execute(f"DESCRIBE {text}").fetchall()]
+            sums = ", ".join(f"count({n}), coalesce(sum({n}::DOUBLE), 0)" for n in names)
+            found = connection.execute(f"SELECT count(*), {sums} FROM ({text})").fetchone()
+            return found[0], dict(zip(names, zip(found[1::2], found[2::2])))
+        rows = 0
+        for batch in connection.execute(text).to_arrow_reader(65_536):
+            rows += batch.num_rows
+        return rows, None
+
+    return duckdb.__version__, run
+
+
+def polars_runs(path, threads):
+    # Polars reads its number of threads when it is loaded.
+    os.environ["POLARS_MAX_THREADS"] = str(threads)
+    import polars as pl
+
+    def run(check):
+        time_of, card, terminal = pl.col("event_time"), "card_id", "terminal_id"
+        cents, one = pl.col("amount_cents"), pl.lit(1, dtype=pl.Int64)
+        fraud = pl.col("is_fraud").fill_null(False).cast(pl.Int64)
+        frame = pl.scan_parquet(path).sort("event_time", "transaction_id")
+        columns = [(cents / 100.0).alias("amount")]
+        back = {name: f"{length // HOUR_US}h" for name, length in CARD_WINDOWS.items()}
+        frame = frame.with_columns(one.alias("one"), fraud.alias("fraud"))
+        for name, length in back.items():
+            of = {"window_size": length, "closed": "both"}
+            count = pl.col("one").rolling_sum_by(time_of, **of).over(card)
+            total = cents.rolling_sum_by(time_of, **of).over(card)
+            columns += [
+                count.alias(f"card_count_{name}"),
+                (total / 100.0).alias(f"card_sum_{name}"),
+                (total / count / 100.0).alias(f"card_avg_{name}"),
+                (cents.rolling_max_by(time_of, **of).over(card) / 100.0).alias(f"card_max_{name}"),
+            ]
+        delay = {"window_size": f"{LABEL_DELAY_DAYS}d", "closed": "right"}
+        for name, days in TERMINAL_DAYS.items():
+            of = {"window_size": f"{LABEL_DELAY_DAYS + days}d", "closed": "both"}
+
+            def before(column):
+                column = pl.col(column)
+                return (column.rolling_sum_by(time_of, **of) - column.rolling_sum_by(time_of, **delay)).over(terminal)
+
+            columns += [before("one").alias(f"terminal_count_{name}"), before("fraud").alias(f"terminal_risk_{name}")]
+        us = time_of.dt.epoch("us")
+        moved = [(pl.col(axis) - pl.col(axis).shift(1).over(card)).pow(2) for axis in ("terminal_x", "terminal_y")]
+        columns += [
+            ((us - us.shift(1).over(card)) / 1e6).alias("previous_seconds"),
+            (moved[0] + moved[1]).sqrt().alias("previous_km"),
+            (time_of.dt.hour() < 6).alias("is_night"),
+            (time_of.dt.weekday() >= 6).alias("is_weekend"),
+        ]
+        risks = [
+            pl.when(pl.col(f"terminal_count_{name}") == 0)
+            .then(0.0)
+            .otherwise(pl.col(f"terminal_risk_{name}") / pl.col(f"terminal_count_{name}"))
+            .alias(f"terminal_risk_{name}")
+            for name in TERMINAL_DAYS
+        ]
+        speed = pl.when(pl.col("previous_seconds") > 0).then(pl.col("previous_km") / (pl.col("previous_seconds") / 3600.0))
+        frame = frame.select(columns).with_columns(*risks, speed.alias("previous_km_per_hour")).collect()
+        if not check:
+            return frame.height, None
+        sums = {
+            name: (frame.height - frame[name].null_count(), float(frame[name].cast(pl.Float64).sum()))
+            for name in frame.columns
+        }
+        return frame.height, sums
+
+    return pl.__version__, run
+
+
+def main(peer, path, threads, runs):
+    version, run = {"duckdb": duckdb_runs, "polars": polars_runs}[peer](path, int(threads))
+    rows, sums = run(True)
+    seconds = []
+    for _ in range(int(runs)):
+        start = time.perf_counter()
+        again, _ = run(False)
+        seconds.append(time.perf_counter() - start)
+        assert again == rows, f"{again} rows, and {rows} before"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    columns = {name: {"values": values, "sum": total} for name, (values, total) in sums.items()}
+    report = {"rows": rows, "seconds": seconds, "columns": columns, "peak_memory_bytes": peak}
+    print(json.dumps({"name": f"{peer} {version}", **report}))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
