@@ -26,7 +26,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// The words of a row; those of flags are its bits, those of links empty.
+    /// The words of a row; those of flags are its bits, those of links and sums empty.
     pub(super) fn row(&self, layout: &Layout, i: usize, row: &mut [u64]) {
         row[0] = self.times[i] as u64;
         for (input, values) in layout.inputs.iter().zip(&self.values) {
@@ -38,7 +38,7 @@ impl Batch {
         for (lane, flags) in self.flags.iter().enumerate() {
             row[layout.flag_lane + lane] = flags[i];
         }
-        for (_, lane) in &layout.distinct {
+        for (_, lane) in layout.distinct.iter().chain(&layout.totals).chain(&layout.better) {
             row[*lane] = 0;
         }
     }

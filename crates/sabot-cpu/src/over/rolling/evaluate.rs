@@ -182,22 +182,26 @@ impl Rolling {
         let (kind, input) = (self.layout.folds[fold].kind, self.layout.folds[fold].input);
         let at = (fold, input);
         match (kind, column) {
-            (FoldKind::Sum, Column::Sums(out)) => self.fold_rows(&self.sum(input), at, rows, out),
+            (FoldKind::Sum, Column::Sums(out)) => {
+                match self.layout.totals.iter().find(|(other, _)| *other == input) {
+                    Some((_, lane)) => self.differences(*lane, at, rows, out),
+                    None => self.fold_rows(&self.sum(input), at, rows, out),
+                }
+            }
             (FoldKind::WideSum, Column::WideSums(out)) => self.fold_rows(&WideSums, at, rows, out),
             (FoldKind::FloatSum, Column::Floats(out)) => self.fold_rows(&FloatSum, at, rows, out),
             (FoldKind::Moments, Column::Moments(out)) => self.fold_rows(&Moments, at, rows, out),
             (FoldKind::ExactMoments, Column::Exact(out)) => {
                 self.fold_rows(&ExactMoments { shift: self.shift(input) }, at, rows, out);
             }
-            (FoldKind::Least, Column::Words(out)) => {
-                let mut best = Vec::new();
-                self.fold_rows(&Extreme::<true>, at, rows, &mut best);
-                out.extend(best.into_iter().map(|w| w as u64));
-            }
-            (FoldKind::Greatest, Column::Words(out)) => {
-                let mut best = Vec::new();
-                self.fold_rows(&Extreme::<false>, at, rows, &mut best);
-                out.extend(best.into_iter().map(|w| w as u64));
+            (FoldKind::Least | FoldKind::Greatest, Column::Words(out)) => {
+                let links = self.layout.better.iter().find(|(other, _)| *other == fold);
+                match links {
+                    Some((_, links)) if kind == FoldKind::Least => self.best::<true>(at, *links, rows, out),
+                    Some((_, links)) => self.best::<false>(at, *links, rows, out),
+                    // Every such fold has its links.
+                    None => {}
+                }
             }
             (FoldKind::WideLeast, Column::Wide(out)) => {
                 self.fold_rows(&WideExtreme { wanted: Ordering::Less }, at, rows, out);
@@ -232,6 +236,33 @@ impl Rolling {
             let history = &self.histories[*id as usize];
             let numbers = history.base() + rows.start as u64..history.base() + rows.end as u64;
             out.push(fold(one, history, at, self.values(history, input), numbers));
+        }
+    }
+
+    /// Sums as differences of the sums of all rows before, which are exact modulo 2⁶⁴. Where a sum may be beyond
+    /// that it is added up.
+    fn differences<'a>(
+        &self,
+        totals: usize,
+        (place, input): (usize, usize),
+        rows: impl Iterator<Item = (&'a u32, Range<usize>)>,
+        out: &mut Vec<i128>,
+    ) {
+        let (lane, largest) = (self.layout.inputs[input].lane, self.largest[input]);
+        let rows_max = (i64::MAX as u64).checked_div(largest).unwrap_or(u64::MAX);
+        for (id, rows) in rows {
+            let history = &self.histories[*id as usize];
+            if rows.is_empty() {
+                out.push(0);
+            } else if rows.len() as u64 <= rows_max {
+                let last = rows.end - 1;
+                let behind = history.word(totals, last).wrapping_add(history.word(lane, last));
+                out.push(i128::from(behind.wrapping_sub(history.word(totals, rows.start)) as i64));
+            } else {
+                let numbers = history.base() + rows.start as u64..history.base() + rows.end as u64;
+                let at = (self.shape, self.layout.block_offset(place));
+                out.push(fold(&self.sum(input), history, at, self.values(history, input), numbers));
+            }
         }
     }
 

@@ -23,8 +23,10 @@ pub(super) struct Shape {
     pub(super) block: usize,
 }
 
-/// The rows of one key.
+/// The rows of one key. Keys are met in any order, so what is asked of each row that comes stands in one line of
+/// the cache.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(super) struct History {
     words: Vec<u64>,
     /// Rows there is room for.
@@ -35,6 +37,8 @@ pub(super) struct History {
     from: usize,
     /// The number of the first row that is there.
     base: u64,
+    /// The time of the newest row, where there is one.
+    newest: i64,
 }
 
 impl History {
@@ -98,7 +102,7 @@ impl History {
 
     /// The time of the newest row.
     pub(super) fn newest(&self) -> Option<i64> {
-        self.rows.checked_sub(1).map(|last| self.words[last] as i64)
+        (self.rows > 0).then_some(self.newest)
     }
 
     /// The words of a block, by its number.
@@ -192,6 +196,7 @@ impl History {
             self.words[lane * self.room + self.rows] = *word;
         }
         self.rows += 1;
+        self.newest = row[0] as i64;
         self.base + self.rows as u64 - 1
     }
 

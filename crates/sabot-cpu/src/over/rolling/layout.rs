@@ -117,12 +117,16 @@ pub(super) struct Layout {
     pub(super) folds: Vec<Fold>,
     /// Inputs whose different values are counted, and the lanes that link equal ones.
     pub(super) distinct: Vec<(usize, usize)>,
+    /// Inputs whose sums are differences, and the lanes with the sums of all rows before.
+    pub(super) totals: Vec<(usize, usize)>,
+    /// Folds to the least or greatest of ordered words, and the lanes that link a row to the nearest better one.
+    pub(super) better: Vec<(usize, usize)>,
     pub(super) edges: Vec<Edge>,
     /// Frames as pairs of edges.
     pub(super) frames: Vec<(usize, usize)>,
     pub(super) cells: Vec<Cell>,
     pub(super) outputs: Vec<(Output, Field)>,
-    /// Words of a row: the time, values, flags, links.
+    /// Words of a row: the time, values, flags, links, sums of what was before.
     pub(super) lanes: usize,
     /// The first lane of flags, of which each lane has two.
     pub(super) flag_lane: usize,
@@ -150,6 +154,8 @@ impl Layout {
             flags: Vec::new(),
             folds: Vec::new(),
             distinct: Vec::new(),
+            totals: Vec::new(),
+            better: Vec::new(),
             edges: Vec::new(),
             frames: Vec::new(),
             cells: Vec::new(),
@@ -169,6 +175,20 @@ impl Layout {
         for (_, lane) in &mut layout.distinct {
             *lane = layout.lanes;
             layout.lanes += 1;
+        }
+        // Sums of integers may be taken from each other. Words of unsigned ones are not what they count.
+        for fold in layout.folds.iter().filter(|fold| fold.kind == FoldKind::Sum) {
+            let is_new = layout.totals.iter().all(|(input, _)| *input != fold.input);
+            if is_new && layout.inputs[fold.input].data_type != DataType::UInt64 {
+                layout.totals.push((fold.input, layout.lanes));
+                layout.lanes += 1;
+            }
+        }
+        for (fold, kind) in layout.folds.iter().map(|fold| fold.kind).enumerate() {
+            if matches!(kind, FoldKind::Least | FoldKind::Greatest) {
+                layout.better.push((fold, layout.lanes));
+                layout.lanes += 1;
+            }
         }
         layout.block = layout.folds.iter().map(|fold| fold.kind.words()).sum();
         for edge in &layout.edges {

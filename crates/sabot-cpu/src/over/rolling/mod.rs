@@ -11,6 +11,7 @@
 //! numbers begin anew when no row of it can be reached any more, whether it was forgotten by then or not.
 
 mod batch;
+mod better;
 mod distinct;
 mod evaluate;
 mod folds;
@@ -158,6 +159,7 @@ impl Rolling {
         while next < rows.num_rows() {
             let portion = self.portion(&batch, next);
             next = portion.end;
+            self.touch(&batch.ids[portion.clone()]);
             self.append(&mut batch, portion.clone())?;
             self.evaluate(&batch, portion.clone(), &mut cells);
             self.move_reach(&batch.ids[portion]);
@@ -210,6 +212,26 @@ impl Rolling {
         self.restarts() && history.newest().is_some_and(|newest| newest < self.reached_from(time))
     }
 
+    /// Reads where rows of these keys will be written, and where their frames begin: keys are met in any order,
+    /// so that is mostly out of the caches. None of these reads waits for another; those that follow wait for what
+    /// they read, to know where to go.
+    fn touch(&self, ids: &[u32]) {
+        let mut touched = 0u64;
+        for id in ids {
+            let slot = *id as usize;
+            let history = &self.histories[slot];
+            let Some(last) = history.rows().checked_sub(1) else { continue };
+            for lane in 1..self.shape.lanes {
+                touched ^= history.word(lane, last);
+            }
+            let times = history.lane(0);
+            for mark in &self.marks[slot * self.marks_per_key..(slot + 1) * self.marks_per_key] {
+                touched ^= times[(*mark as usize).min(last)];
+            }
+        }
+        std::hint::black_box(touched);
+    }
+
     fn append(&mut self, batch: &mut Batch, portion: Range<usize>) -> Result<(), AccumulateError> {
         let mut row = vec![0; self.shape.lanes];
         for i in portion {
@@ -250,6 +272,15 @@ impl Rolling {
         for (lane, word) in flags.clone().zip(&mut row[flags]) {
             *word = next_flags(last.map_or(0, |last| history.word(lane, last)), *word);
         }
+        for (input, lane) in &self.layout.totals {
+            let value = self.layout.inputs[*input].lane;
+            let total = |last| history.word(*lane, last).wrapping_add(history.word(value, last));
+            row[*lane] = last.map_or(0, total);
+        }
+        for (fold, lane) in &self.layout.better {
+            row[*lane] = self.better(slot, *fold, *lane, row);
+        }
+        let history = &mut self.histories[slot];
         let number = history.push(row);
         for ((input, lane), links) in self.layout.distinct.iter().zip(&mut self.links) {
             let valid = self.layout.inputs[*input].valid;

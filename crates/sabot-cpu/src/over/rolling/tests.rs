@@ -288,6 +288,36 @@ fn every_function_over_long_frames_is_that_of_the_reference() {
     }
 }
 
+/// Links lead over every row then.
+#[test]
+fn values_that_get_worse_have_their_extremes() {
+    use AggregateFunction as F;
+    for step in [-1, 1] {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let rows = rows(&mut rng, 300, 2);
+        let mut columns = rows.columns().to_vec();
+        columns[2] = Arc::new(Int64Array::from_iter_values((0..300).map(|n| n * step)));
+        let rows = RecordBatch::try_new(schema(), columns).unwrap();
+        let calls = [F::Min, F::Max].into_iter().flat_map(|function| {
+            [3, 100, 250].map(|far| OverCall {
+                function: filtered(aggregate(function.clone(), Some(2))),
+                frame: Frame {
+                    units: FrameUnits::Rows,
+                    start: FrameBound::Preceding(Distance::Count(far)),
+                    end: FrameBound::Preceding(Distance::Count(far / 9)),
+                },
+                name: format!("{function}{far}"),
+            })
+        });
+        let calls = calls.collect();
+        let order = vec![SortKey::ascending(TIME)];
+        let spec = OverSpec { partition: vec![KEY], order, ties: vec![], calls };
+        let cut = portions(&mut rng, &rows);
+        let disturbance = Disturbance { turn: Turn::InOrder, expire: true, restore: true };
+        assert_eq!(roll(&spec, &cut, &disturbance, &mut rng), reference::rolling(&spec, &rows).unwrap());
+    }
+}
+
 #[test]
 fn floats_are_the_same_to_the_bit_whatever_the_cuts_and_moves() {
     use AggregateFunction as F;
@@ -300,15 +330,10 @@ fn floats_are_the_same_to_the_bit_whatever_the_cuts_and_moves() {
         let mut columns = rows.columns().to_vec();
         columns[4] = Arc::new(y);
         let rows = RecordBatch::try_new(schema(), columns).unwrap();
-        let span = |far: i64| Frame {
-            units: FrameUnits::Range,
-            start: FrameBound::Preceding(Distance::Span(Span(far))),
-            end: FrameBound::CurrentRow,
-        };
         let calls = [F::Sum, F::Avg, F::VarPop].into_iter().flat_map(|function| {
             [3, 90].map(|far| OverCall {
                 function: aggregate(function.clone(), Some(4)),
-                frame: span(far),
+                frame: within(far),
                 name: format!("{function}{far}"),
             })
         });
