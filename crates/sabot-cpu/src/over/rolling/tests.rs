@@ -267,11 +267,7 @@ fn random_specs_are_those_of_the_reference() {
 fn every_function_over_long_frames_is_that_of_the_reference() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let rows = rows(&mut rng, 700, 1);
-    let frame = Frame {
-        units: FrameUnits::Rows,
-        start: FrameBound::Preceding(Distance::Count(560)),
-        end: FrameBound::Preceding(Distance::Count(3)),
-    };
+    let frame = rows_between(560, 3);
     for function in functions() {
         let call = OverCall { function, frame, name: "c".to_owned() };
         let spec = OverSpec {
@@ -301,17 +297,11 @@ fn values_that_get_worse_have_their_extremes() {
         let calls = [F::Min, F::Max].into_iter().flat_map(|function| {
             [3, 100, 250].map(|far| OverCall {
                 function: filtered(aggregate(function.clone(), Some(2))),
-                frame: Frame {
-                    units: FrameUnits::Rows,
-                    start: FrameBound::Preceding(Distance::Count(far)),
-                    end: FrameBound::Preceding(Distance::Count(far / 9)),
-                },
+                frame: rows_between(far, far / 9),
                 name: format!("{function}{far}"),
             })
         });
-        let calls = calls.collect();
-        let order = vec![SortKey::ascending(TIME)];
-        let spec = OverSpec { partition: vec![KEY], order, ties: vec![], calls };
+        let spec = OverSpec { calls: calls.collect(), ..last_of(within(0), functions().remove(0)) };
         let cut = portions(&mut rng, &rows);
         let disturbance = Disturbance { turn: Turn::InOrder, expire: true, restore: true };
         assert_eq!(roll(&spec, &cut, &disturbance, &mut rng), reference::rolling(&spec, &rows).unwrap());
@@ -358,6 +348,11 @@ fn floats_are_the_same_to_the_bit_whatever_the_cuts_and_moves() {
 fn last_of(frame: Frame, function: OverFunction) -> OverSpec {
     let call = OverCall { function, frame, name: "c".to_owned() };
     OverSpec { partition: vec![KEY], order: vec![SortKey::ascending(TIME)], ties: vec![], calls: vec![call] }
+}
+
+fn rows_between(from: u64, to: u64) -> Frame {
+    let [start, end] = [from, to].map(|far| FrameBound::Preceding(Distance::Count(far)));
+    Frame { units: FrameUnits::Rows, start, end }
 }
 
 fn within(far: i64) -> Frame {
