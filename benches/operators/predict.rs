@@ -79,6 +79,7 @@ fn model(trees: usize, depth: u32) -> TreeModel {
         divisor: 1,
         objective: Objective::Identity,
         forest: Forest::Single(nodes),
+        attributes: Default::default(),
     }
 }
 

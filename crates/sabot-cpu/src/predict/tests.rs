@@ -101,8 +101,8 @@ fn a_model_without_features_or_trees_answers_its_base() {
     let (roots, feature, threshold, left, missing, value) = Default::default();
     let nodes = Nodes { roots, feature, threshold, left, missing, value };
     let (base, objective) = (0.25, Objective::Identity);
-    let mut model =
-        TreeModel { features: vec![], base, divisor: 1, objective, forest: Forest::Double(nodes) };
+    let (forest, attributes) = (Forest::Double(nodes), Default::default());
+    let mut model = TreeModel { features: vec![], base, divisor: 1, objective, forest, attributes };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let rows = batch(&mut rng, 3);
     let columns = vec![

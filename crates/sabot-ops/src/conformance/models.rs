@@ -2,6 +2,7 @@
 
 use rand::Rng;
 use rand::seq::IndexedRandom;
+use std::collections::BTreeMap;
 
 use crate::{Forest, MISSING_RIGHT, Nodes, Number, Objective, TreeModel};
 
@@ -45,7 +46,8 @@ pub fn tree_model(rng: &mut impl Rng, features: Vec<String>) -> TreeModel {
         false => Objective::Logistic { slope: 0.7 },
     };
     let base = f64::from(rng.random_range(-1.0..1.0_f32));
-    TreeModel { features, base, divisor: rng.random_range(1..4), objective, forest }
+    let (divisor, attributes) = (rng.random_range(1..4), BTreeMap::new());
+    TreeModel { features, base, divisor, objective, forest, attributes }
 }
 
 fn nodes<T: Number>(rng: &mut impl Rng, features: usize, narrow: fn(f64) -> T) -> Nodes<T> {

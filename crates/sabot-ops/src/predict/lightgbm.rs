@@ -2,7 +2,7 @@
 //!
 //! It is lines of `name=values`: some about the model, then a block for each tree that begins with `Tree=`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 
 use super::grow::{Node, Tree, missing_goes};
@@ -68,7 +68,8 @@ impl TreeModel {
         }
         let averaged = head.fields.contains_key("average_output");
         let divisor = if averaged { u32::try_from(trees.len()).unwrap_or(u32::MAX).max(1) } else { 1 };
-        let model = TreeModel { features, base: 0.0, divisor, objective, forest: Forest::Double(nodes) };
+        let (forest, attributes) = (Forest::Double(nodes), BTreeMap::new());
+        let model = TreeModel { features, base: 0.0, divisor, objective, forest, attributes };
         model.check()?;
         Ok(model)
     }

@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use super::ModelError;
 
@@ -20,6 +21,23 @@ pub const ZERO: f64 = 1e-35_f32 as f64;
 /// Models are read with [`TreeModel::from_xgboost`] and [`TreeModel::from_lightgbm`]. As data they go where
 /// plans go: floats are written as the integers that have their bits, so that they come back as they were from
 /// every format, and what was changed on the way is found by [`check`](TreeModel::check).
+///
+/// ```
+/// use sabot_ops::TreeModel;
+/// // One question, whether the distance is less than 100.
+/// let text = r#"{"learner": {"attributes": {"by": "hand"}, "feature_names": ["distance"],
+///     "gradient_booster": {"name": "gbtree", "model": {"trees": [{"left_children": [1, -1, -1],
+///         "right_children": [2, -1, -1], "split_indices": [0, 0, 0], "split_conditions": [100, -1, 2],
+///         "default_left": [0, 0, 0], "sum_hessian": [4, 3, 1]}]}},
+///     "learner_model_param": {"base_score": "5E-1", "num_feature": "1"}, "objective": {"name": "binary:logistic"}}}"#;
+/// let mut model = TreeModel::from_text(text)?;
+/// assert_eq!((model.trees(), model.features[0].as_str(), model.attributes["by"].as_str()), (1, "distance", "hand"));
+/// assert_eq!(model.objective.prediction(0.0), 0.5);
+/// assert!(model.check().is_ok());
+/// model.base = f64::NAN;
+/// assert!(model.check().is_err());
+/// # Ok::<(), sabot_ops::ModelError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TreeModel {
     /// Names of the features, by their number in the nodes.
@@ -33,6 +51,10 @@ pub struct TreeModel {
     pub objective: Objective,
     /// The trees.
     pub forest: Forest,
+    /// What whoever trained the model wrote beside it, by name: XGBoost's attributes (`Booster.set_attr`), such as
+    /// the score from which on something should be done. Text of LightGBM has none. No prediction depends on them.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// What is predicted, and how it is made of the margin.
@@ -138,7 +160,7 @@ impl TreeModel {
     /// # use sabot_ops::{Forest, Nodes, Objective, TreeModel};
     /// # let nodes = Nodes { roots: vec![], feature: vec![], threshold: vec![], left: vec![], missing: vec![], value: vec![] };
     /// # let features = vec!["f0".to_owned(), "f1".to_owned()];
-    /// # let model = TreeModel { features, base: 0.0, divisor: 1, objective: Objective::Identity, forest: Forest::Double(nodes) };
+    /// # let model = TreeModel { features, base: 0.0, divisor: 1, objective: Objective::Identity, forest: Forest::Double(nodes), attributes: Default::default() };
     /// assert_eq!(model.features, ["f0", "f1"]);
     /// assert_eq!(model.clone().rename(["distance", "delay"])?.features, ["distance", "delay"]);
     /// let text = "tree model: features: 1 name for 2 features: f0, f1";

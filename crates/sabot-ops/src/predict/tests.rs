@@ -151,6 +151,30 @@ fn models_come_back_from_storage_to_the_bit() {
 }
 
 #[test]
+fn attributes_of_xgboost_are_kept() {
+    let json = text("xgboost-logistic.json");
+    let attributes = |with: &str| {
+        let empty = r#""attributes":{}"#;
+        assert!(json.contains(empty));
+        TreeModel::from_xgboost(&json.replacen(empty, with, 1))
+    };
+    assert!(attributes(r#""attributes":{}"#).unwrap().attributes.is_empty());
+    assert!(attributes(r#""others":{}"#).unwrap().attributes.is_empty());
+    let model = attributes(r#""attributes":{"threshold":"0.25","by":""}"#).unwrap();
+    let told: Vec<(&str, &str)> =
+        model.attributes.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    assert_eq!(told, [("by", ""), ("threshold", "0.25")]);
+    let stored = serde_json::to_string(&model).unwrap();
+    assert_eq!(serde_json::from_str::<TreeModel>(&stored).unwrap(), model);
+    // Models that were stored before there were attributes.
+    let older = stored.replacen(r#","attributes":{"by":"","threshold":"0.25"}"#, "", 1);
+    assert_ne!(older, stored);
+    assert!(serde_json::from_str::<TreeModel>(&older).unwrap().attributes.is_empty());
+    let refused = attributes(r#""attributes":{"threshold":0.25}"#).unwrap_err().to_string();
+    assert!(refused.starts_with("XGBoost JSON: learner.attributes: invalid type"), "{refused}");
+}
+
+#[test]
 fn what_is_not_supported_is_named() {
     let (json, lines) = (text("xgboost-logistic.json"), text("lightgbm-binary.txt"));
     let xgboost = |from: &str, to: &str| {

@@ -24,7 +24,8 @@ impl TreeModel {
     ///
     /// Supported are trees with numeric splits (`gbtree`, boosted forests among them) with the objectives
     /// `binary:logistic` and `reg:squarederror`. All trees are used, as `Booster.predict` does; a model that
-    /// was stopped early must be cut to its best iteration before it is saved.
+    /// was stopped early must be cut to its best iteration before it is saved. The learner's attributes become the
+    /// model's.
     ///
     /// # Errors
     /// [`ModelError`] with the place in the text or the path in the model.
@@ -59,8 +60,12 @@ impl TreeModel {
             let tree = read_tree(tree, &place, features.len())?;
             nodes.grow(&tree, |x| x as f32, |message| malformed(place.clone(), message))?;
         }
-        let forest = Forest::Single(nodes);
-        let model = TreeModel { features, base: f64::from(base), divisor: 1, objective, forest };
+        let attributes = match learner.contains_key("attributes") {
+            true => field(&learner, "learner", "attributes")?,
+            false => BTreeMap::new(),
+        };
+        let (base, forest) = (f64::from(base), Forest::Single(nodes));
+        let model = TreeModel { features, base, divisor: 1, objective, forest, attributes };
         model.check()?;
         Ok(model)
     }

@@ -9,7 +9,14 @@ pub(super) fn model(features: &[&str]) -> Arc<TreeModel> {
     let (roots, feature, threshold, left, missing, value) = Default::default();
     let forest = Forest::Double(Nodes { roots, feature, threshold, left, missing, value });
     let features = features.iter().map(|name| (*name).to_owned()).collect();
-    Arc::new(TreeModel { features, base: 0.5, divisor: 1, objective: Objective::Identity, forest })
+    Arc::new(TreeModel {
+        features,
+        base: 0.5,
+        divisor: 1,
+        objective: Objective::Identity,
+        forest,
+        attributes: Default::default(),
+    })
 }
 
 fn predict(input: &NodeRef, features: &[&str], values: &[PredictExpr]) -> Result<NodeRef, PlanError> {

@@ -17,7 +17,14 @@ fn scored() -> NodeRef {
     let (roots, feature, threshold, left, missing, value) = Default::default();
     let forest = Forest::Double(Nodes { roots, feature, threshold, left, missing, value });
     let features = vec!["count".to_owned(), "amount".to_owned()];
-    let model = TreeModel { features, base: 0.5, divisor: 1, objective: Objective::Identity, forest };
+    let model = TreeModel {
+        features,
+        base: 0.5,
+        divisor: 1,
+        objective: Objective::Identity,
+        forest,
+        attributes: Default::default(),
+    };
     let values = [prediction().alias("score"), margin(), reasons(2)];
     PlanBuilder::new().predict(&source, &Arc::new(model), &values).unwrap()
 }
