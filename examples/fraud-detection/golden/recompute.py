@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Computes the features of transactions by SQL, with DuckDB, and compares.
+"""Computes the features of transactions by SQL, with DuckDB, and scores with XGBoost, and compares.
 
     python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
 
@@ -9,13 +9,15 @@ The golden files of this folder, which `tests/features.rs` reads:
         --output made.parquet
     .venv/bin/python recompute.py coarsen made.parquet sample.parquet
     .venv/bin/python recompute.py features sample.parquet sample-features.parquet
+    .venv/bin/python recompute.py scores ../model/fraud.json sample-features.parquet
 
-The same for a million transactions, by hand; it prints how far values are apart, and fails where that is too much:
+A new model changes the scores, so the last command is run again. The same for a million transactions, by hand; it prints how far values are apart, and fails where that is too much:
 
     cargo run --release -p fraud-detection -- generate --transactions 1000000 --output made.parquet
     .venv/bin/python recompute.py coarsen made.parquet transactions.parquet
     cargo run --release -p fraud-detection -- --input transactions.parquet --features features.parquet --json
     .venv/bin/python recompute.py compare transactions.parquet features.parquet
+    .venv/bin/python recompute.py compare-scores ../model/fraud.json features.parquet
 
 `coarsen` sets clocks back to full half hours, so that many transactions of a card fall on one time and many lie
 exactly one window apart. It calls some more of them frauds, forgets some labels, and makes some amounts unusual.
@@ -24,6 +26,10 @@ exactly one window apart. It calls some more of them frauds, forgets some labels
 import sys
 
 import duckdb
+import numpy
+import pyarrow
+import pyarrow.parquet
+import xgboost
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -33,6 +39,8 @@ LABEL_DELAY_US = 7 * DAY_US
 # Values that are compared as they are; all others may be apart by this, relatively.
 EXACT = ("transaction_id", "event_time", "amount", "is_", "card_count", "card_max", "terminal_count", "previous_seconds")
 APART_MAX = 1e-9
+# Scores, which XGBoost computes in float32.
+SCORES_APART_MAX = 4e-7
 
 
 def sql(path):
@@ -138,6 +146,30 @@ def compare(connection, source, features):
     assert not failed, f"wrong: {', '.join(failed)}"
 
 
+def scores(model, rows):
+    """What XGBoost says of rows with features, as it reads the model's file itself."""
+    booster = xgboost.Booster(model_file=model)
+    columns = [rows.column(name).to_numpy().astype(numpy.float32) for name in booster.feature_names]
+    matrix = xgboost.DMatrix(numpy.stack(columns, axis=1), feature_names=booster.feature_names)
+    return booster.predict(matrix).astype(numpy.float64)
+
+
+def add_scores(model, path):
+    rows = pyarrow.parquet.read_table(path)
+    if "score" in rows.column_names:
+        rows = rows.drop_columns("score")
+    rows = rows.append_column("score", pyarrow.array(scores(model, rows)))
+    pyarrow.parquet.write_table(rows, path, compression="zstd")
+
+
+def compare_scores(model, path):
+    rows = pyarrow.parquet.read_table(path)
+    wanted, got = scores(model, rows), rows.column("score").to_numpy()
+    apart = float(numpy.max(numpy.abs(got - wanted) / wanted))
+    print(f"{len(got)} scores, {len(numpy.unique(got))} different, apart by {apart:.2e} at most")
+    assert apart <= SCORES_APART_MAX
+
+
 def main(command, *paths):
     connection = duckdb.connect(config={"threads": 2})
     connection.execute("SET TimeZone = 'UTC'")
@@ -147,8 +179,12 @@ def main(command, *paths):
         write(connection, sql(paths[0]), paths[1])
     elif command == "compare":
         compare(connection, *paths)
+    elif command == "scores":
+        add_scores(*paths)
+    elif command == "compare-scores":
+        compare_scores(*paths)
     else:
-        sys.exit(f"unknown command {command}: coarsen, features or compare")
+        sys.exit(f"unknown command {command}: coarsen, features, scores, compare or compare-scores")
 
 
 if __name__ == "__main__":

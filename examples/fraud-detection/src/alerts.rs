@@ -7,6 +7,7 @@ use sabot::prelude::*;
 use std::sync::Arc;
 
 use crate::pipeline::RULES;
+use crate::score::{Model, explained};
 
 /// How contributions of features are found: each step down a tree changes what the tree would answer, and the
 /// change belongs to the feature that was asked.
@@ -20,15 +21,18 @@ const METHOD: &str = "path attribution";
 ///
 /// # Errors
 /// When columns are missing.
-pub fn alerts(judged: &Stream) -> sabot::Result<Stream> {
+pub fn alerts(judged: &Stream, model: &Model) -> sabot::Result<Stream> {
     let known = ["transaction_id", "event_time", "card_id", "terminal_id", "amount", "score"];
     let columns = known.into_iter().chain(RULES).chain(["reasons"]);
-    let rows = judged.clone().filter(col("alert"))?.select(columns.map(col).collect::<Vec<_>>())?;
+    // ANCHOR: alerts
+    let rows = explained(judged.clone().filter(col("alert"))?, model)?
+        .select(columns.map(col).collect::<Vec<_>>())?;
+    // ANCHOR_END: alerts
     let field = |name: &str| rows.schema().field_with_name(name).cloned();
     let mut fields: Vec<Field> = known.iter().map(|name| field(name)).collect::<Result<_, _>>()?;
     fields.push(Field::new_list("rules", Field::new_list_field(DataType::Utf8, true), false));
     fields.push(field("reasons")?);
-    fields.push(Field::new("method", DataType::Utf8, true));
+    fields.push(Field::new("method", DataType::Utf8, false));
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let told = schema.clone();
     rows.map_batches(schema, move |batch| told_of(&batch, &told))
@@ -46,9 +50,7 @@ fn told_of(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arrow
         rules.append(true);
     }
     let rules: ArrayRef = Arc::new(rules.finish());
-    let has_score = batch.column_by_name("score").map(|scores| !scores.is_empty() && scores.is_valid(0));
-    let method = has_score.unwrap_or(false).then_some(METHOD);
-    let method: ArrayRef = Arc::new(StringArray::from(vec![method; batch.num_rows()]));
+    let method: ArrayRef = Arc::new(StringArray::from(vec![METHOD; batch.num_rows()]));
     let column = |field: &Arc<Field>| match field.name().as_str() {
         "rules" => Some(rules.clone()),
         "method" => Some(method.clone()),

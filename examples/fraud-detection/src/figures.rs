@@ -74,13 +74,16 @@ impl fmt::Display for Figures {
         {
             writeln!(f, "latency: median {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
         }
-        let Measures { auc, average_precision, precision, recall, .. } = self.measures;
-        let mut line = |what: &str, value: Option<f64>| match value {
+        let Measures { auc, average_precision, precision, recall, recall_by_scenario, .. } = &self.measures;
+        let mut line = |what: &str, value: &Option<f64>| match value {
             Some(value) => writeln!(f, "{what}: {value:.3}"),
             None => Ok(()),
         };
         line("precision of alerts", precision)?;
         line("recall of alerts", recall)?;
+        for (scenario, recall) in recall_by_scenario {
+            line(&format!("  of scenario {scenario}"), recall)?;
+        }
         line("area under the ROC curve of scores", auc)?;
         line("average precision of scores", average_precision)
     }

@@ -76,7 +76,9 @@ pub fn from_stream(source: Stream, delay: Span) -> sabot::Result<Input> {
     };
     let columns: Vec<Expr> = columns.fields().iter().map(|field| column(field)).collect();
     let extra = found.index_of(FED).is_ok().then(|| col(FED));
+    // ANCHOR: time
     let timed = source.event_time("event_time", out_of_orderness(delay))?;
+    // ANCHOR_END: time
     Ok(Input { transactions: timed.select(columns.into_iter().chain(extra))?, has_labels })
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Options {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Compute features, ask rules and model, write alerts: what is done where no command is named
-    Run(Run),
+    Run(Box<Run>),
     /// Write made-up transactions with known frauds to a file
     Generate(Generate),
 }
@@ -118,7 +118,12 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) alerts: Option<PathBuf>,
 
-    /// The score from which on there is an alert [default: that of the model's file]
+    /// The model to ask, as JSON of XGBoost or text of LightGBM; the program train of the package fraud-training makes
+    /// one [default: one that is part of the program]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+
+    /// The score from which on there is an alert [default: the attribute threshold of the model, else 0.5]
     #[arg(long, value_name = "SCORE")]
     pub(crate) threshold: Option<f64>,
 

@@ -25,6 +25,9 @@ const KM_PER_HOUR_MAX: f64 = 200.0;
 const KEPT: [&str; 7] =
     ["transaction_id", "event_time", "card_id", "terminal_id", "amount_cents", "is_fraud", "fraud_scenario"];
 
+/// Features that are true or false; all others are numbers.
+pub const FLAGS: [&str; 2] = ["is_night", "is_weekend"];
+
 /// The rules, by the column that says whether a transaction breaks one.
 pub const RULES: [&str; 3] = ["amount_over_220", "amount_over_5_times_card_avg_30d", "implausible_speed"];
 
@@ -42,8 +45,8 @@ pub fn feature_names() -> Vec<String> {
     for (window, _) in TERMINAL_WINDOWS {
         names.extend(["count", "risk"].map(|what| format!("terminal_{what}_{window}")));
     }
-    let of_row = ["previous_seconds", "previous_km", "previous_km_per_hour", "is_night", "is_weekend"];
-    names.extend(of_row.map(str::to_owned));
+    let of_row = ["previous_seconds", "previous_km", "previous_km_per_hour"];
+    names.extend(of_row.into_iter().chain(FLAGS).map(str::to_owned));
     names
 }
 
@@ -162,7 +165,7 @@ pub fn judged(scored: Stream, threshold: f64) -> sabot::Result<Stream> {
         // Nobody knows where the first transaction came from.
         coalesce([too_fast, lit(false)]).alias(speed),
     ])?;
-    let high = coalesce([col("score").gt_eq(threshold), lit(false)]);
+    let high = col("score").gt_eq(threshold);
     rules.with_columns([RULES.into_iter().fold(high, |any, rule| any.or(col(rule))).alias("alert")])
 }
 // ANCHOR_END: rules

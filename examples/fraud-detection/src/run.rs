@@ -4,7 +4,7 @@ use fraud_detection::alerts::alerts;
 use fraud_detection::generate::{self, Transactions};
 use fraud_detection::input::{self, Input};
 use fraud_detection::pipeline::{by_day, feature_rows, features, judged};
-use fraud_detection::score::scored;
+use fraud_detection::score::{Model, scored};
 use sabot::arrow::array::{AsArray, RecordBatch};
 use sabot::arrow::datatypes::Int64Type;
 use sabot::prelude::*;
@@ -21,8 +21,6 @@ use crate::{chart, progress};
 
 /// Batches on their way between the job and a thread of this program.
 const BATCHES_AHEAD: usize = 64;
-/// The score from which on there is an alert, where nobody says another.
-const THRESHOLD_DEFAULT: f64 = 0.5;
 
 /// Transactions that have to be sent one by one.
 struct Paced {
@@ -41,25 +39,33 @@ struct From {
 #[allow(clippy::print_stdout, reason = "printing results is what the program is for")]
 #[allow(clippy::print_stderr, reason = "what is said beside results must not stand among them")]
 pub(crate) fn run(options: &Run) -> Result<(), Box<dyn Error>> {
+    let model = match &options.model {
+        Some(path) => Model::read(path)?,
+        None => Model::shipped()?,
+    };
     let from = source(options)?;
+    // ANCHOR: together
     let found = features(&from.input)?;
-    let threshold = options.threshold.unwrap_or(THRESHOLD_DEFAULT);
-    let judged = judged(scored(found.rows)?, threshold)?;
+    let threshold = options.threshold.unwrap_or(model.threshold());
+    let judged = judged(scored(found.rows, &model)?, threshold)?;
+    // ANCHOR_END: together
     let mut engine = Engine::builder();
     if let Some(workers) = options.workers {
         engine = engine.workers(workers.get());
     }
     let engine = engine.build()?;
 
+    // ANCHOR: job
     let mut job = Job::new("fraud-detection");
     if let Some(path) = &options.features {
         job = job.write(&feature_rows(&judged)?, file(path))?;
     }
     match &options.alerts {
-        Some(path) => job = job.write(&alerts(&judged)?, file(path))?,
-        None if !options.json => job = job.write_ordered(&alerts(&judged)?, ndjson("-"))?,
+        Some(path) => job = job.write(&alerts(&judged, &model)?, file(path))?,
+        None if !options.json => job = job.write_ordered(&alerts(&judged, &model)?, ndjson("-"))?,
         None => {}
     }
+    // ANCHOR_END: job
     if let Some(path) = &options.late {
         job = job.write(&found.late, file(path))?;
     }

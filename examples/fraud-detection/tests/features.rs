@@ -1,4 +1,5 @@
-//! Features and rules against what DuckDB says, row for row, and what must not change them.
+//! Features and rules against what DuckDB says, scores against what XGBoost says, row for row, and what must not change
+//! them.
 //!
 //! `golden/recompute.py` made the files. Its sample has times of full half hours, so that many transactions of a card
 //! fall on one time and many lie exactly one window apart.
@@ -7,7 +8,7 @@
 
 use fraud_detection::input::{self, Input};
 use fraud_detection::pipeline::{RULES, feature_names, features, judged};
-use fraud_detection::score::scored;
+use fraud_detection::score::{Model, scored};
 use sabot::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use sabot::arrow::compute::{concat_batches, take_record_batch};
 use sabot::arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
@@ -18,6 +19,8 @@ use std::sync::Arc;
 const HOUR_MICROS: i64 = 3_600_000_000;
 /// How far sums and averages may be off, relatively.
 const APART_MAX: f64 = 1e-9;
+/// The same of scores, which XGBoost computes in float32.
+const SCORES_APART_MAX: f64 = 4e-7;
 
 fn golden(name: &str) -> RecordBatch {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
@@ -29,11 +32,12 @@ fn input_of(rows: &RecordBatch, delay: sabot::Span) -> Input {
     input::from_stream(Stream::from_batches([rows.clone()]).unwrap(), delay).unwrap()
 }
 
-/// Which transaction it is, its features, and the rules that it breaks.
+/// Which transaction it is, its features, the rules that it breaks, and its score.
 fn computed(input: &Input, engine: &Engine) -> RecordBatch {
-    let judged = judged(scored(features(input).unwrap().rows).unwrap(), 0.5).unwrap();
+    let model = Model::shipped().unwrap();
+    let judged = judged(scored(features(input).unwrap().rows, &model).unwrap(), 0.5).unwrap();
     let names = ["transaction_id", "event_time"].map(str::to_owned).into_iter();
-    let names = names.chain(feature_names()).chain(RULES.map(str::to_owned));
+    let names = names.chain(feature_names()).chain(RULES.map(str::to_owned)).chain(["score".to_owned()]);
     let stream = judged.select(names.map(sabot::col).collect::<Vec<_>>()).unwrap();
     concat_batches(stream.schema(), &stream.collect_on(engine).unwrap()).unwrap()
 }
@@ -41,7 +45,8 @@ fn computed(input: &Input, engine: &Engine) -> RecordBatch {
 fn assert_near(name: &str, got: &ArrayRef, wanted: &ArrayRef) {
     assert_eq!(got.data_type(), wanted.data_type(), "{name}");
     assert_eq!(got.nulls().map(|n| n.inner()), wanted.nulls().map(|n| n.inner()), "{name}: nulls");
-    let may_round = ["sum", "avg", "risk", "previous_km"].iter().any(|part| name.contains(part));
+    let may_round = ["sum", "avg", "risk", "previous_km", "score"].iter().any(|part| name.contains(part));
+    let apart_max = if name == "score" { SCORES_APART_MAX } else { APART_MAX };
     if got.data_type() != &DataType::Float64 || !may_round {
         assert_eq!(got, wanted, "{name}");
         return;
@@ -49,12 +54,12 @@ fn assert_near(name: &str, got: &ArrayRef, wanted: &ArrayRef) {
     let (got, wanted) = (got.as_primitive::<Float64Type>(), wanted.as_primitive::<Float64Type>());
     for row in (0..got.len()).filter(|row| got.is_valid(*row)) {
         let (got, wanted) = (got.value(row), wanted.value(row));
-        assert!((got - wanted).abs() <= wanted.abs() * APART_MAX, "{name}, row {row}: {got}, not {wanted}");
+        assert!((got - wanted).abs() <= wanted.abs() * apart_max, "{name}, row {row}: {got}, not {wanted}");
     }
 }
 
 #[test]
-fn features_and_rules_equal_those_of_sql() {
+fn features_rules_and_scores_are_those_of_other_programs() {
     let (sample, wanted) = (golden("sample.parquet"), golden("sample-features.parquet"));
     let mut first: Option<RecordBatch> = None;
     for (workers, morsel_rows) in [(1, 65_536), (2, 1), (2, 100), (4, 1_000)] {
@@ -84,6 +89,11 @@ fn features_and_rules_equal_those_of_sql() {
     );
     assert!(of("terminal_risk_30d").as_primitive::<Float64Type>().values().iter().any(|risk| *risk > 0.1));
     assert!(golden("sample.parquet").column_by_name("is_fraud").unwrap().null_count() > 50);
+    let mut scores = of("score").as_primitive::<Float64Type>().values().to_vec();
+    scores.sort_unstable_by(f64::total_cmp);
+    assert!(scores[0] < 0.01 && scores[scores.len() - 1] > 0.9);
+    scores.dedup();
+    assert!(scores.len() > 1_000, "{} different scores", scores.len());
 }
 
 /// Rows in an order in which each is less than an hour behind an earlier one, those of one time backwards.
