@@ -67,7 +67,8 @@ fn ci_runs_the_commands_of_the_readme() {
     let readme = repository::read(&root.join("README.md"));
     let ci = repository::read(&root.join(".ci/run"));
     let commands = commands(&readme);
-    assert_eq!(commands, ["cargo run --release -p flight-delays", "cargo test"], "README has two commands");
+    let wanted = ["cargo run --release -p fraud-detection -- --transactions 2000000 --json", "cargo test"];
+    assert_eq!(commands, wanted, "README has two commands");
     for command in commands {
         assert!(ci.lines().any(|line| line.trim().ends_with(command)), ".ci/run does not run `{command}`");
     }
