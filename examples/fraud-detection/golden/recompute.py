@@ -89,7 +89,7 @@ def sql(path):
         )
         SELECT * EXCLUDE (us, amount_cents),
             amount_cents > 22000 AS amount_over_220,
-            amount > 5 * card_avg_30d AND card_count_30d >= 6 AS amount_over_5_times_card_avg_30d,
+            amount_cents * card_count_30d > 5 * round(card_sum_30d * 100) AND card_count_30d >= 6 AS amount_over_5_times_card_avg_30d,
             coalesce(previous_km_per_hour > 200 OR (previous_seconds = 0 AND previous_km > 0), false) AS implausible_speed
         FROM moved ORDER BY event_time, transaction_id
     """

@@ -124,7 +124,7 @@ pub(crate) struct Run {
     pub(crate) model: Option<PathBuf>,
 
     /// The score from which on there is an alert [default: the attribute threshold of the model, else 0.5]
-    #[arg(long, value_name = "SCORE")]
+    #[arg(long, value_name = "SCORE", value_parser = score)]
     pub(crate) threshold: Option<f64>,
 
     /// Transactions to let in each second, to measure how long it takes from when a transaction is due until its score
@@ -153,4 +153,10 @@ impl Run {
     pub(crate) fn settings(&self) -> Settings {
         self.made.settings(self.transactions.unwrap_or(TRANSACTIONS_DEFAULT))
     }
+}
+
+/// A score that can be reached or not.
+fn score(text: &str) -> Result<f64, String> {
+    let score = text.parse().ok().filter(|score: &f64| score.is_finite());
+    score.ok_or_else(|| "a finite number such as 0.5 is expected".to_owned())
 }

@@ -81,8 +81,10 @@ pub(crate) fn feed(batches: &[RecordBatch], sender: &ChannelSender, pace: Pace, 
             }
             offset += rows;
             sent += rows as u64;
-            // At most one lot a tick: many small ones would only make work.
-            std::thread::sleep(TICK.saturating_sub(start.elapsed() - now));
+            // At most one lot a tick, unless more are due: many small ones would only make work.
+            if rows as u64 == due {
+                std::thread::sleep(TICK.saturating_sub(start.elapsed() - now));
+            }
         }
     }
 }

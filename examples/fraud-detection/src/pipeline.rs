@@ -155,7 +155,10 @@ fn columns(has_labels: bool) -> Vec<Expr> {
 /// # Errors
 /// When columns are missing.
 pub fn judged(scored: Stream, threshold: f64) -> sabot::Result<Stream> {
-    let unusual = col("amount").gt(col("card_avg_30d") * UNUSUAL_FACTOR);
+    // In whole cents: five times an average that was rounded is not always five times the average.
+    let number = |name: &str| col(name).cast(DataType::Float64);
+    let cents_of_all = (col("card_sum_30d") * 100.0).round();
+    let unusual = (number("amount_cents") * number("card_count_30d")).gt(cents_of_all * UNUSUAL_FACTOR);
     let moved_at_once = col("previous_seconds").eq(0.0).and(col("previous_km").gt(0.0));
     let too_fast = col("previous_km_per_hour").gt(KM_PER_HOUR_MAX).or(moved_at_once);
     let [amount, average, speed] = RULES;

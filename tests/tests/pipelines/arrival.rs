@@ -42,27 +42,30 @@ fn expected(events: &[Event]) -> Vec<[Option<i64>; 5]> {
     values
 }
 
+/// The events in batches of some size.
+fn stream_of(rng: &mut ChaCha8Rng, events: &[Event]) -> Stream {
+    let column = |value: fn(&Event) -> i64| Int64Array::from_iter_values(events.iter().map(value));
+    let times = TimestampMicrosecondArray::from_iter_values(events.iter().map(|event| event.0 + 1_000));
+    let columns: [(&str, ArrayRef); 3] = [
+        ("t", Arc::new(times)),
+        ("k", Arc::new(column(|event| event.1))),
+        ("n", Arc::new(column(|event| event.2))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let cut = rng.random_range(1..200);
+    let batches = (0..batch.num_rows()).step_by(cut);
+    let batches = batches.map(|at| batch.slice(at, cut.min(batch.num_rows() - at)));
+    Stream::from_batches(batches).unwrap().event_time("t", out_of_orderness(micros(60))).unwrap()
+}
+
 #[test]
 fn rows_have_their_values_at_once() {
     for seed in 0..12 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let events = arriving(&mut rng, 700);
-        let column = |value: fn(&Event) -> i64| Int64Array::from_iter_values(events.iter().map(value));
-        let times = TimestampMicrosecondArray::from_iter_values(events.iter().map(|event| event.0 + 1_000));
-        let columns: [(&str, ArrayRef); 3] = [
-            ("t", Arc::new(times)),
-            ("k", Arc::new(column(|event| event.1))),
-            ("n", Arc::new(column(|event| event.2))),
-        ];
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let cut = rng.random_range(1..200);
-        let batches = (0..batch.num_rows()).step_by(cut);
-        let batches = batches.map(|at| batch.slice(at, cut.min(batch.num_rows() - at)));
+        let stream = stream_of(&mut rng, &events);
         let at_once = |over: OverExpr, name: &str| over.emit(Emit::OnArrival).alias(name);
-        let stream = Stream::from_batches(batches)
-            .unwrap()
-            .event_time("t", out_of_orderness(micros(60)))
-            .unwrap()
+        let stream = stream
             .with_columns([
                 at_once(count().over(["k"], range(micros(25))), "count"),
                 at_once(sum(col("n")).over(["k"], range(micros(25))), "sum"),
@@ -84,4 +87,18 @@ fn rows_have_their_values_at_once() {
             assert_eq!(got, expected, "seed {seed}, row {row} of {:?}", events[row]);
         }
     }
+}
+
+/// Of which nothing need be kept, and rows of one time come in many batches.
+#[test]
+fn a_row_alone_is_seen_at_once() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let events: Vec<Event> = (0..200).map(|n| (n / 50, n % 2, n)).collect();
+    let at_once = |over: OverExpr, name: &str| over.emit(Emit::OnArrival).alias(name);
+    let alone = stream_of(&mut rng, &events).with_columns([
+        at_once(sum(col("n")).over(["k"], rows(0)), "sum"),
+        at_once(lag("n", 0).over(["k"], whole()), "own"),
+    ]);
+    let alone = alone.unwrap().filter(col("sum").eq(col("n")).and(col("own").eq(col("n")))).unwrap();
+    assert_eq!(alone.collect().unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), events.len());
 }

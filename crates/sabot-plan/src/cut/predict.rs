@@ -24,8 +24,8 @@ impl Cutter<'_> {
             let features = spec.features.iter().map(place).collect::<Result<Vec<usize>, PlanError>>()?;
             let columns = asked.iter().map(|i| spec.columns[*i].clone()).collect();
             flow.push(PredictSpec { model: spec.model.clone(), features, columns }.into())?;
-            flow.fit(&physical_schema(&node.properties.schema, demand), &demand.hidden)?;
         }
+        flow.fit(&physical_schema(&node.properties.schema, demand), &demand.hidden)?;
         flow.operators.push(node.id.clone());
         Ok(flow)
     }

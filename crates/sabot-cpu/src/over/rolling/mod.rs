@@ -258,15 +258,16 @@ impl Rolling {
 
     /// Appends a row of these words; those of flags are bits until now.
     fn push(&mut self, slot: usize, row: &mut [u64]) {
+        if self.histories[slot].rows() == 0 {
+            self.dead -= 1;
+        }
+        // All rows may go where none but the newest is reached; the key lives on with the one that comes.
         if self.histories[slot].is_full() {
             let dropped = self.histories[slot].to_drop();
             self.drop_rows(slot, dropped);
             self.make_room(slot, dropped);
         }
         let history = &mut self.histories[slot];
-        if history.rows() == 0 {
-            self.dead -= 1;
-        }
         let last = history.rows().checked_sub(1);
         let flags = self.layout.flag_lane..self.layout.flag_lane + self.layout.flags.len().div_ceil(2);
         for (lane, word) in flags.clone().zip(&mut row[flags]) {
