@@ -183,11 +183,11 @@ impl Growing {
 
     fn step(&mut self, rng: &mut ChaCha8Rng) {
         let from = self.pick(rng);
-        match rng.random_range(0..23) {
+        match rng.random_range(0..24) {
             0..=2 => self.filter(rng, from),
             3..=4 => self.with_columns(rng, from),
             5 => self.select(rng, from),
-            6..=9 if from.timed => self.window(rng, from),
+            6..=9 | 23 if from.timed => self.window(rng, from),
             10 if from.stream.is_bounded() => self.group_by(rng, from),
             11..=12 => {
                 let other = self.pick(rng);
