@@ -11,52 +11,17 @@ the first one is not measured and adds up every column. Prints one JSON object.
 
 import json
 import os
+import pathlib
 import resource
 import sys
 import time
 
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
-CARD_WINDOWS = {"1h": HOUR_US, "24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
-TERMINAL_DAYS = {"1d": 1, "7d": 7, "30d": 30}
-LABEL_DELAY_DAYS = 7
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "examples" / "fraud-detection" / "golden"))
+sys.dont_write_bytecode = True
 
+import query  # noqa: E402  (the folder is known only now)
 
-def query(path):
-    columns, windows = ["amount_cents / 100.0 AS amount"], []
-    for name, length in CARD_WINDOWS.items():
-        windows.append(
-            f"card_{name} AS (PARTITION BY card_id ORDER BY us RANGE BETWEEN {length} PRECEDING AND CURRENT ROW)"
-        )
-        columns += [
-            f"count(*) OVER card_{name} AS card_count_{name}",
-            f"sum(amount_cents) OVER card_{name} / 100.0 AS card_sum_{name}",
-            f"avg(amount_cents) OVER card_{name} / 100.0 AS card_avg_{name}",
-            f"max(amount_cents) OVER card_{name} / 100.0 AS card_max_{name}",
-        ]
-    for name, days in TERMINAL_DAYS.items():
-        windows.append(
-            f"terminal_{name} AS (PARTITION BY terminal_id ORDER BY us RANGE BETWEEN "
-            f"{(LABEL_DELAY_DAYS + days) * DAY_US} PRECEDING AND {LABEL_DELAY_DAYS * DAY_US} PRECEDING)"
-        )
-        columns += [
-            f"count(*) OVER terminal_{name} AS terminal_count_{name}",
-            f"coalesce(avg(fraud) OVER terminal_{name}, 0.0) AS terminal_risk_{name}",
-        ]
-    windows.append("previous AS (PARTITION BY card_id ORDER BY us, transaction_id)")
-    return f"""
-        SELECT * EXCLUDE (us),
-            CASE WHEN previous_seconds > 0 THEN previous_km / (previous_seconds / 3600.0) END AS previous_km_per_hour,
-            (us // {HOUR_US}) % 24 < 6 AS is_night, (us // {DAY_US} + 3) % 7 >= 5 AS is_weekend
-        FROM (
-            SELECT us, {", ".join(columns)},
-                (us - lag(us) OVER previous) / 1e6 AS previous_seconds,
-                sqrt(pow(terminal_x - lag(terminal_x) OVER previous, 2)
-                    + pow(terminal_y - lag(terminal_y) OVER previous, 2)) AS previous_km
-            FROM (SELECT *, epoch_us(event_time) AS us, coalesce(is_fraud, false)::INT AS fraud FROM '{path}')
-            WINDOW {", ".join(windows)}
-        )
-    """
+WANTED = "* EXCLUDE (transaction_id, event_time, amount_cents)"
 
 
 def duckdb_runs(path, threads):
@@ -64,7 +29,7 @@ def duckdb_runs(path, threads):
 
     connection = duckdb.connect(config={"threads": threads, "preserve_insertion_order": False})
     connection.execute("SET TimeZone = 'UTC'")
-    text = query(path)
+    text = f"SELECT {WANTED} FROM ({query.features(path)})"
 
     def run(check):
         if check:
@@ -73,7 +38,7 @@ def duckdb_runs(path, threads):
             found = connection.execute(f"SELECT count(*), {sums} FROM ({text})").fetchone()
             return found[0], dict(zip(names, zip(found[1::2], found[2::2])))
         rows = 0
-        for batch in connection.execute(text).to_arrow_reader(65_536):
+        for batch in connection.sql(text).to_arrow_reader(65_536):
             rows += batch.num_rows
         return rows, None
 
@@ -92,7 +57,7 @@ def polars_runs(path, threads):
         # The file is in this order; told so, Polars need not find out.
         frame = pl.scan_parquet(path).set_sorted("event_time")
         columns = [(cents / 100.0).alias("amount")]
-        back = {name: f"{length // HOUR_US}h" for name, length in CARD_WINDOWS.items()}
+        back = {name: f"{length // query.HOUR_US}h" for name, length in query.CARD_WINDOWS.items()}
         frame = frame.with_columns(one.alias("one"), fraud.alias("fraud"))
         for name, length in back.items():
             of = {"window_size": length, "closed": "both"}
@@ -104,12 +69,13 @@ def polars_runs(path, threads):
                 (total / count / 100.0).alias(f"card_avg_{name}"),
                 (cents.rolling_max_by(time_of, **of).over(card) / 100.0).alias(f"card_max_{name}"),
             ]
-        delay = {"window_size": f"{LABEL_DELAY_DAYS}d", "closed": "right"}
+        late = query.LABEL_DELAY_US // query.DAY_US
+        delay = {"window_size": f"{late}d", "closed": "right"}
         frame = frame.with_columns(
             pl.col(name).rolling_sum_by(time_of, **delay).over(terminal).alias(f"late_{name}") for name in ("one", "fraud")
         )
-        for name, days in TERMINAL_DAYS.items():
-            of = {"window_size": f"{LABEL_DELAY_DAYS + days}d", "closed": "both"}
+        for name, length in query.TERMINAL_WINDOWS.items():
+            of = {"window_size": f"{late + length // query.DAY_US}d", "closed": "both"}
 
             def before(column):
                 return pl.col(column).rolling_sum_by(time_of, **of).over(terminal) - pl.col(f"late_{column}")
@@ -128,7 +94,7 @@ def polars_runs(path, threads):
             .then(0.0)
             .otherwise(pl.col(f"terminal_risk_{name}") / pl.col(f"terminal_count_{name}"))
             .alias(f"terminal_risk_{name}")
-            for name in TERMINAL_DAYS
+            for name in query.TERMINAL_WINDOWS
         ]
         speed = pl.when(pl.col("previous_seconds") > 0).then(pl.col("previous_km") / (pl.col("previous_seconds") / 3600.0))
         frame = frame.select(columns).with_columns(*risks, speed.alias("previous_km_per_hour")).collect()

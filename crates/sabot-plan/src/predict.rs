@@ -110,3 +110,14 @@ pub(crate) fn derive_predict(spec: &PredictSpec, input: &NodeRef) -> Result<Prop
         ..input.properties().clone()
     })
 }
+
+/// A model of these features that always answers its base.
+#[cfg(test)]
+pub(crate) fn without_trees(features: &[&str]) -> Arc<TreeModel> {
+    use sabot_ops::{Forest, Nodes, Objective};
+    let (roots, feature, threshold, left, missing, value) = Default::default();
+    let forest = Forest::Double(Nodes { roots, feature, threshold, left, missing, value });
+    let features = features.iter().map(|name| (*name).to_owned()).collect();
+    let (objective, attributes) = (Objective::Identity, Default::default());
+    Arc::new(TreeModel { features, base: 0.5, divisor: 1, objective, forest, attributes })
+}

@@ -29,13 +29,9 @@ import duckdb
 import numpy
 import pyarrow
 import pyarrow.parquet
+import query
 import xgboost
 
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
-CARD_WINDOWS = {"1h": HOUR_US, "24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
-TERMINAL_WINDOWS = {"1d": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
-LABEL_DELAY_US = 7 * DAY_US
 # Values that are compared as they are; all others may be apart by this, relatively.
 EXACT = ("transaction_id", "event_time", "amount", "is_", "card_count", "card_max", "terminal_count", "previous_seconds")
 APART_MAX = 1e-9
@@ -44,54 +40,14 @@ SCORES_APART_MAX = 4e-7
 
 
 def sql(path):
-    """The query: every feature, and which rules are broken."""
-    columns, windows = [], []
-    for name, length in CARD_WINDOWS.items():
-        windows.append(
-            f"card_{name} AS (PARTITION BY card_id ORDER BY us "
-            f"RANGE BETWEEN {length} PRECEDING AND CURRENT ROW)"
-        )
-        columns += [
-            f"count(*) OVER card_{name} AS card_count_{name}",
-            f"(sum(amount_cents) OVER card_{name})::DOUBLE / 100.0 AS card_sum_{name}",
-            f"(sum(amount_cents) OVER card_{name})::DOUBLE / (count(*) OVER card_{name}) / 100.0 AS card_avg_{name}",
-            f"(max(amount_cents) OVER card_{name})::DOUBLE / 100.0 AS card_max_{name}",
-        ]
-    for name, length in TERMINAL_WINDOWS.items():
-        windows.append(
-            f"terminal_{name} AS (PARTITION BY terminal_id ORDER BY us "
-            f"RANGE BETWEEN {LABEL_DELAY_US + length} PRECEDING AND {LABEL_DELAY_US} PRECEDING)"
-        )
-        frauds = f"(count(*) FILTER (WHERE is_fraud) OVER terminal_{name})"
-        rows = f"(count(*) OVER terminal_{name})"
-        columns += [
-            f"{rows} AS terminal_count_{name}",
-            f"CASE WHEN {rows} = 0 THEN 0.0 ELSE {frauds}::DOUBLE / {rows} END AS terminal_risk_{name}",
-        ]
-    windows.append("previous AS (PARTITION BY card_id ORDER BY us, transaction_id)")
+    """Every feature and which rules are broken, in order."""
     return f"""
-        WITH transactions AS (SELECT *, epoch_us(event_time) AS us FROM '{path}'),
-        looked AS (
-            SELECT transaction_id, event_time, us, amount_cents, amount_cents::DOUBLE / 100.0 AS amount,
-                {", ".join(columns)},
-                (us - lag(us) OVER previous)::DOUBLE / 1e6 AS previous_seconds,
-                sqrt(pow(terminal_x - lag(terminal_x) OVER previous, 2)
-                    + pow(terminal_y - lag(terminal_y) OVER previous, 2)) AS previous_km
-            FROM transactions WINDOW {", ".join(windows)}
-        ),
-        moved AS (
-            SELECT *,
-                CASE WHEN previous_seconds > 0 THEN previous_km / (previous_seconds / 3600.0) END AS previous_km_per_hour,
-                (us // {HOUR_US}) % 24 < 6 AS is_night,
-                -- 1970-01-01 was a Thursday.
-                (us // {DAY_US} + 3) % 7 >= 5 AS is_weekend
-            FROM looked
-        )
-        SELECT * EXCLUDE (us, amount_cents),
+        SELECT * EXCLUDE (amount_cents),
             amount_cents > 22000 AS amount_over_220,
-            amount_cents * card_count_30d > 5 * round(card_sum_30d * 100) AND card_count_30d >= 6 AS amount_over_5_times_card_avg_30d,
+            amount_cents * card_count_30d > 5 * round(card_sum_30d * 100) AND card_count_30d >= 6
+                AS amount_over_5_times_card_avg_30d,
             coalesce(previous_km_per_hour > 200 OR (previous_seconds = 0 AND previous_km > 0), false) AS implausible_speed
-        FROM moved ORDER BY event_time, transaction_id
+        FROM ({query.features(path)}) ORDER BY event_time, transaction_id
     """
 
 
@@ -100,7 +56,7 @@ def write(connection, query, path):
 
 
 def coarsen(connection, source, target):
-    query = f"""
+    coarse = f"""
         SELECT * REPLACE (
             time_bucket(INTERVAL '30 minutes', event_time) AS event_time,
             amount_cents * CASE WHEN transaction_id % 211 = 7 THEN 9 ELSE 1 END AS amount_cents,
@@ -108,7 +64,7 @@ def coarsen(connection, source, target):
             CASE WHEN transaction_id % 97 <> 0 THEN fraud_scenario END AS fraud_scenario
         ) FROM '{source}' ORDER BY event_time, transaction_id
     """
-    write(connection, query, target)
+    write(connection, coarse, target)
 
 
 def compare(connection, source, features):

@@ -1,6 +1,7 @@
 //! The figures of a run.
 
 use fraud_detection::metrics::Measures;
+use indicatif::HumanCount;
 use sabot::JobMetrics;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,9 +67,9 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { transactions, seconds, alerts, .. } = self;
         let (transactions, per_second) =
-            (grouped(*transactions), grouped(self.transactions_per_second as u64));
+            (HumanCount(*transactions), HumanCount(self.transactions_per_second as u64));
         writeln!(f, "{transactions} transactions in {seconds:.2} s, {per_second} a second")?;
-        writeln!(f, "{} alerts", grouped(*alerts))?;
+        writeln!(f, "{} alerts", HumanCount(*alerts))?;
         if let (Some(p50), Some(p99), Some(max)) =
             (self.latency_ms_p50, self.latency_ms_p99, self.latency_ms_max)
         {
@@ -89,33 +90,10 @@ impl fmt::Display for Figures {
     }
 }
 
-/// A number with commas between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// The most memory that the process has held, in bytes; 0 where the system does not say.
 fn peak_memory_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-    }
 }

@@ -34,6 +34,8 @@ struct From {
     input: Input,
     paced: Option<Paced>,
     generate_seconds: Option<f64>,
+    /// Records that could not be read, where that was known before the clock started.
+    dead_letters: u64,
 }
 
 #[allow(clippy::print_stdout, reason = "printing results is what the program is for")]
@@ -98,7 +100,8 @@ pub(crate) fn run(options: &Run) -> Result<(), Box<dyn Error>> {
         let seen = observer.map_or_else(|| Ok(Observed::default()), ended);
         (metrics, seen, ended(days))
     });
-    let (metrics, seen, days) = (metrics?, seen?, days?);
+    let (mut metrics, seen, days) = (metrics?, seen?, days?);
+    metrics.dead_letters += from.dead_letters;
     let (measures, curve) = seen.outcomes.measures();
     let mut figures = Figures::new(&metrics, engine.workers(), seen.latency, measures);
     figures.generate_seconds = from.generate_seconds;
@@ -126,10 +129,15 @@ fn source(options: &Run) -> Result<From, Box<dyn Error>> {
         return match options.rate {
             None => {
                 let input = input::from_file(path, delay, dead_letters)?;
-                Ok(From { input, paced: None, generate_seconds: None })
+                Ok(From { input, paced: None, generate_seconds: None, dead_letters: 0 })
             }
             // Rows that are let in at a rate are read before the clock starts.
-            Some(rate) => paced(input::open(path, dead_letters)?.collect()?, rate, delay, None),
+            Some(rate) => {
+                let (sink, batches) = to_memory();
+                let read = Job::new("read").write_ordered(&input::open(path, dead_letters)?, sink)?;
+                let dead_letters = Engine::new()?.run(read)?.dead_letters;
+                Ok(From { dead_letters, ..paced(batches.take(), rate, delay, None)? })
+            }
         };
     }
     let settings = options.settings();
@@ -146,7 +154,12 @@ fn source(options: &Run) -> Result<From, Box<dyn Error>> {
     match options.rate {
         None => {
             let stream = Stream::from_partitions(generate::schema(), vec![batches])?;
-            Ok(From { input: input::from_stream(stream, delay)?, paced: None, generate_seconds: seconds })
+            Ok(From {
+                input: input::from_stream(stream, delay)?,
+                paced: None,
+                generate_seconds: seconds,
+                dead_letters: 0,
+            })
         }
         Some(rate) => paced(batches, rate, delay, seconds),
     }
@@ -164,7 +177,7 @@ fn paced(
     let (sender, channel) = input_channel("transactions", BATCHES_AHEAD, first.schema());
     let input = input::from_stream(Stream::from_channel(channel)?, delay)?;
     let paced = Some(Paced { batches, sender, pace: Pace::new(rate, rows) });
-    Ok(From { input, paced, generate_seconds })
+    Ok(From { input, paced, generate_seconds, dead_letters: 0 })
 }
 
 /// What a thread of this program found out.

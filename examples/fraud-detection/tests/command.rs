@@ -295,11 +295,14 @@ fn malformed_rows_are_named_or_put_aside() {
     let errors = fails(&["--input", text(&path), "--json"]);
     assert!(errors.contains("transactions.csv, row 1500: column \"event_time\""), "{errors}");
     let dead = folder.path().join("dead.ndjson");
-    let arguments = ["--input", text(&path), "--dead-letters", text(&dead), "--json"];
-    let (shown, errors) = succeeds(&arguments);
-    let found: Value = serde_json::from_str(&shown).unwrap();
-    assert_eq!((&found["transactions"], &found["dead_letters"]), (&Value::from(19_998), &Value::from(2)));
-    assert!(errors.contains("2 records cannot be read; see "), "{errors}");
+    // Rows that are let in at a rate are read before.
+    for paced in [&[][..], &["--rate", "40000"]] {
+        let arguments = ["--input", text(&path), "--dead-letters", text(&dead), "--json"];
+        let (shown, errors) = succeeds(&[&arguments, paced].concat());
+        let found: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!((&found["transactions"], &found["dead_letters"]), (&Value::from(19_998), &Value::from(2)));
+        assert!(errors.contains("2 records cannot be read; see "), "{errors}");
+    }
     let letters = std::fs::read_to_string(&dead).unwrap();
     assert!(letters.contains("\"column\":\"amount_cents\"") && letters.contains("a lot"), "{letters}");
     let parquet = generated(folder.path(), "parquet");

@@ -118,31 +118,68 @@ pub(super) fn add(cases: &mut Cases) {
     });
 }
 
+/// An aggregate that is tried over frames, and what its results are held to.
+pub(super) struct Tried {
+    pub(super) argument: AggregateSpec,
+    adds: bool,
+    equality: Equality,
+}
+
+impl Tried {
+    /// `None` where the function does not take the type, or is held to its bound elsewhere.
+    pub(super) fn new(function: &AggregateFunction, data_type: &DataType) -> Option<Self> {
+        let argument = aggregate(function, VALUE, data_type);
+        let moment = *function == AggregateFunction::VarSamp;
+        if argument.result_field().is_err() || (moment && !data_type.is_integer()) {
+            return None;
+        }
+        let equality = match function {
+            AggregateFunction::VarSamp => Equality::Ulp(4),
+            // Either zero may be the least.
+            _ => Equality::Ulp(0),
+        };
+        let adds = matches!(function, AggregateFunction::Sum | AggregateFunction::Avg);
+        Some(Self { argument, adds, equality })
+    }
+
+    /// A call over each of some frames.
+    pub(super) fn calls<const N: usize>(&self, frames: [Frame; N]) -> Vec<OverCall> {
+        frames.map(|frame| call(OverFunction::Aggregate(self.argument.clone()), frame)).to_vec()
+    }
+
+    /// The values of a column: what is added up must not reach beyond its type.
+    pub(super) fn values(&self, column: usize) -> Values {
+        match (column == VALUE, self.adds) {
+            (true, true) => Values::Tame,
+            (true, false) => Values::Mixed,
+            (false, _) => Values::Few,
+        }
+    }
+
+    /// What each column is held to; `columns` gives those of the reference, in the order of the results.
+    pub(super) fn yardsticks(
+        &self,
+        spec: &OverSpec,
+        rows: &RecordBatch,
+        columns: fn(&OverSpec, &RecordBatch) -> Result<Vec<ArrayRef>, Failure>,
+    ) -> Result<Vec<Yardstick>, NotPassed> {
+        match self.adds && is_float(rows.column(VALUE).data_type()) {
+            true => sum_yardsticks(spec, rows, columns),
+            false => Ok(vec![self.equality.into(); spec.calls.len()]),
+        }
+    }
+}
+
 /// One function over the rows around and over all before, unless it does not take the type.
 fn aggregates(cases: &mut Cases, function: &AggregateFunction, data_type: &DataType) {
-    let argument = aggregate(function, VALUE, data_type);
-    let moment = *function == AggregateFunction::VarSamp;
-    if argument.result_field().is_err() || (moment && !data_type.is_integer()) {
-        return;
-    }
-    let frames = [rows_between(preceding(3), FrameBound::CurrentRow), Frame::RUNNING];
-    let name = format!("over/{}/{}", function.name(), type_name(data_type));
-    let calls = frames.map(|frame| call(OverFunction::Aggregate(argument.clone()), frame)).to_vec();
+    let Some(tried) = Tried::new(function, data_type) else { return };
+    let calls = tried.calls([rows_between(preceding(3), FrameBound::CurrentRow), Frame::RUNNING]);
     let spec = spec(vec![PARTITION], vec![SortKey::ascending(OTHER)], calls);
-    let rows = schema(data_type);
-    let adds = matches!(function, AggregateFunction::Sum | AggregateFunction::Avg);
-    let equality = match function {
-        AggregateFunction::VarSamp => Equality::Ulp(4),
-        // Either zero may be the least.
-        _ => Equality::Ulp(0),
-    };
+    let (name, rows) = (format!("over/{}/{}", function.name(), type_name(data_type)), schema(data_type));
     cases.keyed(name, "", move |bench| {
-        let values = if adds { Values::Tame } else { Values::Mixed };
-        for rows in bench.batches(&rows, &|i| if i == VALUE { values } else { Values::Few })? {
-            let yardsticks = match adds && is_float(rows.column(VALUE).data_type()) {
-                true => sum_yardsticks(&spec, &rows, |spec, rows| Ok(reference::over(spec, rows)?.1))?,
-                false => vec![equality.into(); spec.calls.len()],
-            };
+        for rows in bench.batches(&rows, &|column| tried.values(column))? {
+            let yardsticks =
+                tried.yardsticks(&spec, &rows, |spec, rows| Ok(reference::over(spec, rows)?.1))?;
             bench.check_over(&spec, &rows, &yardsticks)?;
         }
         Ok(())
@@ -150,7 +187,7 @@ fn aggregates(cases: &mut Cases, function: &AggregateFunction, data_type: &DataT
 }
 
 /// The bound of a group-by, over the rows of each frame: n · 2⁻⁵² · Σ|x|, and one rounding of a division.
-pub(super) fn sum_yardsticks(
+fn sum_yardsticks(
     spec: &OverSpec,
     rows: &RecordBatch,
     columns: fn(&OverSpec, &RecordBatch) -> Result<Vec<ArrayRef>, Failure>,
@@ -198,7 +235,7 @@ pub(super) fn call(function: OverFunction, frame: Frame) -> OverCall {
     OverCall { name: function.name().to_owned(), function, frame }
 }
 
-pub(super) fn aggregate(function: &AggregateFunction, column: usize, data_type: &DataType) -> AggregateSpec {
+fn aggregate(function: &AggregateFunction, column: usize, data_type: &DataType) -> AggregateSpec {
     AggregateSpec::new(function.clone(), [(column, data_type.clone())], function.name())
 }
 

@@ -5,16 +5,13 @@ use arrow::datatypes::{DataType, SchemaRef};
 use sabot_batch::hidden;
 use sabot_common::Span;
 use sabot_expr::type_name;
-use sabot_expr::types::is_float;
 
 use super::Cases;
 use super::group_by::argument_types;
 use super::over::{
-    COLUMNS, OTHER, PARTITION, VALUE, aggregate, around, call, of, passed_on, preceding, rows_between,
-    sum_yardsticks,
+    COLUMNS, OTHER, PARTITION, Tried, VALUE, around, call, of, passed_on, preceding, rows_between,
 };
 use crate::conformance::data::{Values, key_types, payload_types, schema_of, with_hidden};
-use crate::conformance::difference::Equality;
 use crate::over::rolling::can_be_given_back;
 use crate::{
     AggregateFunction, Distance, Frame, FrameBound, FrameUnits, OverCall, OverFunction, OverSpec, SortKey,
@@ -67,35 +64,15 @@ pub(super) fn add(cases: &mut Cases) {
     });
 }
 
-/// One function over frames of rows and of time, and over the rows that a filter keeps, unless it does not take
-/// the type.
+/// One function over frames of rows and of time, unless it does not take the type.
 fn aggregates(cases: &mut Cases, function: &AggregateFunction, data_type: &DataType) {
-    let argument = aggregate(function, VALUE, data_type);
-    let moment = *function == AggregateFunction::VarSamp;
-    if argument.result_field().is_err() || (moment && !data_type.is_integer()) {
-        return;
-    }
-    let adds = matches!(function, AggregateFunction::Sum | AggregateFunction::Avg);
-    let equality = match function {
-        AggregateFunction::VarSamp => Equality::Ulp(4),
-        // Either zero may be the least.
-        _ => Equality::Ulp(0),
-    };
-    let frames = [back(3), between(9, 4), rows_between(preceding(40), FrameBound::CurrentRow)];
-    let calls = frames.map(|frame| call(OverFunction::Aggregate(argument.clone()), frame)).to_vec();
+    let Some(tried) = Tried::new(function, data_type) else { return };
+    let calls = tried.calls([back(3), between(9, 4), rows_between(preceding(40), FrameBound::CurrentRow)]);
     let (spec, rows) = (spec(vec![PARTITION], calls), schema(data_type));
     let name = format!("rolling/{}/{}", function.name(), type_name(data_type));
     cases.keyed(name, "", move |bench| {
-        let values = if adds { Values::Tame } else { Values::Mixed };
-        for rows in bench.batches(&rows, &|i| if i == VALUE { values } else { Values::Few })? {
-            bench.check_rolling(
-                &spec,
-                &rows,
-                &|rows| match adds && is_float(rows.column(VALUE).data_type()) {
-                    true => sum_yardsticks(&spec, rows, reference::rolling),
-                    false => Ok(vec![equality.into(); spec.calls.len()]),
-                },
-            )?;
+        for rows in bench.batches(&rows, &|column| tried.values(column))? {
+            bench.check_rolling(&spec, &rows, &|rows| tried.yardsticks(&spec, rows, reference::rolling))?;
         }
         Ok(())
     });

@@ -1,26 +1,11 @@
 //! What is refused of a prediction, with its message, and what is known of its rows.
 
 use super::*;
+use crate::predict::without_trees;
 use crate::{PredictExpr, margin, prediction, reasons};
-use sabot_ops::{Forest, Nodes, Objective};
-
-/// A model without trees over these features.
-pub(super) fn model(features: &[&str]) -> Arc<TreeModel> {
-    let (roots, feature, threshold, left, missing, value) = Default::default();
-    let forest = Forest::Double(Nodes { roots, feature, threshold, left, missing, value });
-    let features = features.iter().map(|name| (*name).to_owned()).collect();
-    Arc::new(TreeModel {
-        features,
-        base: 0.5,
-        divisor: 1,
-        objective: Objective::Identity,
-        forest,
-        attributes: Default::default(),
-    })
-}
 
 fn predict(input: &NodeRef, features: &[&str], values: &[PredictExpr]) -> Result<NodeRef, PlanError> {
-    PlanBuilder::new().predict(input, &model(features), values)
+    PlanBuilder::new().predict(input, &without_trees(features), values)
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A prediction is a step of the fragment that it stands in, and computes what is read of it.
 
 use super::*;
+use crate::predict::without_trees;
 use crate::{margin, prediction, reasons};
-use sabot_ops::{Forest, Nodes, Objective, PredictSpec, TreeModel};
+use sabot_ops::PredictSpec;
 
 fn scored() -> NodeRef {
     let schema = Schema::new(vec![
@@ -14,19 +15,9 @@ fn scored() -> NodeRef {
     let request = SourceRequest::bounded(Connector::slot("payments"), schema.into());
     let source = PlanBuilder::new().source(request).unwrap();
     let source = PlanBuilder::new().event_time(&source, "at", Span::ZERO, None).unwrap();
-    let (roots, feature, threshold, left, missing, value) = Default::default();
-    let forest = Forest::Double(Nodes { roots, feature, threshold, left, missing, value });
-    let features = vec!["count".to_owned(), "amount".to_owned()];
-    let model = TreeModel {
-        features,
-        base: 0.5,
-        divisor: 1,
-        objective: Objective::Identity,
-        forest,
-        attributes: Default::default(),
-    };
+    let model = without_trees(&["count", "amount"]);
     let values = [prediction().alias("score"), margin(), reasons(2)];
-    PlanBuilder::new().predict(&source, &Arc::new(model), &values).unwrap()
+    PlanBuilder::new().predict(&source, &model, &values).unwrap()
 }
 
 /// The predictions of a plan, stage by stage.
