@@ -7,6 +7,7 @@
 //! runs them all.
 
 pub(crate) mod compare;
+pub(crate) mod prefetch;
 
 use std::fmt;
 use std::str::FromStr;

@@ -6,6 +6,7 @@ use arrow::datatypes::Int64Type;
 use sabot_batch::key_index::{KeyBatch, KeyIndex};
 
 use super::super::bad;
+use super::better::Best;
 use super::folds::FoldKind;
 use super::layout::{Flag, Layout};
 use super::{Rolling, flag_place};
@@ -85,6 +86,7 @@ impl Rolling {
         self.dead += made;
         self.histories.resize_with(self.index.len(), Default::default);
         self.marks.resize(self.index.len() * self.marks_per_key, 0);
+        self.bests.resize(self.index.len() * self.layout.bests, Best::default());
         self.links.iter_mut().for_each(|links| links.resize(self.index.len()));
         self.latest.resize(self.index.len(), (0, 0));
         Ok(ids)

@@ -1,8 +1,9 @@
 //! Least and greatest values by links: each row names the nearest one before it that is strictly better.
 //!
 //! From the last row of a frame the links lead over ever better rows, and the last of these that is in the frame is
-//! the best of it. Of values in random order there are few (the harmonic number of the frame's length), and the links
-//! are the same for all frames that end at one row, whatever their length. Where values get worse all the time there are
+//! the best of it. They are followed where the best of a key's frame has left it; else the best of the next frame is
+//! that of the one before, or comes in. Of values in random order there are few links (the harmonic number of the
+//! frame's length), and they are the same for all frames that end at one row, whatever their length. Where values get worse all the time there are
 //! as many as rows: after some steps the rest is folded from blocks. (The links are the stack of the linear algorithm
 //! for all nearest greater values: Berkman, Schieber, Vishkin, "Optimal doubly logarithmic parallel algorithms",
 //! 1993.)
@@ -19,6 +20,27 @@ const STEPS_MAX: usize = 24;
 /// What a lane of links has where no row before is better, and one more than the row's number where one is.
 const NONE: u64 = 0;
 
+/// The best value of a key's last frame of some kind. Frames of a kind never go back, so the best of the next one
+/// is this or one of the rows that come in, unless this has left.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Best {
+    /// Behind the frame's last row; 0 where there was no frame, or not a row of it is known.
+    to: u32,
+    /// A row not behind the last that has the value.
+    row: u32,
+    word: i64,
+}
+
+impl Best {
+    /// Rows at the front of the history are about to go.
+    pub(super) fn drop_rows(&mut self, dropped: usize) {
+        *self = match self.row.checked_sub(dropped as u32) {
+            Some(row) if self.to > 0 => Best { to: self.to - dropped as u32, row, ..*self },
+            _ => Best::default(),
+        };
+    }
+}
+
 impl Rolling {
     /// The link of a row that is about to be appended.
     pub(super) fn better(&self, slot: usize, fold: usize, lane: usize, row: &[u64]) -> u64 {
@@ -32,37 +54,65 @@ impl Rolling {
         }
     }
 
-    /// The best values of frames.
+    /// The best values of the frames that are the `nth` to ask for them.
     pub(super) fn best<'a, const LEAST: bool>(
         &self,
-        (place, input): (usize, usize),
-        links: usize,
+        bests: &mut [Best],
+        (nth, place): (usize, usize),
         rows: impl Iterator<Item = (&'a u32, Range<usize>)>,
         out: &mut Vec<u64>,
     ) {
-        let (lane, one) = (self.layout.inputs[input].lane, Extreme::<LEAST>);
+        let (input, empty) = (self.layout.folds[place].input, Extreme::<LEAST>.empty());
+        let lane = self.layout.inputs[input].lane;
         let flag = self.layout.inputs[input].valid.map(|flag| flag_place(&self.layout, flag));
-        let at = (self.shape, self.layout.block_offset(place));
         for (id, rows) in rows {
             let history = &self.histories[*id as usize];
-            let Some(mut best) = rows.end.checked_sub(1).filter(|_| !rows.is_empty()) else {
-                out.push(one.empty() as u64);
+            let best = &mut bests[*id as usize * self.layout.bests + nth];
+            if rows.is_empty() {
+                *best = Best::default();
+                out.push(empty as u64);
                 continue;
-            };
-            let mut steps = 0;
-            let found = loop {
-                match next(history, links, best) {
-                    Some(better) if better >= rows.start && steps < STEPS_MAX => best = better,
-                    Some(better) if better >= rows.start => {
-                        let numbers = history.base() + rows.start as u64..history.base() + better as u64 + 1;
-                        break fold(&one, history, at, self.values(history, input), numbers);
+            }
+            if best.to == 0 || (best.row as usize) < rows.start {
+                (best.row, best.word) = self.search_best::<LEAST>(history, place, rows.clone());
+            } else {
+                for row in best.to as usize..rows.end {
+                    let word = value::<LEAST>(history, lane, flag, row);
+                    // Of equals the last stays longest.
+                    if if LEAST { word <= best.word } else { word >= best.word } {
+                        (best.row, best.word) = (row as u32, word);
                     }
-                    _ => break value::<LEAST>(history, lane, flag, best),
                 }
-                steps += 1;
-            };
-            out.push(found as u64);
+            }
+            best.to = rows.end as u32;
+            out.push(best.word as u64);
         }
+    }
+
+    /// The best value of some rows, and a row not behind the last that has it.
+    fn search_best<const LEAST: bool>(
+        &self,
+        history: &History,
+        place: usize,
+        rows: Range<usize>,
+    ) -> (u32, i64) {
+        let input = self.layout.folds[place].input;
+        let flag = self.layout.inputs[input].valid.map(|flag| flag_place(&self.layout, flag));
+        let links = self.layout.better.iter().find(|(fold, _)| *fold == place).map(|(_, lane)| *lane);
+        let mut best = rows.end - 1;
+        for _ in 0..STEPS_MAX {
+            match links.and_then(|links| next(history, links, best)) {
+                Some(better) if better >= rows.start => best = better,
+                _ => {
+                    let word = value::<LEAST>(history, self.layout.inputs[input].lane, flag, best);
+                    return (best as u32, word);
+                }
+            }
+        }
+        let numbers = history.base() + rows.start as u64..history.base() + best as u64 + 1;
+        let at = (self.shape, self.layout.block_offset(place));
+        let word = fold(&Extreme::<LEAST>, history, at, self.values(history, input), numbers);
+        (rows.start as u32, word)
     }
 }
 

@@ -59,16 +59,18 @@ impl Links {
     }
 
     /// Rows at the front of a history are about to go; the first has the number `base`.
-    pub(super) fn drop_rows(&mut self, slot: usize, base: u64, values: &[u64]) {
+    pub(super) fn drop_rows(&mut self, slot: usize, base: u64, values: impl Iterator<Item = u64>) {
+        let mut dropped = 0;
         for (number, value) in (base..).zip(values) {
-            let key = (slot as u32, *value);
+            dropped += 1;
+            let key = (slot as u32, value);
             if self.newest.get(&key) == Some(&number) {
                 self.newest.remove(&key);
             }
         }
         for counted in &mut self.counted[slot * self.frames..(slot + 1) * self.frames] {
-            counted.from = counted.from.saturating_sub(values.len() as u32);
-            counted.to = counted.to.saturating_sub(values.len() as u32);
+            counted.from = counted.from.saturating_sub(dropped);
+            counted.to = counted.to.saturating_sub(dropped);
         }
     }
 

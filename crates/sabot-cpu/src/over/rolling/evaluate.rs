@@ -86,8 +86,17 @@ impl Rolling {
             (0..self.layout.edges.len()).map(|e| self.edge(e, ids, times, &own)).collect();
         let frames: Vec<(&Places, &Places)> =
             self.layout.frames.iter().map(|(start, end)| (&edges[*start], &edges[*end])).collect();
+        let (mut bests, mut nth) = (std::mem::take(&mut self.bests), 0);
         for (cell, column) in self.layout.cells.iter().zip(&mut cells.columns) {
             match (cell, column) {
+                (Cell::Fold { frame, fold }, Column::Words(out)) if self.layout.is_best(cell) => {
+                    let rows = ids.iter().zip(ranges(frames[*frame]));
+                    match self.layout.folds[*fold].kind {
+                        FoldKind::Least => self.best::<true>(&mut bests, (nth, *fold), rows, out),
+                        _ => self.best::<false>(&mut bests, (nth, *fold), rows, out),
+                    }
+                    nth += 1;
+                }
                 (Cell::Count { frame, flag: None }, Column::Counts(counts)) => {
                     let rows = ranges(frames[*frame]);
                     counts.extend(rows.map(|rows| rows.len() as i64));
@@ -117,6 +126,7 @@ impl Rolling {
                 _ => {}
             }
         }
+        self.bests = bests;
         for ((output, _), picked) in self.layout.outputs.iter().zip(&mut cells.picked) {
             let (input, rows): (usize, Vec<Option<u32>>) = match output {
                 Output::Lag { input, rows } => {
@@ -166,8 +176,8 @@ impl Rolling {
             let slot = *id as usize;
             let rows = self.histories[slot].lane(0);
             let mark = &mut self.marks[slot * self.marks_per_key + mark];
-            let passed = rows[*mark as usize..].iter().take_while(|row| before(**row as i64, *time)).count();
-            *mark += passed as u32;
+            let behind = rows.iter(*mark as usize..self.histories[slot].rows());
+            *mark += behind.take_while(|row| before(*row as i64, *time)).count() as u32;
             places.push(*mark);
         }
         places
@@ -194,15 +204,6 @@ impl Rolling {
             (FoldKind::ExactMoments, Column::Exact(out)) => {
                 self.fold_rows(&ExactMoments { shift: self.shift(input) }, at, rows, out);
             }
-            (FoldKind::Least | FoldKind::Greatest, Column::Words(out)) => {
-                let links = self.layout.better.iter().find(|(other, _)| *other == fold);
-                match links {
-                    Some((_, links)) if kind == FoldKind::Least => self.best::<true>(at, *links, rows, out),
-                    Some((_, links)) => self.best::<false>(at, *links, rows, out),
-                    // Every such fold has its links.
-                    None => {}
-                }
-            }
             (FoldKind::WideLeast, Column::Wide(out)) => {
                 self.fold_rows(&WideExtreme { wanted: Ordering::Less }, at, rows, out);
             }
@@ -219,7 +220,7 @@ impl Rolling {
                     self.fold_rows(&InternedExtreme { wanted: Ordering::Greater, interned }, at, rows, out);
                 }
             }
-            // Columns were made for their folds.
+            // Columns were made for their folds; least and greatest words are found by links.
             _ => {}
         }
     }

@@ -5,10 +5,11 @@
 
 use arrow::datatypes::i256;
 use sabot_ops::WideSum;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::history::{BLOCK_BITS, History, Shape};
+use super::history::{BLOCK_BITS, History, Lane, Shape};
 use super::lanes::{Form, Interned, very_wide, very_wide_words, wide};
 
 /// The kinds of folds.
@@ -76,11 +77,11 @@ impl FoldKind {
 /// The values of an input in one history.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
-    pub(super) words: &'a [u64],
+    pub(super) words: Lane<'a>,
     /// The second lane of wide values.
-    pub(super) high: &'a [u64],
+    pub(super) high: Lane<'a>,
     /// The lane in which rows without value are marked, and the place of the mark.
-    pub(super) flags: Option<(&'a [u64], u32)>,
+    pub(super) flags: Option<(Lane<'a>, u32)>,
 }
 
 impl Rows<'_> {
@@ -89,7 +90,7 @@ impl Rows<'_> {
             None => rows.for_each(f),
             Some((flags, shift)) => {
                 for row in rows {
-                    if flags[row] >> shift & 1 == 1 {
+                    if flags.get(row) >> shift & 1 == 1 {
                         f(row);
                     }
                 }
@@ -165,10 +166,10 @@ impl Fold for Sum {
     fn rows(&self, values: Rows<'_>, rows: Range<usize>) -> i128 {
         let count = rows.len() as u64;
         if self.shift == 0 && self.largest.checked_mul(count).is_some_and(|bound| bound <= i64::MAX as u64) {
-            return i128::from(values.words[rows].iter().map(|w| *w as i64).sum::<i64>());
+            return i128::from(values.words.fold(rows, 0, |sum: i64, word| sum + word as i64));
         }
         let mut sum = 0;
-        values.each(rows, |row| sum += i128::from(values.words[row] as i64) + self.shift);
+        values.each(rows, |row| sum += i128::from(values.words.get(row) as i64) + self.shift);
         sum
     }
 
@@ -198,7 +199,7 @@ impl Fold for WideSums {
 
     fn rows(&self, values: Rows<'_>, rows: Range<usize>) -> i256 {
         rows.fold(i256::ZERO, |sum, row| {
-            sum.wrapping_add(i256::from_i128(wide(values.words[row], values.high[row])))
+            sum.wrapping_add(i256::from_i128(wide(values.words.get(row), values.high.get(row))))
         })
     }
 
@@ -228,7 +229,12 @@ impl Fold for FloatSum {
 
     fn rows(&self, values: Rows<'_>, rows: Range<usize>) -> f64 {
         let mut lines = [0.0; 4];
-        let mut fours = values.words[rows].chunks_exact(4);
+        // What is folded stands one behind another; it is copied only where a layout has it otherwise.
+        let words = values
+            .words
+            .slice(rows.clone())
+            .map_or_else(|| Cow::Owned(values.words.iter(rows).collect()), Cow::Borrowed);
+        let mut fours = words.chunks_exact(4);
         for four in &mut fours {
             lines.iter_mut().zip(four).for_each(|(line, w)| *line += f64::from_bits(*w));
         }
@@ -261,11 +267,10 @@ impl<const LEAST: bool> Fold for Extreme<LEAST> {
 
     fn rows(&self, values: Rows<'_>, rows: Range<usize>) -> i64 {
         if values.flags.is_none() {
-            // A loop that is compiled to vectors.
-            return values.words[rows].iter().fold(self.empty(), |best, w| self.merge(best, *w as i64));
+            return values.words.fold(rows, self.empty(), |best, word| self.merge(best, word as i64));
         }
         let mut best = self.empty();
-        values.each(rows, |row| best = self.merge(best, values.words[row] as i64));
+        values.each(rows, |row| best = self.merge(best, values.words.get(row) as i64));
         best
     }
 
@@ -302,7 +307,7 @@ impl Fold for WideExtreme {
 
     fn rows(&self, values: Rows<'_>, rows: Range<usize>) -> i128 {
         let mut best = self.empty();
-        values.each(rows, |row| best = self.better(best, wide(values.words[row], values.high[row])));
+        values.each(rows, |row| best = self.better(best, wide(values.words.get(row), values.high.get(row))));
         best
     }
 
@@ -333,7 +338,7 @@ impl Fold for InternedExtreme<'_> {
     }
 
     fn rows(&self, values: Rows<'_>, rows: Range<usize>) -> u64 {
-        values.words[rows].iter().fold(0, |best, id| self.merge(best, *id))
+        values.words.fold(rows, 0, |best, id| self.merge(best, id))
     }
 
     fn merge(&self, a: u64, b: u64) -> u64 {
@@ -372,7 +377,7 @@ impl Fold for Moments {
     }
 
     fn rows(&self, values: Rows<'_>, rows: Range<usize>) -> Moment {
-        let value = |row: usize| f64::from_bits(values.words[row]);
+        let value = |row: usize| f64::from_bits(values.words.get(row));
         let (mut first, mut count, mut sum) = (None, 0u64, 0.0);
         values.each(rows.clone(), |row| {
             let first = *first.get_or_insert(value(row));
@@ -446,7 +451,7 @@ impl Fold for ExactMoments {
     fn rows(&self, values: Rows<'_>, rows: Range<usize>) -> ExactMoment {
         let mut state = self.empty();
         values.each(rows, |row| {
-            let x = i128::from(values.words[row] as i64) + self.shift;
+            let x = i128::from(values.words.get(row) as i64) + self.shift;
             state.count += 1;
             state.sum += x;
             state.squares = state.squares.and_then(|squares| squares.plus_product(x, x));

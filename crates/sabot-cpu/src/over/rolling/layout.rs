@@ -8,6 +8,7 @@ use sabot_ops::{
 
 use super::Turn;
 use super::folds::FoldKind;
+use super::history::LINE;
 use super::lanes::{Form, Use};
 use crate::over::internal;
 
@@ -121,6 +122,8 @@ pub(super) struct Layout {
     pub(super) totals: Vec<(usize, usize)>,
     /// Folds to the least or greatest of ordered words, and the lanes that link a row to the nearest better one.
     pub(super) better: Vec<(usize, usize)>,
+    /// Cells that are found by these links.
+    pub(super) bests: usize,
     pub(super) edges: Vec<Edge>,
     /// Frames as pairs of edges.
     pub(super) frames: Vec<(usize, usize)>,
@@ -128,6 +131,8 @@ pub(super) struct Layout {
     pub(super) outputs: Vec<(Output, Field)>,
     /// Words of a row: the time, values, flags, links, sums of what was before.
     pub(super) lanes: usize,
+    /// How many of these are read of single rows, and stand together; the others are folded over many rows.
+    pub(super) near: usize,
     /// The first lane of flags, of which each lane has two.
     pub(super) flag_lane: usize,
     /// Words of the folds of a block of rows.
@@ -156,11 +161,13 @@ impl Layout {
             distinct: Vec::new(),
             totals: Vec::new(),
             better: Vec::new(),
+            bests: 0,
             edges: Vec::new(),
             frames: Vec::new(),
             cells: Vec::new(),
             outputs: Vec::new(),
             lanes: 1,
+            near: 1,
             flag_lane: 0,
             block: 0,
             reach: None,
@@ -190,6 +197,8 @@ impl Layout {
                 layout.lanes += 1;
             }
         }
+        layout.bests = layout.cells.iter().filter(|cell| layout.is_best(cell)).count();
+        layout.arrange();
         layout.block = layout.folds.iter().map(|fold| fold.kind.words()).sum();
         for edge in &layout.edges {
             match edge {
@@ -203,6 +212,42 @@ impl Layout {
             layout.reach = layout.reach.or(Some(0));
         }
         Ok(layout)
+    }
+
+    /// Whether a cell is found by links to better rows.
+    pub(super) fn is_best(&self, cell: &Cell) -> bool {
+        matches!(cell, Cell::Fold { fold, .. } if self.better.iter().any(|(other, _)| other == fold))
+    }
+
+    /// Puts what is read of single rows first. The others keep their order, so that the lanes of a value, and those
+    /// of flags, stay side by side.
+    fn arrange(&mut self) {
+        let mut folded = vec![false; self.lanes];
+        for (i, fold) in self.folds.iter().enumerate() {
+            let by_totals =
+                fold.kind == FoldKind::Sum && self.totals.iter().any(|(input, _)| *input == fold.input);
+            if !by_totals && self.better.iter().all(|(other, _)| *other != i) {
+                let input = &self.inputs[fold.input];
+                folded[input.lane..input.lane + input.form.width()].fill(true);
+            }
+        }
+        let near = folded.iter().filter(|folded| !**folded).count();
+        // A row of such a number of words never lies in two lines of the cache.
+        self.near = if near <= LINE { near.next_power_of_two() } else { near };
+        let (mut next, mut next_folded) = (0, self.near);
+        let places: Vec<usize> = folded
+            .iter()
+            .map(|folded| {
+                let next = if *folded { &mut next_folded } else { &mut next };
+                *next += 1;
+                *next - 1
+            })
+            .collect();
+        self.lanes = next_folded;
+        self.flag_lane = places.get(self.flag_lane).copied().unwrap_or(self.lanes);
+        self.inputs.iter_mut().for_each(|input| input.lane = places[input.lane]);
+        let links = self.distinct.iter_mut().chain(&mut self.totals).chain(&mut self.better);
+        links.for_each(|(_, lane)| *lane = places[*lane]);
     }
 
     /// Where the folds of a block begin.

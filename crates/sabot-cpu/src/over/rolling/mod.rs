@@ -33,20 +33,26 @@ use std::ops::Range;
 
 use super::{bad, internal};
 use crate::group_by::AccumulateError;
+use crate::simd::prefetch::prefetch;
 use batch::Batch;
+use better::Best;
 use distinct::Links;
 use evaluate::Cells;
 use folds::Rows;
-use history::{History, Shape};
+use history::{History, Lane, Shape};
 use lanes::{Form, Interned};
 use layout::{Edge, Layout};
 
 /// Rows that are appended before the frames of the first are looked at: enough for loops over columns, and
 /// few enough for what they touch to stay in the second-level cache.
-const PORTION: usize = 1024;
+const PORTION: usize = 128;
 
 /// Keys without rows that are not worth to be forgotten.
 const DEAD_MIN: usize = 64;
+
+/// How often a key is asked whether it can be forgotten, in the time that its rows can be reached. Asking is a read
+/// of memory that is in no cache; once for each row of the input took 8 % of the time of the features of frauds.
+const ASKED: f64 = 8.0;
 
 /// When a row has its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +81,8 @@ pub struct Rolling {
     /// Which mark an edge has.
     mark_of: Vec<Option<usize>>,
     marks_per_key: usize,
+    /// The best values of each key's last frames.
+    bests: Vec<Best>,
     links: Vec<Links>,
     /// What a lane's ids stand for, by input.
     interned: Vec<Option<Interned>>,
@@ -122,13 +130,14 @@ impl Rolling {
             time: rows.index_of(hidden::TIME).map_err(internal)?,
             rows: rows.clone(),
             turn,
-            shape: Shape { lanes: layout.lanes, block: layout.block },
+            shape: Shape { near: layout.near, lanes: layout.lanes, block: layout.block },
             seed,
             index: KeyIndex::new(&types).map_err(internal)?,
             histories: Vec::new(),
             marks: Vec::new(),
             mark_of: mark_of.collect(),
             marks_per_key,
+            bests: Vec::new(),
             links: layout.distinct.iter().map(|_| Links::new(&layout.frames)).collect(),
             interned,
             released: Vec::new(),
@@ -155,11 +164,16 @@ impl Rolling {
         }
         let mut batch = self.take_in(rows)?;
         let mut cells = Cells::new(&self.layout, rows.num_rows());
+        let ahead = |ids: &[u32], from: usize| from.min(ids.len())..(from + PORTION).min(ids.len());
+        self.prefetch_heads(&batch.ids[ahead(&batch.ids, 0)]);
+        self.prefetch_rows(&batch.ids[ahead(&batch.ids, 0)]);
+        self.prefetch_heads(&batch.ids[ahead(&batch.ids, PORTION)]);
         let mut next = 0;
         while next < rows.num_rows() {
             let portion = self.portion(&batch, next);
             next = portion.end;
-            self.touch(&batch.ids[portion.clone()]);
+            self.prefetch_rows(&batch.ids[ahead(&batch.ids, next)]);
+            self.prefetch_heads(&batch.ids[ahead(&batch.ids, next + PORTION)]);
             self.append(&mut batch, portion.clone())?;
             self.evaluate(&batch, portion.clone(), &mut cells);
             self.move_reach(&batch.ids[portion]);
@@ -212,24 +226,37 @@ impl Rolling {
         self.restarts() && history.newest().is_some_and(|newest| newest < self.reached_from(time))
     }
 
-    /// Reads where rows of these keys will be written, and where their frames begin: keys are met in any order,
-    /// so that is mostly out of the caches. None of these reads waits for another; those that follow wait for what
-    /// they read, to know where to go.
-    fn touch(&self, ids: &[u32]) {
-        let mut touched = 0u64;
+    /// Asks for what is kept of these keys beside their rows. Keys are met in any order, so all that is kept of one
+    /// is mostly out of the caches; it is asked for two portions ahead, and the rows one portion ahead, where these
+    /// heads are there and say which.
+    fn prefetch_heads(&self, ids: &[u32]) {
+        for id in ids {
+            let slot = *id as usize;
+            prefetch(&self.histories, slot);
+            prefetch(&self.marks, slot * self.marks_per_key);
+            prefetch(&self.bests, slot * self.layout.bests);
+            if self.restarts() {
+                prefetch(&self.latest, slot);
+            }
+        }
+    }
+
+    /// Asks for the rows where these keys' frames begin, and for those behind them, where they will begin; for the
+    /// last row and for the place of the next.
+    fn prefetch_rows(&self, ids: &[u32]) {
         for id in ids {
             let slot = *id as usize;
             let history = &self.histories[slot];
-            let Some(last) = history.rows().checked_sub(1) else { continue };
-            for lane in 1..self.shape.lanes {
-                touched ^= history.word(lane, last);
+            let rows = history.rows();
+            for lane in std::iter::once(0).chain(self.shape.near..self.shape.lanes) {
+                history.prefetch(lane, rows.saturating_sub(1));
             }
-            let times = history.lane(0);
+            history.prefetch(0, rows);
             for mark in &self.marks[slot * self.marks_per_key..(slot + 1) * self.marks_per_key] {
-                touched ^= times[(*mark as usize).min(last)];
+                history.prefetch(0, *mark as usize);
+                history.prefetch(0, *mark as usize + 1);
             }
         }
-        std::hint::black_box(touched);
     }
 
     fn append(&mut self, batch: &mut Batch, portion: Range<usize>) -> Result<(), AccumulateError> {
@@ -296,16 +323,18 @@ impl Rolling {
     fn drop_rows(&mut self, slot: usize, dropped: usize) {
         let history = &self.histories[slot];
         for (i, input) in self.layout.inputs.iter().enumerate().filter(|(i, _)| self.interned[*i].is_some()) {
-            let ids = history.lane(input.lane)[..dropped].iter();
-            self.released.extend(ids.filter(|id| **id != 0).map(|id| (i, *id)));
+            let ids = history.lane(input.lane).iter(0..dropped);
+            self.released.extend(ids.filter(|id| *id != 0).map(|id| (i, id)));
         }
         for ((input, _), links) in self.layout.distinct.iter().zip(&mut self.links) {
-            let values = &history.lane(self.layout.inputs[*input].lane)[..dropped];
+            let values = history.lane(self.layout.inputs[*input].lane).iter(0..dropped);
             links.drop_rows(slot, history.base(), values);
         }
         for mark in &mut self.marks[slot * self.marks_per_key..(slot + 1) * self.marks_per_key] {
             *mark = mark.saturating_sub(dropped as u32);
         }
+        let bests = slot * self.layout.bests..(slot + 1) * self.layout.bests;
+        self.bests[bests].iter_mut().for_each(|best| best.drop_rows(dropped));
     }
 
     fn make_room(&mut self, slot: usize, dropped: usize) {
@@ -322,6 +351,7 @@ impl Rolling {
         }
         self.histories[slot].restart(base);
         self.marks[slot * self.marks_per_key..(slot + 1) * self.marks_per_key].fill(0);
+        self.bests[slot * self.layout.bests..(slot + 1) * self.layout.bests].fill(Best::default());
         self.links.iter_mut().for_each(|links| links.restart(slot));
     }
 
@@ -346,8 +376,9 @@ impl Rolling {
         self.mark_of[edge]
     }
 
-    /// Forgets what no later row can reach, now that the watermark is there. Keys are asked in turn: so many,
-    /// and enough for each to be asked while time goes on by as much as rows reach back.
+    /// Forgets what no later row can reach, now that the watermark is there. Keys are asked in turn: at least so
+    /// many, and each [`ASKED`] times while time goes on by as much as rows reach back, so that what nobody can reach
+    /// is a small share of what is there.
     ///
     /// # Errors
     /// [`AccumulateError`] when the keys that are left cannot be put together again.
@@ -356,11 +387,11 @@ impl Rolling {
         let next_time = watermark.micros().saturating_add(1);
         let passed = next_time.saturating_sub(self.expired.unwrap_or(next_time)).max(0);
         self.expired = self.expired.max(Some(next_time));
-        let share = passed as f64 / reach.max(1) as f64;
+        let share = ASKED * passed as f64 / reach.max(1) as f64;
         // A float that is too large becomes the largest integer.
         let due = keys.saturating_add((share * self.histories.len() as f64).ceil() as usize);
         for _ in 0..due.min(self.histories.len()) {
-            let slot = self.next_expired % self.histories.len();
+            let slot = if self.next_expired < self.histories.len() { self.next_expired } else { 0 };
             self.next_expired = slot + 1;
             if self.histories[slot].rows() == 0 {
                 continue;
@@ -385,7 +416,7 @@ impl Rolling {
     fn shrink(&mut self, slot: usize, from: i64) {
         let history = &self.histories[slot];
         let by_rows = history.rows().saturating_sub(self.layout.reach_rows as usize);
-        let dropped = history.lane(0)[..by_rows].partition_point(|time| (*time as i64) < from);
+        let dropped = history.rows_before(from).min(by_rows);
         if dropped * 2 <= history.rows() {
             return;
         }
@@ -418,9 +449,8 @@ impl Rolling {
         let mut index = KeyIndex::new(self.index.types())?;
         let mut ids = Vec::new();
         batch::find_keys(&mut index, &keys, living.len(), self.seed, &mut ids)?;
-        let per_key = self.marks_per_key;
-        let old = |slot: &u32| *slot as usize * per_key..(*slot as usize + 1) * per_key;
-        self.marks = living.iter().flat_map(|slot| self.marks[old(slot)].iter().copied()).collect();
+        self.marks = of_keys(&self.marks, self.marks_per_key, &living);
+        self.bests = of_keys(&self.bests, self.layout.bests, &living);
         self.histories =
             living.iter().map(|slot| std::mem::take(&mut self.histories[*slot as usize])).collect();
         self.links.iter_mut().for_each(|links| links.renumber(&living));
@@ -437,6 +467,7 @@ impl Rolling {
             + self.index.bytes()
             + self.histories.capacity() * size_of::<History>()
             + self.marks.capacity() * size_of::<u32>()
+            + self.bests.capacity() * size_of::<Best>()
             + self.latest.capacity() * size_of::<(u64, i64)>()
             + interned
             + links
@@ -459,6 +490,14 @@ impl Rolling {
             }),
         }
     }
+}
+
+/// What keys have of a list with so many items for each.
+fn of_keys<T: Copy>(all: &[T], per_key: usize, keys: &[u32]) -> Vec<T> {
+    keys.iter()
+        .flat_map(|slot| &all[*slot as usize * per_key..(*slot as usize + 1) * per_key])
+        .copied()
+        .collect()
 }
 
 /// A lane has two flags, each with its bit and, above it, how many rows had it up to this one, modulo 2³¹.
@@ -489,12 +528,11 @@ fn flag_bit(layout: &Layout, row: &[u64], flag: usize) -> bool {
 }
 
 /// How many of some rows have a flag.
-fn count_flags(lane: &[u64], shift: u32, rows: Range<usize>) -> u64 {
-    match (lane.get(rows.start), rows.end.checked_sub(1).and_then(|last| lane.get(last))) {
-        (Some(first), Some(last)) if !rows.is_empty() => {
-            let before = flag_count(*first, shift).wrapping_sub(*first >> shift & 1);
-            flag_count(*last, shift).wrapping_sub(before) & FLAG_COUNT
-        }
-        _ => 0,
+fn count_flags(lane: Lane<'_>, shift: u32, rows: Range<usize>) -> u64 {
+    if rows.is_empty() {
+        return 0;
     }
+    let (first, last) = (lane.get(rows.start), lane.get(rows.end - 1));
+    let before = flag_count(first, shift).wrapping_sub(first >> shift & 1);
+    flag_count(last, shift).wrapping_sub(before) & FLAG_COUNT
 }
