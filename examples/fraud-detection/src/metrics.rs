@@ -82,6 +82,11 @@ impl Measures {
 }
 
 impl Outcomes {
+    /// None yet, with room for so many, so that nobody waits while it grows.
+    pub fn with_capacity(outcomes: usize) -> Self {
+        Self { sound_scores: Vec::with_capacity(outcomes), ..Self::default() }
+    }
+
     /// Takes one in.
     pub fn push(&mut self, outcome: Outcome) {
         let Outcome { score, alert, fraud, scenario } = outcome;

@@ -22,6 +22,7 @@ const WARM_UP: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     rate: u64,
+    rows: u64,
     /// The first row whose latency counts.
     counts_from: u64,
 }
@@ -30,7 +31,12 @@ impl Pace {
     /// So many rows a second. Of the first ten seconds nothing counts, where all rows last for twenty.
     pub(crate) fn new(rate: u64, rows: u64) -> Self {
         let warm_up = rate.saturating_mul(WARM_UP.as_secs());
-        Self { rate, counts_from: if rows >= warm_up.saturating_mul(2) { warm_up } else { 0 } }
+        Self { rate, rows, counts_from: if rows >= warm_up.saturating_mul(2) { warm_up } else { 0 } }
+    }
+
+    /// How many rows there are.
+    pub(crate) fn rows(self) -> u64 {
+        self.rows
     }
 
     fn due(self, row: u64) -> Duration {
