@@ -125,6 +125,13 @@ pub struct Over {
     pub columns: Vec<OverColumn>,
 }
 
+impl Over {
+    /// Whether rows of one time leave in an order that was asked for.
+    pub(crate) fn orders_rows(&self) -> bool {
+        self.rolls && self.emit == Emit::Final && !self.ties.is_empty()
+    }
+}
+
 /// One column of [`Over`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OverColumn {
@@ -253,6 +260,9 @@ impl OverExpr {
     /// Orders rows that are equal in the order: rows of one event time, or of equal keys of `order_by`. They
     /// stay equal to each other, so ranges and ranks are the same; `lag`, first and last values and frames of
     /// rows are not. What is left open is decided by the order of the stream.
+    ///
+    /// Where values are computed while rows come in, rows of one event time leave in this order as well: it is that
+    /// of the stream from here on, at ordered sinks and for what follows.
     ///
     /// ```
     /// use sabot_plan::{lag, whole};

@@ -281,6 +281,9 @@ pub struct RollingStage {
     /// The columns of the rows that make up a row of [`Port::Late`], in the order of its schema; empty when
     /// nothing reads it.
     pub late_columns: Vec<usize>,
+    /// Its number among what gives rows an order, where rows of one time leave in that of the spec's ties; without
+    /// it they keep the order that they had.
+    pub ordinal: Option<u32>,
 }
 
 /// What the hidden columns of ranked rows say.

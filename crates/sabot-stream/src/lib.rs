@@ -23,3 +23,6 @@ pub use keyed_aggregate::KeyedAggregate;
 pub use operator::{KeyedOperator, keyed_operator};
 pub use over::{KeyedOver, KeyedRolling};
 pub use rank::{KeyedFirst, KeyedRank};
+
+/// Bits of the hidden partition ordinal that count partitions within what gives rows their order.
+const PARTITION_BITS: u32 = 20;

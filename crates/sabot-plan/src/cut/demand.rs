@@ -107,8 +107,14 @@ pub(super) fn demands(plan: &Plan) -> Vec<Demand> {
                 let fields = nodes[node.inputs[0]].properties.schema.fields().len();
                 let mut columns = columns_of(over.exprs());
                 columns.extend(out.columns.iter().filter(|column| **column < fields));
-                let mut hidden = stream_order(plan, node.inputs[0]);
-                hidden.merge(out.hidden);
+                let mut hidden = out.hidden;
+                if over.orders_rows() {
+                    // Their place is made here.
+                    [hidden::PARTITION, hidden::ROW, hidden::KEY].iter().for_each(|name| {
+                        hidden.remove(name);
+                    });
+                }
+                hidden.merge(stream_order(plan, node.inputs[0]));
                 demands[node.inputs[0]].merge(Demand { columns, hidden });
             }
             // Late rows are rows of the aggregation's input, not of its result.
@@ -187,7 +193,7 @@ fn place_of_rows(plan: &Plan, node: usize) -> HiddenSet {
 }
 
 /// Whether rows of a node are, in part at least, results of an aggregation or of a top-N, which are ordered
-/// by key, or of a join or an unnest, which give several for one row.
+/// by key, or of a join or an unnest, which give several for one row, or were given an order among those of one time.
 pub(super) fn has_results(plan: &Plan, node: usize) -> bool {
     let mut seen = BTreeSet::new();
     let mut open = vec![node];
@@ -202,6 +208,7 @@ pub(super) fn has_results(plan: &Plan, node: usize) -> bool {
             // Rows of the left side, each at most once.
             NodeKind::Join(_) => open.extend(node.inputs.first()),
             NodeKind::Rank(Ranking { call: RankCall::TopN, .. }) => return true,
+            NodeKind::Over(over) if over.orders_rows() => return true,
             // Sorted rows are numbered anew.
             NodeKind::Rank(Ranking { call: RankCall::Sort, .. }) => {}
             NodeKind::LateRows => open.extend(&plan.nodes()[node.inputs[0]].inputs),

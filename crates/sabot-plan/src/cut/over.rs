@@ -83,7 +83,8 @@ impl Cutter<'_> {
         let fields = fields.chain(spec.result_fields(&rows)?).chain(hidden_fields(&demand.hidden));
         let output = Schema::new(fields.collect::<Vec<Field>>());
         let late = arriving.clone();
-        let rolling = over.rolls.then_some(RollingStage { emit: over.emit, late, late_columns });
+        let ordinal = over.orders_rows().then(|| self.next_ordinal());
+        let rolling = over.rolls.then_some(RollingStage { emit: over.emit, late, late_columns, ordinal });
         let stage = OverStage { rows, spec, kept, rolling, hash_seed: plan.keying().hash_seed };
         let results =
             self.stage(operators, inputs, StageKind::Keyed(KeyedStage::Over(stage)), Arc::new(output));

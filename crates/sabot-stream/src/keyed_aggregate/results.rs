@@ -15,10 +15,7 @@ use sabot_time::WindowBounds;
 use std::sync::Arc;
 
 use super::layout::{Layout, OutputColumn};
-use crate::OperatorError;
-
-/// Bits of the hidden partition ordinal that count partitions within a source.
-const PARTITION_BITS: u32 = 20;
+use crate::{OperatorError, PARTITION_BITS};
 
 /// The columns of a morsel of results, while it is made.
 #[derive(Debug)]

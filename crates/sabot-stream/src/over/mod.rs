@@ -214,23 +214,32 @@ fn name_the_partition(error: AccumulateError, rows: &RecordBatch, partition: &[u
     OperatorError::Overflow { aggregate, key, sum, data_type }
 }
 
+/// The hidden columns that are made, behind all others, where rows are given a new order.
+const PLACE: [&str; 3] = [hidden::PARTITION, hidden::ROW, hidden::KEY];
+
 /// Where the columns of the output come from: those of the rows, then what is added, then hidden ones.
 fn output_columns(stage: &OverStage, output: &SchemaRef) -> Result<Vec<usize>, OperatorError> {
     let added = stage.spec.result_fields(&stage.rows)?;
     let rows = stage.rows.fields().len();
+    let reordered = stage.rolling.as_ref().is_some_and(|rolling| rolling.ordinal.is_some());
+    let made = |name: &str| reordered.then(|| PLACE.iter().position(|made| *made == name)).flatten();
     let mut columns = Vec::with_capacity(output.fields().len());
     for (i, field) in output.fields().iter().enumerate() {
         let place = match i.checked_sub(stage.kept) {
             None => Some(i),
             Some(call) if call < added.len() => Some(rows + call),
-            Some(_) => stage.rows.index_of(field.name()).ok(),
+            Some(_) => match made(field.name()) {
+                Some(made) => Some(rows + added.len() + made),
+                None => stage.rows.index_of(field.name()).ok(),
+            },
         };
         let found = place.and_then(|place| match place.checked_sub(rows) {
-            None => stage.rows.fields().get(place).map(|f| f.data_type()),
-            Some(call) => Some(added[call].data_type()),
+            None => stage.rows.fields().get(place).map(|f| f.data_type().clone()),
+            Some(call) if call < added.len() => Some(added[call].data_type().clone()),
+            Some(_) => hidden::field(field.name()).map(|f| f.data_type().clone()),
         });
         match (place, found) {
-            (Some(place), Some(found)) if found == field.data_type() => columns.push(place),
+            (Some(place), Some(found)) if &found == field.data_type() => columns.push(place),
             _ => {
                 let (name, data_type) = (field.name(), field.data_type());
                 return Err(OperatorError::plan(format!("over cannot give \"{name}\" as {data_type}")));

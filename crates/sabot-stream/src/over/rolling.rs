@@ -6,9 +6,12 @@
 //!   rows are counted, handed on where somebody reads them, and seen by no other row.
 //! - Rows leave in the order of event time, and before the watermark that let them go is handed on.
 //! - Of a partition, what later rows can reach is kept; the watermark says what they cannot.
+//! - Where an order was asked for among rows of one time, it is theirs from here on, at sinks and for what follows.
 //! - On arrival, rows leave in the order in which they came, and what they see is what came before.
 
-use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array,
+};
 use arrow::compute::{filter_record_batch, interleave_record_batch};
 use arrow::datatypes::SchemaRef;
 use sabot_batch::{Morsel, hidden};
@@ -17,14 +20,15 @@ use sabot_cpu::over::{Rolling, Turn};
 use sabot_cpu::rank::RankOrder;
 use sabot_ops::{OverSpec, RankSpec};
 use sabot_plan::{Emit, OverStage, RollingStage};
+use std::sync::Arc;
 
-use super::{name_the_partition, output_columns};
+use super::{PLACE, name_the_partition, output_columns};
 use crate::keyed_aggregate::check_inserts;
 use crate::progress::Progress;
 use crate::ready::Ready;
 use crate::row_state::{RowState, agree};
 use crate::waiting::Waiting;
-use crate::{KeyedOperator, OperatorError};
+use crate::{KeyedOperator, OperatorError, PARTITION_BITS};
 
 /// The time under which rows stand in a snapshot: they know their own.
 const THEIR_OWN: i64 = i64::MAX;
@@ -32,7 +36,7 @@ const THEIR_OWN: i64 = i64::MAX;
 /// Rows that are computed at once, and a few more where they have one time.
 const STEP: usize = 32_768;
 
-/// Keys that are asked with each watermark, beside one for each row, whether they can be forgotten.
+/// Keys that are asked with each watermark whether they can be forgotten, however little time has passed.
 const EXPIRED_MIN: usize = 16;
 
 /// One task's share of the partitions.
@@ -49,13 +53,13 @@ pub struct KeyedRolling {
     /// Where each column of the output stands in the rows with what was added.
     columns: Vec<usize>,
     output: SchemaRef,
+    /// What makes the hidden columns that say where a row stands, where rows are given a new order.
+    place: Option<NewPlace>,
     late_form: Option<(SchemaRef, Vec<usize>)>,
     late_rows: u64,
     late: Vec<Morsel>,
     progress: Progress,
     held: Waiting,
-    /// Rows that were computed since keys were last asked whether they can be forgotten.
-    computed: usize,
     /// Rows with what was added.
     ready: Ready,
 }
@@ -73,7 +77,7 @@ impl KeyedRolling {
         owned: KeyGroupRange,
     ) -> Result<Self, OperatorError> {
         let (spec, keys) = (&stage.spec, (key_groups, owned));
-        let Some(RollingStage { emit, late, late_columns }) = &stage.rolling else {
+        let Some(RollingStage { emit, late, late_columns, ordinal }) = &stage.rolling else {
             return Err(OperatorError::plan("values that wait for all rows cannot roll"));
         };
         let turn = match emit {
@@ -94,12 +98,12 @@ impl KeyedRolling {
             waiting: RowState::new(stage.rows.clone(), spec.partition.clone(), stage.hash_seed, keys),
             columns: output_columns(stage, output)?,
             output: output.clone(),
+            place: ordinal.map(|ordinal| NewPlace::new(spec, &stage.rows, ordinal)).transpose()?,
             late_form: late.clone().map(|schema| (schema, late_columns.clone())),
             late_rows: 0,
             late: Vec::new(),
             progress: Progress::new(),
             held: Waiting::new(|batch| Ok(times(batch)?.to_vec())),
-            computed: 0,
             ready: Ready::default(),
         })
     }
@@ -144,8 +148,7 @@ impl KeyedRolling {
             };
             self.compute(rows)?;
         }
-        self.rolling.expire(watermark, self.computed + EXPIRED_MIN)?;
-        self.computed = 0;
+        self.rolling.expire(watermark, EXPIRED_MIN)?;
         Ok(())
     }
 
@@ -184,9 +187,11 @@ impl KeyedRolling {
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        self.computed += rows.num_rows();
         let added = self.rolling.run(&rows).map_err(|e| name_the_partition(e, &rows, &self.partition))?;
-        let all: Vec<_> = rows.columns().iter().cloned().chain(added).collect();
+        let mut all: Vec<_> = rows.columns().iter().cloned().chain(added).collect();
+        if let Some(place) = &self.place {
+            all.extend(place.columns(&rows)?);
+        }
         let columns = self.columns.iter().map(|column| all[*column].clone()).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         let batch = RecordBatch::try_new_with_options(self.output.clone(), columns, &options);
@@ -272,11 +277,52 @@ impl KeyedOperator for KeyedRolling {
     }
 }
 
+/// The place of rows that stand in a new order: the operator is their partition, and what orders rows of one time
+/// their key.
+#[derive(Debug)]
+struct NewPlace {
+    order: RankOrder,
+    columns: Vec<usize>,
+    partition: u32,
+}
+
+impl NewPlace {
+    fn new(spec: &OverSpec, rows: &SchemaRef, ordinal: u32) -> Result<Self, OperatorError> {
+        let ties = RankSpec { order: spec.ties.clone(), groups: Vec::new(), ..spec.ranking() };
+        // Time is what the place stands behind.
+        let (order, columns) = order_over(ties, rows, |name| PLACE.contains(&name))?;
+        Ok(Self { order, columns, partition: ordinal << PARTITION_BITS })
+    }
+
+    /// Partition, row and key, as [`PLACE`] names them.
+    fn columns(&self, rows: &RecordBatch) -> Result<[ArrayRef; 3], OperatorError> {
+        let among = rows.project(&self.columns).map_err(OperatorError::input)?;
+        let keys = self.order.encode(&among)?;
+        let keys = BinaryArray::from_iter_values((0..keys.len()).map(|row| keys.order(row)));
+        let count = rows.num_rows();
+        Ok([
+            Arc::new(UInt32Array::from(vec![self.partition; count])),
+            Arc::new(UInt64Array::from(vec![0; count])),
+            Arc::new(keys),
+        ])
+    }
+}
+
 /// The order of rows, whatever their partition, and the columns that it is over.
 fn order_of_rows(spec: &OverSpec, rows: &SchemaRef) -> Result<(RankOrder, Vec<usize>), OperatorError> {
-    let mut ranking = RankSpec { groups: Vec::new(), ..spec.ranking() };
+    order_over(RankSpec { groups: Vec::new(), ..spec.ranking() }, rows, hidden::is_hidden)
+}
+
+/// An order, and what it is over: the columns that it names and some of the hidden ones.
+fn order_over(
+    mut ranking: RankSpec,
+    rows: &SchemaRef,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(RankOrder, Vec<usize>), OperatorError> {
     let mut columns: Vec<usize> = ranking.order.iter().map(|key| key.column).collect();
-    columns.extend((0..rows.fields().len()).filter(|column| hidden::is_hidden(rows.field(*column).name())));
+    let is_wanted =
+        |column: &usize| hidden::is_hidden(rows.field(*column).name()) && wanted(rows.field(*column).name());
+    columns.extend((0..rows.fields().len()).filter(is_wanted));
     columns.sort_unstable();
     columns.dedup();
     for key in &mut ranking.order {

@@ -24,7 +24,7 @@ fn rolling(partition: Vec<usize>, emit: Emit) -> (OverStage, SchemaRef) {
     ];
     let ties = vec![SortKey { column: 1, descending: true, nulls_first: false }];
     let late = Some(Arc::new(Schema::new(vec![rows_schema().field(ROW).clone()])));
-    stage(partition, ties, calls, Some(RollingStage { emit, late, late_columns: vec![ROW] }))
+    stage(partition, ties, calls, Some(RollingStage { emit, late, late_columns: vec![ROW], ordinal: None }))
 }
 
 #[test]
@@ -90,4 +90,43 @@ fn a_sum_beyond_its_type_names_the_partition() {
     operator.on_morsel(0, Morsel::new(batch(&[1, 2], &[i64::MAX, 1]))).unwrap();
     let error = operator.on_watermark(EventTime(2)).unwrap_err().to_string();
     assert!(error.contains("k x") && error.contains("value"), "{error}");
+}
+
+#[test]
+fn rows_of_one_time_leave_in_the_order_that_was_asked_for() {
+    let (mut stage, output) = rolling(vec![0], Emit::Final);
+    if let Some(rolling) = &mut stage.rolling {
+        rolling.ordinal = Some(3);
+    }
+    let hidden_fields = [hidden::TIME, hidden::PARTITION, hidden::ROW, hidden::KEY]
+        .map(|name| Arc::new(hidden::field(name).unwrap()));
+    let kept = output.fields().iter().filter(|field| !PLACE.contains(&field.name().as_str())).cloned();
+    let output: SchemaRef = Arc::new(Schema::new(kept.chain(hidden_fields).collect::<Vec<_>>()));
+    let groups = KeyGroups::new(16).unwrap();
+    // Ties stand from the largest value down, and the places of the rows say so, whichever task they come from.
+    let whole = |rows: &[RecordBatch]| {
+        let mut task = KeyedRolling::new(&stage, &output, groups, groups.all()).unwrap();
+        for rows in rows {
+            task.on_morsel(0, Morsel::new(rows.clone())).unwrap();
+        }
+        task.on_watermark(EventTime(9)).unwrap();
+        let mut out = Vec::new();
+        drain(&mut task, 2, &mut out);
+        let mut placed = Vec::new();
+        for batch in &out {
+            let partitions = hidden::partitions(batch).unwrap();
+            assert!(partitions.values().iter().all(|partition| *partition == 3 << crate::PARTITION_BITS));
+            assert!(hidden::row_numbers(batch).unwrap().values().iter().all(|row| *row == 0));
+            let keys = hidden::keys(batch).unwrap();
+            let values = batch.column(1).as_primitive::<Int64Type>();
+            let times = hidden::times(batch).unwrap();
+            placed.extend(
+                (0..batch.num_rows()).map(|i| (times.value(i), keys.value(i).to_vec(), values.value(i))),
+            );
+        }
+        placed.sort();
+        placed.into_iter().map(|(_, _, value)| value).collect::<Vec<i64>>()
+    };
+    assert_eq!(whole(&[batch(&[5, 3, 5, 5], &[1, 2, 4, 3])]), [2, 4, 3, 1]);
+    assert_eq!(whole(&[batch(&[5, 5], &[3, 4]), batch(&[5, 3], &[1, 2])]), [2, 4, 3, 1]);
 }

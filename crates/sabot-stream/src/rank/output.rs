@@ -12,10 +12,7 @@ use sabot_plan::{RankResult, RankStage};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::OperatorError;
-
-/// Bits of the hidden partition ordinal that count partitions within a source.
-const PARTITION_BITS: u32 = 20;
+use crate::{OperatorError, PARTITION_BITS};
 
 /// What stands in a column of the output.
 #[derive(Debug)]
