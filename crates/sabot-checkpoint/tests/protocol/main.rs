@@ -1,0 +1,15 @@
+//! The protocol against a world in which everything that can fail does.
+//!
+//! `world` is a store, sinks, and several writers of one job; `steps` is what may happen next and what comes of
+//! it. `search` visits every state that can be reached in a small world, `simulate` walks at random through
+//! large ones. After every step `invariants` looks at what the outside can see, and knows nothing of how the
+//! protocol works. `canaries` breaks the protocol on purpose, in one way each, and each must be found.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
+mod canaries;
+mod invariants;
+mod model;
+mod search;
+mod simulate;
+mod steps;
+mod world;
