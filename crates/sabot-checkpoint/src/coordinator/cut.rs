@@ -23,6 +23,8 @@ pub(super) struct Collecting {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Last {
     pub(super) answer: Answer,
+    /// The newest epoch whose barrier it has passed.
+    pub(super) passed: Epoch,
     /// What it had staged is in a manifest.
     pub(super) used: bool,
 }
@@ -37,9 +39,10 @@ pub(super) struct Contributions {
 }
 
 impl Collecting {
-    /// Whether every task has answered or ended.
-    pub(super) fn is_complete(&self, tasks: &BTreeSet<TaskId>, ended: &BTreeMap<TaskId, Last>) -> bool {
-        tasks.iter().all(|task| self.answers.contains_key(task) || ended.contains_key(task))
+    /// How many tasks have neither answered nor ended before the barrier reached them.
+    pub(super) fn waits_for(&self, tasks: &BTreeSet<TaskId>, ended: &BTreeMap<TaskId, Last>) -> usize {
+        let missed = |task| ended.get(task).is_some_and(|last| last.passed < self.epoch);
+        tasks.iter().filter(|task| !self.answers.contains_key(task) && !missed(task)).count()
     }
 
     /// The manifest of the epoch, by the writer of the `last` one. Each task has answered or ended.

@@ -84,11 +84,14 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// A task has come to its end, after all it has answered. Its last answer stands for every later epoch:
-    /// positions at the end, what was staged since the last barrier. State that is left is not kept.
+    /// A task has come to its end. It still answers barriers that it has passed before; for every later epoch its
+    /// last answer stands: positions at the end, what was staged since the last barrier. State that is left is
+    /// not kept.
     Ended {
         /// The task.
         task: TaskId,
+        /// The newest epoch whose barrier it has passed; 0 when there was none.
+        passed: Epoch,
         /// Its last answer.
         last: Answer,
     },

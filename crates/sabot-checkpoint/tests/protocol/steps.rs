@@ -1,7 +1,7 @@
 //! What may happen next in a world, and what comes of it.
 
 use sabot_checkpoint::{
-    Action, Answer, Coordinator, Cut, Event, Found, Manifest, ManifestError, ManifestKind, Now,
+    Action, Answer, Coordinator, Cut, Event, Found, Manifest, ManifestError, ManifestKind, Now, Outcome,
     PartitionState, Recovered, RecoveryAction, RecoveryEvent, TaskId, WriteOutcome,
 };
 use sabot_common::{Epoch, KeyGroups};
@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use crate::invariants;
 use crate::world::{
-    Broken, Call, Gone, Part, TaskWorld, World, Writer, block, count_of, rows_between, rows_of_sink,
+    Broken, Call, Gone, Part, SinkWorld, TaskWorld, World, Writer, block, count_of, rows_between,
+    rows_of_sink,
 };
 
 /// Something that may happen next.
@@ -96,7 +97,8 @@ impl Choice {
     }
 }
 
-const NEVER: Duration = Duration::from_secs(1_000_000);
+/// After so long every epoch has run out of time.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Everything that may happen next.
 pub(crate) fn choices(world: &World, out: &mut Vec<Choice>) {
@@ -181,7 +183,7 @@ enum Reply {
 }
 
 /// What a writer is told when a call has failed.
-fn failed(world: &World, call: &Call, known: bool) -> Reply {
+fn failed(call: &Call, known: bool) -> Reply {
     let reason = "x".to_owned();
     match call {
         Call::List => Reply::Listed(Err(reason)),
@@ -190,7 +192,6 @@ fn failed(world: &World, call: &Call, known: bool) -> Reply {
         Call::Ask { .. } => Reply::Visible(Err(reason)),
         Call::Put { task, epoch, .. } => Reply::Put(*task, *epoch, Err(reason)),
         Call::Create(manifest) | Call::Newest(manifest) => {
-            let known = known || world.config.is_broken(Broken::LostMeansFailed);
             let outcome =
                 if known { WriteOutcome::Failed { reason } } else { WriteOutcome::Unknown { reason } };
             Reply::Wrote(manifest.epoch, outcome)
@@ -258,11 +259,14 @@ fn perform(world: &mut World, call: Call) -> Result<Progress, String> {
         }
         Call::Commit { sink, epoch, mut parts } => {
             let files = Arc::make_mut(&mut world.sinks[sink as usize]);
-            if let Some(part) = parts.pop() {
+            while let Some(part) = parts.pop() {
                 if files.staged.remove(&part) {
                     files.visible.insert(part);
                 } else if !files.visible.contains(&part) {
                     return Err(format!("I2: {part:?} of sink {sink} is to be committed and was removed"));
+                }
+                if !config.at_once.commits {
+                    break;
                 }
             }
             if !parts.is_empty() {
@@ -310,8 +314,43 @@ fn perform(world: &mut World, call: Call) -> Result<Progress, String> {
     Ok(Progress::Done(reply))
 }
 
-/// Takes a step.
+/// Takes a step, and those that follow at once.
 pub(crate) fn apply(world: &mut World, choice: Choice) -> Result<(), String> {
+    let (store, sinks) = (world.store.clone(), world.sinks.clone());
+    take(world, choice)?;
+    while let Some((writer, call)) = due_at_once(world) {
+        take(world, Choice::Do { writer, call })?;
+    }
+    match Arc::ptr_eq(&store, &world.store) && sinks.iter().zip(&world.sinks).all(same_sink) {
+        true => Ok(()),
+        false => invariants::check(world),
+    }
+}
+
+fn same_sink((a, b): (&Arc<SinkWorld>, &Arc<SinkWorld>)) -> bool {
+    Arc::ptr_eq(a, b)
+}
+
+/// A call that nobody comes before.
+fn due_at_once(world: &World) -> Option<(usize, usize)> {
+    let of = world.config.at_once;
+    let due = |call: &Call| match call {
+        Call::Read(_) => of.reads,
+        Call::Newest(_) => of.newest,
+        Call::DeleteManifests(_) | Call::DeleteBlocks(_) => of.deletes,
+        Call::Put { .. } => of.puts,
+        _ => false,
+    };
+    world.writers.iter().enumerate().find_map(|(writer, state)| {
+        let calls = match &**state {
+            Writer::Recovering { calls, .. } | Writer::Running { calls, .. } => calls,
+            Writer::Gone(_) => return None,
+        };
+        calls.iter().position(due).map(|call| (writer, call))
+    })
+}
+
+fn take(world: &mut World, choice: Choice) -> Result<(), String> {
     match choice {
         Choice::Do { writer, call } => {
             let what = calls(world, writer).remove(call);
@@ -323,7 +362,7 @@ pub(crate) fn apply(world: &mut World, choice: Choice) -> Result<(), String> {
         Choice::Lose { writer, call } => {
             world.budget.lost -= 1;
             let what = calls(world, writer).remove(call);
-            let reply = failed(world, &what, false);
+            let reply = failed(&what, false);
             if !matches!(
                 what,
                 Call::List | Call::Read(_) | Call::ListBlocks | Call::Ask { .. } | Call::Newest(_)
@@ -335,7 +374,7 @@ pub(crate) fn apply(world: &mut World, choice: Choice) -> Result<(), String> {
         Choice::Refuse { writer, call } => {
             world.budget.full -= 1;
             let what = calls(world, writer).remove(call);
-            let reply = failed(world, &what, true);
+            let reply = failed(&what, true);
             answer(world, writer, reply)?;
         }
         Choice::Tear { writer, call } => {
@@ -375,7 +414,8 @@ pub(crate) fn apply(world: &mut World, choice: Choice) -> Result<(), String> {
         },
         Choice::TimeUp { writer } => {
             world.budget.timeouts -= 1;
-            tell(world, writer, Event::Tick, Now { elapsed: NEVER, unix_ms: 0 })?;
+            world.now.elapsed += TIMEOUT;
+            tell(world, writer, Event::Tick, world.now)?;
         }
         Choice::Crash { writer } => {
             world.budget.crashes -= 1;
@@ -389,7 +429,7 @@ pub(crate) fn apply(world: &mut World, choice: Choice) -> Result<(), String> {
             world.add_writer();
         }
     }
-    invariants::check(world)
+    Ok(())
 }
 
 fn gone(world: &mut World, writer: usize, how: Gone) {
@@ -583,9 +623,14 @@ fn tell(world: &mut World, writer: usize, event: Event, now: Now) -> Result<(), 
                 }
             }
             Action::Stop(outcome) => {
-                let finished = outcome == sabot_checkpoint::Outcome::Finished;
-                gone(world, writer, Gone::Stopped(outcome));
-                return if finished { invariants::finished(world) } else { Ok(()) };
+                let how = match outcome {
+                    Outcome::Finished => Gone::Finished,
+                    Outcome::Suspended => Gone::Suspended,
+                    Outcome::Fenced => Gone::Fenced,
+                    Outcome::Failed { .. } => Gone::Failed,
+                };
+                gone(world, writer, how);
+                return if how == Gone::Finished { invariants::finished(world) } else { Ok(()) };
             }
         }
     }
@@ -663,7 +708,7 @@ fn pass(world: &mut World, writer: usize, task: usize, upto: u8, fail: Option<bo
         _ => {}
     }
     if cut == Cut::Suspend {
-        say_end(world, writer, task, positions, |_, _| Answer::Staged(None))?;
+        say_end(world, writer, (task, epoch), positions, |_, _| Answer::Staged(None))?;
     }
     Ok(())
 }
@@ -682,24 +727,35 @@ fn end(world: &mut World, writer: usize, task: usize) -> Result<(), String> {
     (state.read, state.staged, state.block, state.ended) = (rows, rows, None, true);
     state.barriers.clear();
     let positions = Answer::Positions(vec![partition(world, task, rows)]);
-    say_end(world, writer, task, positions, |world, sink| stage(world, sink, part))
+    let passed = Epoch(u64::from(part.epoch) - 1);
+    say_end(world, writer, (task, passed), positions, |world, sink| stage(world, sink, part))
 }
 
 fn say_end(
     world: &mut World,
     writer: usize,
-    task: usize,
+    (task, passed): (usize, Epoch),
     positions: Answer,
     staged: impl Fn(&mut World, usize) -> Answer,
 ) -> Result<(), String> {
     let now = world.now;
-    tell(world, writer, Event::Ended { task: TaskId::source(0, number(task)), last: positions }, now)?;
+    tell(
+        world,
+        writer,
+        Event::Ended { task: TaskId::source(0, number(task)), passed, last: positions },
+        now,
+    )?;
     let groups = KeyGroups::new(8).unwrap().range_of_task(task, world.config.rows.len());
     let state = Answer::State { groups, blocks: Vec::new() };
-    tell(world, writer, Event::Ended { task: TaskId::state(0, number(task)), last: state }, now)?;
+    tell(world, writer, Event::Ended { task: TaskId::state(0, number(task)), passed, last: state }, now)?;
     for sink in 0..world.sinks.len() {
         let last = staged(world, sink);
-        tell(world, writer, Event::Ended { task: TaskId::sink(number(sink), number(task)), last }, now)?;
+        tell(
+            world,
+            writer,
+            Event::Ended { task: TaskId::sink(number(sink), number(task)), passed, last },
+            now,
+        )?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use sabot_checkpoint::{
     Attempts, BlockId, BlockRef, CheckpointConfig, Coordinator, Cut, Endpoint, KeyedOperator, Manifest, Now,
-    Outcome, Recovery, Staged, Topology,
+    Recovery, Staged, Topology,
 };
 use sabot_common::{Epoch, KeyGroups, OperatorId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,8 +30,6 @@ pub(crate) enum Broken {
     CleanEverybody,
     /// What was staged for an epoch that was given up is removed.
     AbortOnGiveUp,
-    /// A lost answer counts as a failure.
-    LostMeansFailed,
     /// Numbers of epochs that were given up stay free.
     LeaveGaps,
     /// Recovery does not finish interrupted commits.
@@ -48,6 +46,27 @@ pub(crate) struct Config {
     /// Rows of each task's partition, at most 16.
     pub(crate) rows: Vec<u8>,
     pub(crate) broken: Option<Broken>,
+    /// Calls that are done as soon as they are made, and whole: nobody else comes in between. What is at once in
+    /// one search is not in another.
+    pub(crate) at_once: AtOnce,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AtOnce {
+    /// Reading manifests, after they were listed.
+    pub(crate) reads: bool,
+    /// Looking whether a manifest is the newest.
+    pub(crate) newest: bool,
+    /// Deleting.
+    pub(crate) deletes: bool,
+    /// The files of one commit.
+    pub(crate) commits: bool,
+    /// Writing blocks.
+    pub(crate) puts: bool,
+}
+
+impl AtOnce {
+    pub(crate) const ALL: Self = Self { reads: true, newest: true, deletes: true, commits: true, puts: true };
 }
 
 impl Config {
@@ -77,7 +96,13 @@ impl Config {
             failures_tolerated: 1,
             attempts,
         };
-        Self { topology: topology.into(), checkpoints, rows: rows.to_vec(), broken: None }
+        Self {
+            topology: topology.into(),
+            checkpoints,
+            rows: rows.to_vec(),
+            broken: None,
+            at_once: AtOnce::default(),
+        }
     }
 
     pub(crate) fn is_broken(&self, broken: Broken) -> bool {
@@ -234,14 +259,17 @@ pub(crate) enum Writer {
     Gone(Gone),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Gone {
     Crashed,
     /// Recovery found nothing to do.
     NothingToDo,
     /// Recovery refused.
     Refused,
-    Stopped(Outcome),
+    Finished,
+    Suspended,
+    Fenced,
+    Failed,
 }
 
 /// What the invariants need to know of the past.
@@ -292,14 +320,7 @@ impl World {
 
     /// Whether the job has come to its end, and somebody knows.
     pub(crate) fn is_finished(&self) -> bool {
-        let finished = |w: &Arc<Writer>| {
-            matches!(&**w, Writer::Gone(Gone::NothingToDo | Gone::Stopped(Outcome::Finished)))
-        };
+        let finished = |w: &Arc<Writer>| matches!(&**w, Writer::Gone(Gone::NothingToDo | Gone::Finished));
         self.writers.iter().any(finished)
-    }
-
-    pub(crate) fn hash<H: std::hash::Hasher>(&self, to: &mut H) {
-        use std::hash::Hash;
-        (&self.budget, &self.store, &self.sinks, &self.writers, &self.adrift, &self.past).hash(to);
     }
 }
