@@ -14,6 +14,7 @@
 //! them what came of it; tests do the same with a world of their own in which everything that can fail does.
 #![forbid(unsafe_code)]
 
+mod alternating;
 mod block;
 mod coordinator;
 mod hex;
@@ -24,6 +25,7 @@ mod restart;
 mod store;
 mod topology;
 
+pub use alternating::{Alternating, Slot, TransactionAction, TransactionEvent};
 pub use block::{BlockId, BlockIdError, BlockRef};
 pub use coordinator::{Action, CheckpointConfig, Coordinator, Cut, Event, Kept, Outcome, superfluous};
 pub use manifest::{

@@ -542,3 +542,6 @@ fn commit(manifest: &Manifest, sink: u32) -> Action {
     let staged = manifest.sinks.get(sink as usize).map(|sink| sink.staged.clone()).unwrap_or_default();
     Action::Commit { sink, epoch: manifest.epoch, staged }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,9 @@
 //!
 //! In this order, each step one call that may be repeated:
 //!
-//! 1. Read all manifests, then list all blocks. The newest manifest that can be read and whose blocks are all
-//!    there is the one to go on from.
+//! 1. Read all manifests, then list all blocks, then look whether the newest manifest is still the newest. If so it
+//!    is what was read: a number that retention has freed can be filled again by a writer that slept, but never the
+//!    newest. The newest manifest that can be read and whose blocks are all there is the one to go on from.
 //! 2. Where a newer one cannot be used, its writing was torn and nobody acted on it, or it was damaged later.
 //!    In the second case its output may be visible and would come a second time: ask, and refuse.
 //! 3. Finish what it has begun: commit what its sinks have staged. If the job had come to its end, that is all.
@@ -44,7 +45,8 @@ const ROUNDS_MAX: u32 = 100;
 /// let mut recovery = Recovery::new(topology.into(), Attempts::default(), 0x5eed);
 /// assert_eq!(recovery.step(RecoveryEvent::Tick, now), [RecoveryAction::ListManifests]);
 /// assert_eq!(recovery.step(RecoveryEvent::Listed(Ok(vec![])), now), [RecoveryAction::ListBlocks]);
-/// let actions = recovery.step(RecoveryEvent::BlocksListed(Ok(vec![])), now);
+/// assert_eq!(recovery.step(RecoveryEvent::BlocksListed(Ok(vec![])), now), [RecoveryAction::ListManifests]);
+/// let actions = recovery.step(RecoveryEvent::Listed(Ok(vec![])), now);
 /// assert!(matches!(&actions[..], [RecoveryAction::WriteManifest(first)] if first.epoch == Epoch(1)));
 /// let actions = recovery.step(RecoveryEvent::Wrote(WriteOutcome::Written), now);
 /// assert_eq!(actions, [RecoveryAction::Clean { generation: 1 }]);
@@ -72,6 +74,7 @@ enum Phase {
     Listing,
     Reading(Epoch),
     ListingBlocks,
+    LookingAgain,
     Asking {
         after: Epoch,
     },
@@ -127,7 +130,13 @@ impl Recovery {
             }
             (Phase::ListingBlocks, E::BlocksListed(Ok(blocks))) => {
                 self.blocks = blocks.into_iter().collect();
-                self.choose(now, &mut out);
+                self.enter(Phase::LookingAgain, &mut out);
+            }
+            (Phase::LookingAgain, E::Listed(Ok(epochs))) => {
+                match epochs.iter().max() == self.read.keys().next_back() {
+                    true => self.choose(now, &mut out),
+                    false => self.list_again(&mut out),
+                }
             }
             (Phase::Asking { after }, E::Visible(Ok(visible))) => {
                 let after = *after;
@@ -149,7 +158,7 @@ impl Recovery {
                 let manifest = manifest.clone();
                 self.ready(manifest, &mut out);
             }
-            (Phase::Listing, E::Listed(Err(reason)))
+            (Phase::Listing | Phase::LookingAgain, E::Listed(Err(reason)))
             | (Phase::ListingBlocks, E::BlocksListed(Err(reason)))
             | (Phase::Asking { .. }, E::Visible(Err(reason)))
             | (Phase::Committing(_), E::SinkCommitted(Err(reason)))
@@ -164,7 +173,7 @@ impl Recovery {
     fn call(&self) -> Option<RecoveryAction> {
         Some(match &self.phase {
             Phase::New | Phase::Done => return None,
-            Phase::Listing => RecoveryAction::ListManifests,
+            Phase::Listing | Phase::LookingAgain => RecoveryAction::ListManifests,
             Phase::Reading(epoch) => RecoveryAction::ReadManifest(*epoch),
             Phase::ListingBlocks => RecoveryAction::ListBlocks,
             Phase::Asking { after } => RecoveryAction::AskVisible { after: *after },
@@ -366,3 +375,6 @@ impl Recovery {
         self.end(Recovered::Ready(Start { manifest, kept, orphans }), out);
     }
 }
+
+#[cfg(test)]
+mod tests;

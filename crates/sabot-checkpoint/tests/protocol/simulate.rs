@@ -113,6 +113,18 @@ fn writer_of(choice: Choice) -> Option<usize> {
     }
 }
 
+/// The call that a choice is about.
+fn call_of(world: &World, choice: Choice) -> String {
+    match choice {
+        Choice::Do { writer, call } | Choice::Lose { writer, call } => match &*world.writers[writer] {
+            Writer::Recovering { calls, .. } | Writer::Running { calls, .. } => format!("{:?}", calls[call]),
+            Writer::Gone(_) => String::new(),
+        },
+        Choice::Drift { call } => format!("{:?}", world.adrift[call]),
+        _ => String::new(),
+    }
+}
+
 /// Walks as a seed says; an error is a rule that was broken.
 pub(crate) fn simulate(seed: u64, broken: Option<Broken>, told: bool) -> Result<Trace, String> {
     let mut random = Random(seed);
@@ -155,7 +167,7 @@ pub(crate) fn simulate(seed: u64, broken: Option<Broken>, told: bool) -> Result<
         let choice = open[random.below(open.len() as u64) as usize];
         // Waiting has made other choices, and left these.
         if told {
-            println!("{steps} {:?} {choice:?}", world.now.elapsed);
+            println!("{steps} {:?} {choice:?} {}", world.now.elapsed, call_of(&world, choice));
         }
         (choice, world.now).hash(&mut hash);
         steps += 1;
