@@ -115,9 +115,8 @@ impl Recovery {
         match (&mut self.phase, event) {
             (Phase::New, E::Tick) => self.list(&mut out),
             (_, E::Tick) => {
-                if self.trying.due(now) {
-                    out.extend(self.call());
-                }
+                let due = self.trying.due(now);
+                out.extend(due.then(|| self.call()).flatten());
             }
             (Phase::Listing, E::Listed(Ok(mut epochs))) => {
                 epochs.sort_unstable();

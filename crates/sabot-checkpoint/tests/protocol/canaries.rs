@@ -8,17 +8,18 @@ use crate::search::search;
 use crate::world::{AtOnce, Broken, Budget, Config, World};
 
 /// Searches a world with a broken protocol, after the same world with the real one; the rule that is broken.
-fn finds(broken: Broken, rows: &[u8], budget: Budget, from_start: bool) -> String {
+fn finds(of: Broken, rows: &[u8], budget: Budget, from_start: bool) -> String {
     let world = |broken| {
-        let config = Config { at_once: AtOnce::ALL, broken, ..Config::new(rows, 1) };
+        let at_once = AtOnce { reads: of != Broken::BelieveOldList, ..AtOnce::ALL };
+        let config = Config { at_once, broken, ..Config::new(rows, 1) };
         if from_start { World::new(&Arc::new(config), budget) } else { running(config, budget) }
     };
     let whole = search(world(None), 1_000_000);
-    assert!(whole.is_ok(), "{broken:?} is found where it is not: {whole:?}");
-    match search(world(Some(broken)), 1_000_000) {
-        Ok(visited) => panic!("{broken:?} was not noticed in {} states", visited.states),
+    assert!(whole.is_ok(), "{of:?} is found where it is not: {whole:?}");
+    match search(world(Some(of)), 1_000_000) {
+        Ok(visited) => panic!("{of:?} was not noticed in {} states", visited.states),
         Err(found) => {
-            println!("{broken:?}, after {} states: {}\n{}", found.states, found.rule, told(&found.history));
+            println!("{of:?}, after {} states: {}\n{}", found.states, found.rule, told(&found.history));
             found.rule
         }
     }
@@ -93,6 +94,12 @@ fn state_that_is_older_than_its_positions() {
     let budget = Budget { epochs: 1, crashes: 1, restarts: 1, ..Budget::default() };
     let rule = finds(Broken::SnapshotEarly, &[2, 0], budget, false);
     starts_with(&rule, "I6");
+}
+
+#[test]
+fn recovery_that_believes_an_old_list() {
+    let budget = Budget { writers: 2, ..Budget::default() };
+    finds(Broken::BelieveOldList, &[1, 0], budget, false);
 }
 
 /// Every way of breaking the protocol has a test above.
