@@ -118,7 +118,6 @@ fn epochs_start_by_time() {
     // From start to start, and not while one is under way.
     assert_eq!(c.step(Event::Rows(1), at(14)), []);
     complete(&mut c, 2, at(14));
-    c.step(Event::Deleted { all: true }, at(14));
     assert_eq!(c.deadline(), Some(at(20).elapsed));
 }
 
@@ -133,8 +132,6 @@ fn epochs_start_by_rows_and_keep_their_distance() {
     assert_eq!(c.step(Event::Rows(1), at(9)), [barrier(2, Cut::Checkpoint)]);
     assert_eq!(c.step(Event::Rows(500), at(9)), []);
     complete(&mut c, 2, at(10));
-    assert_eq!(c.deadline(), None, "epoch 1 is a take-over, and goes");
-    assert_eq!(c.step(Event::Deleted { all: true }, at(10)), []);
     assert_eq!(c.deadline(), Some(at(13).elapsed));
     assert_eq!(c.step(Event::Tick, at(13)), [barrier(3, Cut::Checkpoint)]);
 }
@@ -177,10 +174,8 @@ fn what_was_staged_for_an_epoch_that_was_given_up_goes_with_the_next() {
     let [Action::WriteManifest(manifest)] = &actions[..] else { panic!("{actions:?}") };
     assert_eq!(manifest.sinks[0].staged, [staged(2), staged(3)]);
     wrote(&mut c, 3, WriteOutcome::Written, at(21));
-    // The block that was written for nothing goes, after the manifests that hold nothing of their own.
-    assert_eq!(committed(&mut c, 3, at(21)), [Action::DeleteManifests(vec![Epoch(1), Epoch(2)])]);
-    let actions = c.step(Event::Deleted { all: true }, at(21));
-    assert_eq!(actions, [Action::DeleteBlocks(vec![block(2).id])]);
+    // The block that was written for nothing goes.
+    assert_eq!(committed(&mut c, 3, at(21)), [Action::DeleteBlocks(vec![block(2).id])]);
 }
 
 #[test]
@@ -271,8 +266,7 @@ fn the_end_of_the_job_is_an_epoch_of_its_own() {
     assert!(!manifest.finished && manifest.operators[0].parts.len() == 1);
     end(&mut c, SINK, 2, Answer::Staged(Some(staged(3))), at(11));
     wrote(&mut c, 2, WriteOutcome::Written, at(11));
-    committed(&mut c, 2, at(11));
-    let actions = c.step(Event::Deleted { all: true }, at(11));
+    let actions = committed(&mut c, 2, at(11));
     let [Action::WriteManifest(manifest)] = &actions[..] else { panic!("{actions:?}") };
     assert!(manifest.finished && manifest.operators[0].parts.is_empty(), "{manifest:?}");
     assert_eq!(manifest.sinks[0].staged, [staged(3)]);
@@ -282,7 +276,8 @@ fn the_end_of_the_job_is_an_epoch_of_its_own() {
     assert_eq!(c.step(failed, at(11)), []);
     assert_eq!(c.step(Event::Tick, at(12)), [Action::Finish { sink: 0 }]);
     let actions = c.step(Event::SinkFinished { sink: 0, result: Ok(()) }, at(12));
-    assert_eq!(actions, [Action::Stop(Outcome::Finished)]);
+    assert_eq!(actions, [Action::DeleteManifests(vec![Epoch(1)])]);
+    assert_eq!(c.step(Event::Deleted { all: false }, at(12)), [Action::Stop(Outcome::Finished)]);
 }
 
 #[test]
@@ -300,8 +295,7 @@ fn a_task_that_ends_still_answers_what_it_has_passed() {
     assert_eq!((manifest.kind, manifest.finished), (ManifestKind::Savepoint, false));
     assert_eq!(manifest.operators[0].parts[0].blocks, [block(2)]);
     wrote(&mut c, 2, WriteOutcome::Written, at(2));
-    committed(&mut c, 2, at(2));
-    assert_eq!(c.step(Event::Deleted { all: true }, at(2)), [Action::Stop(Outcome::Suspended)]);
+    assert_eq!(committed(&mut c, 2, at(2)), [Action::Stop(Outcome::Suspended)]);
 }
 
 #[test]
@@ -310,8 +304,7 @@ fn a_request_waits_for_the_epoch_that_is_under_way() {
     c.step(Event::Tick, at(10));
     assert_eq!(c.step(Event::Requested(Cut::Suspend), at(11)), []);
     assert_eq!(c.step(Event::Requested(Cut::Savepoint), at(11)), [], "to stop is the stronger wish");
-    complete(&mut c, 2, at(11));
-    assert_eq!(c.step(Event::Deleted { all: true }, at(11)), [barrier(3, Cut::Suspend)]);
+    assert_eq!(complete(&mut c, 2, at(11)), [barrier(3, Cut::Suspend)]);
 }
 
 #[test]
@@ -325,18 +318,17 @@ fn old_epochs_go_and_what_they_share_with_newer_ones_stays() {
         while !actions.is_empty() {
             deleted.append(&mut actions);
             // The first attempt fails: it is made again after the next epoch.
-            actions = c.step(Event::Deleted { all: epoch > 2 }, now);
+            actions = c.step(Event::Deleted { all: epoch > 3 }, now);
         }
     }
-    let (one, two, three) = (Epoch(1), Epoch(2), Epoch(3));
+    let manifests = |epochs: &[u64]| Action::DeleteManifests(epochs.iter().copied().map(Epoch).collect());
     assert_eq!(
         deleted,
         [
-            Action::DeleteManifests(vec![one]),
-            Action::DeleteManifests(vec![one]),
-            Action::DeleteManifests(vec![two]),
+            manifests(&[1]),
+            manifests(&[1, 2]),
             Action::DeleteBlocks(vec![block(2).id]),
-            Action::DeleteManifests(vec![three]),
+            manifests(&[3]),
             Action::DeleteBlocks(vec![block(3).id]),
         ]
     );

@@ -10,8 +10,7 @@ use crate::world::{AtOnce, Broken, Budget, Config, World};
 /// Searches a world with a broken protocol, after the same world with the real one; the rule that is broken.
 fn finds(of: Broken, rows: &[u8], budget: Budget, from_start: bool) -> String {
     let world = |broken| {
-        let at_once = AtOnce { reads: of != Broken::BelieveOldList, ..AtOnce::ALL };
-        let config = Config { at_once, broken, ..Config::new(rows, 1) };
+        let config = Config { at_once: AtOnce::ALL, broken, ..Config::new(rows, 1) };
         if from_start { World::new(&Arc::new(config), budget) } else { running(config, budget) }
     };
     let whole = search(world(None), 1_000_000);
@@ -94,12 +93,6 @@ fn state_that_is_older_than_its_positions() {
     let budget = Budget { epochs: 1, crashes: 1, restarts: 1, ..Budget::default() };
     let rule = finds(Broken::SnapshotEarly, &[2, 0], budget, false);
     starts_with(&rule, "I6");
-}
-
-#[test]
-fn recovery_that_believes_an_old_list() {
-    let budget = Budget { writers: 2, ..Budget::default() };
-    finds(Broken::BelieveOldList, &[1, 0], budget, false);
 }
 
 /// Every way of breaking the protocol has a test above.

@@ -68,14 +68,8 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
 
 /// I5: the newest manifest and those that retention promises to keep are whole.
 fn check_blocks(world: &World) -> Result<(), String> {
-    // What a sleeper has put where a manifest had been deleted is nobody's promise.
-    let is_own = |e: &Epoch, m: &Manifest| world.past.writers[e.0 as usize - 1] == Some(m.generation);
-    let kept: BTreeMap<Epoch, Kept> = world
-        .store
-        .manifests
-        .iter()
-        .filter_map(|(e, m)| m.as_ref().filter(|m| is_own(e, m)).map(|m| (*e, Kept::from(&**m))))
-        .collect();
+    let kept: BTreeMap<Epoch, Kept> =
+        world.store.manifests.iter().filter_map(|(e, m)| Some((*e, Kept::from(&**m.as_ref()?)))).collect();
     let cuts = kept.iter().rev().filter(|(_, kept)| kept.kind.is_some_and(ManifestKind::is_cut)).take(2);
     for (epoch, kept) in cuts.chain(kept.iter().next_back()) {
         if let Some(missing) = kept.blocks.iter().find(|id| !world.store.blocks.contains(id)) {

@@ -121,8 +121,8 @@ fn two_writers_start_at_the_same_time() {
 
 #[test]
 fn three_writers() {
-    let reads = config(&[1, 0], 1, AtOnce { reads: false, ..AtOnce::ALL });
-    visit("3 writers, reads", running(reads, Budget { writers: 2, ..NONE }));
+    let reads = config(&[1], 1, AtOnce { reads: false, ..AtOnce::ALL });
+    visit("3 writers, reads", running(reads, Budget { epochs: 1, writers: 2, ..NONE }));
     visit("3 writers", running(config(&[1, 0], 1, AtOnce::ALL), Budget { epochs: 1, writers: 2, ..NONE }));
 }
 

@@ -352,22 +352,12 @@ fn state_answer(world: &World, task: usize, epoch: Epoch, blocks: Vec<sabot_chec
 
 fn tell_recovery(world: &mut World, writer: usize, event: RecoveryEvent) -> Result<(), String> {
     let now = world.now;
-    let believes = world.config.is_broken(Broken::BelieveOldList);
-    let Writer::Recovering { machine, listed, .. } = Arc::make_mut(&mut world.writers[writer]) else {
-        return Ok(());
-    };
-    if let (true, RecoveryEvent::Listed(Ok(epochs))) = (believes, &event) {
-        listed.clone_from(epochs);
-    }
-    let old_list = (believes && matches!(event, RecoveryEvent::BlocksListed(Ok(_)))).then(|| listed.clone());
+    let Writer::Recovering { machine, .. } = Arc::make_mut(&mut world.writers[writer]) else { return Ok(()) };
     for action in machine.step(event, now) {
         let call = match action {
             RecoveryAction::ListManifests => {
                 if world.config.is_broken(Broken::CleanBeforeFence) {
                     clean_unnamed(world);
-                }
-                if let Some(epochs) = old_list {
-                    return tell_recovery(world, writer, RecoveryEvent::Listed(Ok(epochs)));
                 }
                 Call::List
             }

@@ -34,8 +34,6 @@ pub(crate) enum Broken {
     LeaveGaps,
     /// Recovery does not finish interrupted commits.
     ForgetCommits,
-    /// Recovery does not look again whether what it has read is the newest manifest.
-    BelieveOldList,
     /// A task takes its state before it has worked off what came before the barrier.
     SnapshotEarly,
 }
@@ -257,18 +255,8 @@ pub(crate) struct TaskWorld {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::large_enum_variant, reason = "each is behind a pointer of its own")]
 pub(crate) enum Writer {
-    Recovering {
-        machine: Recovery,
-        calls: Vec<Call>,
-        /// What it has listed, if it is to believe that for ever.
-        listed: Vec<Epoch>,
-    },
-    Running {
-        machine: Coordinator,
-        generation: u64,
-        tasks: Vec<TaskWorld>,
-        calls: Vec<Call>,
-    },
+    Recovering { machine: Recovery, calls: Vec<Call> },
+    Running { machine: Coordinator, generation: u64, tasks: Vec<TaskWorld>, calls: Vec<Call> },
     Gone(Gone),
 }
 
@@ -328,7 +316,7 @@ impl World {
     pub(crate) fn add_writer(&mut self) {
         let attempts = self.config.checkpoints.attempts;
         let machine = Recovery::new(self.config.topology.clone(), attempts, self.writers.len() as u64);
-        self.writers.push(Writer::Recovering { machine, calls: Vec::new(), listed: Vec::new() }.into());
+        self.writers.push(Writer::Recovering { machine, calls: Vec::new() }.into());
     }
 
     /// Whether the job has come to its end, and somebody knows.
