@@ -7,7 +7,7 @@ use crate::steps::{Choice, apply};
 use crate::world::{AtOnce, Budget, Config, World, Writer};
 
 /// More than any of these worlds has; a world that outgrows it should be made smaller.
-const STATES_MAX: usize = 1_000_000;
+const STATES_MAX: usize = 3_000_000;
 
 /// A history, a step a line.
 pub(crate) fn told(history: &[Choice]) -> String {
@@ -130,6 +130,38 @@ fn three_writers() {
 fn a_job_is_suspended() {
     let budget = Budget { epochs: 1, suspends: 1, lost: 1, restarts: 2, ..NONE };
     visit("suspend", running(config(&[2, 1], 1, AtOnce { reads: true, ..FINE }), budget));
+}
+
+/// Worlds of up to a million states each: minutes, and so only when asked for. They have found what the smaller
+/// ones did not.
+#[test]
+fn larger_worlds_when_asked_for() {
+    if std::env::var_os("SABOT_MODEL_LARGE").is_none() {
+        println!("skipped: SABOT_MODEL_LARGE is not set");
+        return;
+    }
+    let all = AtOnce::ALL;
+    let reads = AtOnce { reads: false, ..all };
+    let two = Budget { writers: 1, restarts: 1, epochs: 1, ..NONE };
+    let three = Budget { writers: 2, epochs: 1, ..NONE };
+    let faults = Budget { epochs: 2, lost: 2, full: 1, timeouts: 1, restarts: 3, ..NONE };
+    visit("large: 2, fine, lost", running(config(&[1, 0], 1, FINE), Budget { lost: 1, ..two }));
+    visit("large: 2, fine", running(config(&[1, 1], 1, FINE), Budget { epochs: 2, ..two }));
+    let budget = Budget { epochs: 2, timeouts: 1, lost: 1, ..two };
+    visit("large: 2, timeout and lost", running(config(&[1, 0], 1, all), budget));
+    let budget = Budget { epochs: 2, failing: 1, full: 1, restarts: 2, ..two };
+    visit("large: 2, failing and full", running(config(&[1, 0], 1, all), budget));
+    let budget = Budget { suspends: 1, lost: 1, restarts: 2, ..two };
+    visit("large: 2, suspend and lost", running(config(&[1, 1], 1, all), budget));
+    let budget = Budget { lost: 1, torn: 1, ..two };
+    visit("large: race, lost and torn", World::new(&config(&[1, 0], 1, reads).into(), budget));
+    visit("large: 3, reads", running(config(&[1, 0], 1, reads), three));
+    visit(
+        "large: 3, lost",
+        running(config(&[1, 0], 1, reads), Budget { epochs: 0, lost: 1, restarts: 1, ..three }),
+    );
+    visit("large: 4", running(config(&[1, 0], 1, reads), Budget { epochs: 0, writers: 3, ..three }));
+    visit("large: 1, faults", running(config(&[1, 1], 1, FINE), faults));
 }
 
 /// The canary of the last assertion: a job that dies for good does not come to its end.
