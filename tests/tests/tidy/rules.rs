@@ -42,7 +42,7 @@ pub(crate) const SHARED: &[(&str, &str)] = &[
     (
         "serde_json",
         "records of NDJSON in sabot-files; XGBoost's models in sabot-ops, which reads them where it says what they \
-         mean; it is in every build anyway",
+         mean; manifests of checkpoints, which people read too; it is in every build anyway",
     ),
     (
         "tokio",
@@ -57,6 +57,7 @@ pub(crate) const FACADE: &str = "sabot";
 /// The table.
 pub(crate) const TABLE: &[Row] = &[
     row("sabot-common", &[], &[]),
+    row("sabot-checkpoint", &["sabot-common"], &["serde_json", "sha2"]),
     row("sabot-batch", &["sabot-common"], &[]),
     row("sabot-time", &["sabot-common"], &[]),
     row("sabot-expr", &["sabot-batch"], &["chrono", "regex"]),

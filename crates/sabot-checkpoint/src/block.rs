@@ -1,0 +1,128 @@
+//! Blocks: the immutable files that state is kept in, named by what they hold.
+//!
+//! The name is the SHA-256 of the bytes, so that a block can be checked by whoever reads it, written twice
+//! without harm, and referred to by any number of manifests. Whoever makes blocks puts the generation and
+//! the epoch into their bytes: then a name that nobody refers to any more never comes back, and a writer
+//! that was taken over cannot delete what its successor has just written.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::str::FromStr;
+
+use crate::hex;
+
+/// The name of a block: the SHA-256 of its bytes.
+///
+/// ```
+/// # use sabot_checkpoint::BlockId;
+/// let id = BlockId::of(b"abc");
+/// assert_eq!(id.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+/// assert_eq!(id.to_string().parse(), Ok(id));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BlockId([u8; 32]);
+
+impl BlockId {
+    /// The name of a block that holds `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The hash itself.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for BlockId {
+    fn from(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+}
+
+impl fmt::Display for BlockId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.0))
+    }
+}
+
+impl fmt::Debug for BlockId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlockId({self})")
+    }
+}
+
+/// A text that names no block.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{got}\" is not the name of a block: 64 lower-case hexadecimal digits")]
+pub struct BlockIdError {
+    /// The text.
+    pub got: String,
+}
+
+impl FromStr for BlockId {
+    type Err = BlockIdError;
+    fn from_str(text: &str) -> Result<Self, BlockIdError> {
+        let bytes = hex::decode(text).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        bytes.map(Self).ok_or_else(|| BlockIdError { got: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for BlockId {
+    type Error = BlockIdError;
+    fn try_from(text: String) -> Result<Self, BlockIdError> {
+        text.parse()
+    }
+}
+
+impl From<BlockId> for String {
+    fn from(id: BlockId) -> String {
+        id.to_string()
+    }
+}
+
+/// A block as a manifest refers to it.
+///
+/// ```
+/// # use sabot_checkpoint::{BlockId, BlockRef};
+/// assert_eq!(BlockRef::of(b"abc"), BlockRef { id: BlockId::of(b"abc"), bytes: 3 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockRef {
+    /// Its name.
+    pub id: BlockId,
+    /// Its length.
+    pub bytes: u64,
+}
+
+impl BlockRef {
+    /// The reference to a block that holds `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { id: BlockId::of(bytes), bytes: bytes.len() as u64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_64_digits_and_nothing_else() {
+        let name = BlockId::of(b"").to_string();
+        for text in ["", &name[1..], &format!("{name}0"), &name.to_uppercase(), &name.replace('e', "x")] {
+            assert!(text.parse::<BlockId>().is_err(), "{text}");
+            assert!(serde_json::from_value::<BlockId>(text.into()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_text_in_json() {
+        let id = BlockId::of(b"abc");
+        let json = serde_json::to_value(id).unwrap();
+        assert_eq!(json, serde_json::Value::from(id.to_string()));
+        assert_eq!(serde_json::from_value::<BlockId>(json).unwrap(), id);
+    }
+}
