@@ -7,6 +7,7 @@
 //! `docs/decisions/0002-keyed-table-layout.md`.
 #![forbid(unsafe_code)]
 
+pub mod block;
 mod table;
 #[cfg(test)]
 mod tests;
