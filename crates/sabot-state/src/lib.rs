@@ -8,8 +8,10 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
+mod folder;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use folder::FolderStore;
 pub use table::{GROUP, KeyedTable, StateColumns, StateError};
