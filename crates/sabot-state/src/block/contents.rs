@@ -42,16 +42,6 @@ impl Part {
 }
 
 impl Contents {
-    /// From the first to the last group that has rows.
-    pub(super) fn groups(&self) -> KeyGroupRange {
-        let first = self.parts.iter().filter_map(|part| part.index.first()).map(|entry| entry.group).min();
-        let last = self.parts.iter().filter_map(|part| part.index.last()).map(|entry| entry.group).max();
-        match (first, last) {
-            (Some(start), Some(last)) => KeyGroupRange { start, end: last.saturating_add(1) },
-            _ => KeyGroupRange { start: 0, end: 0 },
-        }
-    }
-
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), BlockError> {
         let start = out.len();
         let u32_of = |number: usize| u32::try_from(number).map(u32::to_le_bytes).map_err(BlockError::rows);

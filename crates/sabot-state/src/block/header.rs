@@ -5,7 +5,7 @@
 //! | 0..8 | `SABOTBLK` |
 //! | 8..10 | format |
 //! | 10..12 | flags; none is defined, so all are 0 |
-//! | 12..16 | key groups of the rows: first, one past the last; 0, 0 without rows |
+//! | 12..16 | key groups of the block: first, one past the last |
 //! | 16..24 | length of the body |
 //! | 24..40 | origin: generation, epoch |
 //! | 40..72 | SHA-256 of the body |
@@ -43,15 +43,16 @@ pub struct Origin {
 /// # use sabot_common::{Epoch, KeyGroupRange};
 /// # use sabot_state::block::{self, Header, Origin};
 /// let origin = Origin { generation: 1, epoch: Epoch(7) };
-/// let bytes = block::encode(&[], origin)?;
+/// let groups = KeyGroupRange { start: 3, end: 7 };
+/// let bytes = block::encode(&[], groups, origin)?;
 /// let header = Header::read(&bytes)?;
-/// assert_eq!((header.origin, header.groups.len()), (origin, 0));
+/// assert_eq!((header.origin, header.groups), (origin, groups));
 /// assert_eq!(bytes.len() as u64, Header::BYTES as u64 + header.body_bytes);
 /// # Ok::<(), block::BlockError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Header {
-    /// Key groups from the first to the last that has rows; not every one between them need have some.
+    /// The key groups whose rows the block holds. Not every one need have some.
     pub groups: KeyGroupRange,
     /// Length of the body.
     pub body_bytes: u64,

@@ -171,8 +171,8 @@ fn offsets<'a, O: ArrowNativeType>(data: &'a ArrayData, empty: &'a [O; 1]) -> &'
 fn rebased<O: ArrowNativeType>(data: &ArrayData, offsets: &[O]) -> Result<Buffer, ArrowError> {
     match offsets.first().map(|first| first.as_usize()) {
         Some(0) if !data.buffers()[0].is_empty() => {
-            let width = size_of::<O>();
-            Ok(data.buffers()[0].slice_with_length(data.offset() * width, offsets.len() * width))
+            let start = data.offset() * size_of::<O>();
+            Ok(data.buffers()[0].slice_with_length(start, size_of_val(offsets)))
         }
         first => {
             let first = first.unwrap_or(0);

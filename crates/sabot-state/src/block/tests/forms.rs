@@ -11,7 +11,7 @@ use arrow::datatypes::Int8Type;
 
 fn bytes_of(column: &ArrayRef) -> Vec<u8> {
     let groups = (0..column.len()).map(|row| (row / 3) as u16).collect();
-    encode(&[batch_of(column.clone(), groups)], ORIGIN).unwrap()
+    encode(&[batch_of(column.clone(), groups)], everything(), ORIGIN).unwrap()
 }
 
 fn has_mask(data_type: &DataType) -> bool {
@@ -116,7 +116,11 @@ fn metadata_has_one_order() {
         let fields: Vec<Field> =
             batch.schema().fields().iter().map(|f| f.as_ref().clone().with_metadata(map.clone())).collect();
         let schema = Schema::new(fields).with_metadata(map);
-        encode(&[RecordBatch::try_new(Arc::new(schema), batch.columns().to_vec()).unwrap()], ORIGIN)
+        encode(
+            &[RecordBatch::try_new(Arc::new(schema), batch.columns().to_vec()).unwrap()],
+            everything(),
+            ORIGIN,
+        )
     };
     // Each map has an order of its own.
     let first = with(names.iter().collect()).unwrap();

@@ -142,7 +142,7 @@ fn blocks_of_version_1_load_and_are_written_alike() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/block-1");
     for (name, batches) in cases() {
         let path = folder.join(format!("{name}.block"));
-        let written = encode(&batches, ORIGIN).unwrap();
+        let written = encode(&batches, everything(), ORIGIN).unwrap();
         if std::env::var_os("SABOT_WRITE_GOLDEN").is_some() && !path.exists() {
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(&path, &written).unwrap();
