@@ -104,7 +104,7 @@ fn calls() -> usize {
 }
 
 fn fates(seeds: u64) -> impl Iterator<Item = Unsynced> {
-    let random = (0..seeds).map(|seed| Unsynced::Random(ChaCha8Rng::seed_from_u64(seed)));
+    let random = (0..seeds).map(Unsynced::random);
     [Unsynced::Lost, Unsynced::Kept].into_iter().chain(random)
 }
 

@@ -7,8 +7,8 @@
 //! sync says that all is well, as it does on Linux.
 
 use crate::folder::disk::{Disk, DiskFile};
-use rand::Rng;
 use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,11 +18,26 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// What becomes of unsynced changes when power is cut.
-#[derive(Debug)]
 pub(crate) enum Unsynced {
     Lost,
     Kept,
-    Random(ChaCha8Rng),
+    Random { seed: u64, rng: Box<ChaCha8Rng> },
+}
+
+impl Unsynced {
+    pub(crate) fn random(seed: u64) -> Self {
+        Unsynced::Random { seed, rng: Box::new(ChaCha8Rng::seed_from_u64(seed)) }
+    }
+}
+
+impl fmt::Debug for Unsynced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unsynced::Lost => f.write_str("all unsynced changes lost"),
+            Unsynced::Kept => f.write_str("all unsynced changes kept"),
+            Unsynced::Random { seed, .. } => write!(f, "unsynced changes by seed {seed}"),
+        }
+    }
 }
 
 /// Which syncs do nothing: of a call before it and the path. For canaries.
@@ -155,7 +170,7 @@ impl SimulatedDisk {
                 let is_kept = match unsynced {
                     Unsynced::Lost => false,
                     Unsynced::Kept => true,
-                    Unsynced::Random(rng) => rng.random_bool(0.5),
+                    Unsynced::Random { rng, .. } => rng.random_bool(0.5),
                 };
                 if is_kept {
                     change.apply(&mut folder.kept);
@@ -169,7 +184,7 @@ impl SimulatedDisk {
                 Unsynced::Lost => file.kept.clone(),
                 Unsynced::Kept if file.given_up => file.kept.clone(),
                 Unsynced::Kept => now,
-                Unsynced::Random(rng) => {
+                Unsynced::Random { rng, .. } => {
                     let half = now[..rng.random_range(0..=now.len())].to_vec();
                     let zeros = vec![0; now.len()];
                     [file.kept.clone(), now, half, zeros].choose(rng).unwrap().clone()
