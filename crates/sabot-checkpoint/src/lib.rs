@@ -14,17 +14,29 @@
 //! them what came of it; tests do the same with a world of their own in which everything that can fail does.
 #![forbid(unsafe_code)]
 
+mod alternating;
 mod block;
+mod coordinator;
 mod hex;
 mod manifest;
+mod moment;
+mod recovery;
+mod restart;
 mod store;
+mod topology;
 
+pub use alternating::{Alternating, Slot, TransactionAction, TransactionEvent};
 pub use block::{BlockId, BlockIdError, BlockRef};
+pub use coordinator::{Action, CheckpointConfig, Coordinator, Cut, Event, Kept, Outcome, superfluous};
 pub use manifest::{
     Manifest, ManifestError, ManifestKind, OperatorState, PartitionState, SinkState, SourceState, Staged,
     StatePart,
 };
+pub use moment::{Attempts, Now};
+pub use recovery::{Found, Recovered, Recovery, RecoveryAction, RecoveryError, RecoveryEvent, Start};
+pub use restart::{Restart, RestartDecision, RestartStrategy};
 pub use store::{
     Call, CheckpointStore, Created, Fault, MemoryStore, StoreError, StoreErrorKind, WriteOutcome,
     read_manifest, write_manifest,
 };
+pub use topology::{Answer, Endpoint, KeyedOperator, Role, TaskId, Topology};

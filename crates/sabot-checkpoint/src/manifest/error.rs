@@ -8,7 +8,7 @@
 /// assert_eq!(error, ManifestError::Newer { format: 9 });
 /// assert!(error.to_string().contains("written by a newer version of Sabot (format 9, this one reads up to 1)"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ManifestError {
     /// The bytes do not begin like a manifest.
     #[error("not a manifest: it does not begin with `sabot-manifest <format> sha256:<hash>`")]

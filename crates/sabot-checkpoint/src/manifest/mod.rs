@@ -59,6 +59,9 @@ pub struct Manifest {
     pub job: String,
     /// Rises with every start of a writer, so that what an earlier one left behind can be told apart.
     pub generation: u64,
+    /// A number that the writer has drawn at random when it started. Two writers that start at the same moment
+    /// would otherwise write the same bytes, and each would take the other's manifest for its own.
+    pub writer: u64,
     /// The epoch that the manifest closes.
     pub epoch: Epoch,
     /// Why it was written.
@@ -146,12 +149,13 @@ pub struct SinkState {
 }
 
 /// What one task of a sink has staged for one epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Staged {
     /// The task.
     pub task: u32,
-    /// The epoch whose rows these are.
+    /// The epoch under which they were staged: that of the manifest, one before it that was given up, or the
+    /// next one where the task came to its end before it saw the barrier.
     pub epoch: Epoch,
     /// Enough to commit with, in the words of the connector.
     #[serde(with = "hex")]
@@ -169,6 +173,7 @@ impl Manifest {
         Self {
             job: job.to_owned(),
             generation: 1,
+            writer: 0,
             epoch: Epoch::FIRST,
             kind: ManifestKind::TakeOver,
             created_ms: 0,
@@ -183,8 +188,8 @@ impl Manifest {
 
     /// The same state as the manifest of a later epoch, with nothing left to commit.
     #[must_use]
-    pub(crate) fn again(&self, epoch: Epoch, kind: ManifestKind, generation: u64, created_ms: u64) -> Self {
-        Self { generation, epoch, kind, created_ms, sinks: Vec::new(), ..self.clone() }
+    pub(crate) fn again(&self, epoch: Epoch, kind: ManifestKind, created_ms: u64) -> Self {
+        Self { epoch, kind, created_ms, sinks: Vec::new(), ..self.clone() }
     }
 
     /// All blocks that the manifest refers to.

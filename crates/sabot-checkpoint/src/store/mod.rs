@@ -3,6 +3,7 @@
 //! The protocol asks little of a medium: what was acknowledged is still there after power was cut, and a
 //! manifest is created by one writer only. All calls block; they are made off the data path.
 
+mod calls;
 mod memory;
 mod outcome;
 
