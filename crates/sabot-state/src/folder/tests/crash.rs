@@ -20,12 +20,12 @@ fn open(disk: &SimulatedDisk) -> Result<FolderStore, StoreError> {
 }
 
 /// The blocks of an epoch: two of its own and one that changes with every third epoch.
-pub(super) fn blocks_of(epoch: u64, generation: u64) -> Vec<Vec<u8>> {
+fn blocks_of(epoch: u64, generation: u64) -> Vec<Vec<u8>> {
     let own = |name| format!("{name} of epoch {epoch}, generation {generation}").repeat(20).into_bytes();
     vec![own("first"), own("second"), format!("shared by {}", epoch / 3).repeat(30).into_bytes()]
 }
 
-pub(super) fn manifest_of(epoch: u64, generation: u64) -> Manifest {
+fn manifest_of(epoch: u64, generation: u64) -> Manifest {
     let blocks = blocks_of(epoch, generation).iter().map(|bytes| BlockRef::of(bytes)).collect();
     let groups = KeyGroups::default().all();
     let part = StatePart { task: 0, groups, blocks };
@@ -41,7 +41,7 @@ pub(super) fn manifest_of(epoch: u64, generation: u64) -> Manifest {
 }
 
 /// A job writes epochs and keeps the last two. `acknowledged` is the last epoch that it was told is there.
-pub(super) fn write_epochs(
+fn write_epochs(
     store: &FolderStore,
     from: u64,
     generation: u64,
