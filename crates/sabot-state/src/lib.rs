@@ -5,10 +5,19 @@
 //! appearance; a snapshot of a range of key groups is a record batch whose rows are contiguous by key
 //! group, so that a change of parallelism moves slices. Why not contiguous in memory as well:
 //! `docs/decisions/0002-keyed-table-layout.md`.
+//!
+//! Outside of operators state lies in *blocks* ([`block`]), the one format of checkpoints, of spilled and of
+//! cold state. A [`SnapshotCutter`] makes the blocks of an epoch and names those of the last one again where
+//! nothing has changed; [`join_snapshot`] makes batches of them. A [`FolderStore`] keeps them on a disk.
 #![forbid(unsafe_code)]
 
+pub mod block;
+mod folder;
+mod snapshot;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use folder::FolderStore;
+pub use snapshot::{BlockSizes, Cut, CutBlock, SnapshotCutter, join_snapshot};
 pub use table::{GROUP, KeyedTable, StateColumns, StateError};

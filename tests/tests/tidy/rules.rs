@@ -64,7 +64,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("sabot-ops", &["sabot-expr", "sabot-time"], &["serde_json"]),
     row("sabot-plan", &["sabot-ops"], &[]),
     row("sabot-cpu", &["sabot-ops"], &[]),
-    row("sabot-state", &["sabot-batch"], &[]),
+    row("sabot-state", &["sabot-batch", "sabot-checkpoint"], &["twox-hash"]),
     row("sabot-stream", &["sabot-cpu", "sabot-plan", "sabot-state"], &[]),
     row("sabot-connect", &["sabot-expr"], &[]),
     row("sabot-exec", &["sabot-stream", "sabot-connect"], &["rayon", "tokio"]),
