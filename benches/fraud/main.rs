@@ -15,10 +15,6 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-/// The one that the example has.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Batches on their way.
 const BATCHES_AHEAD: usize = 16;
 
