@@ -25,6 +25,28 @@ pub fn columns_text(schema: &Schema) -> String {
     schema.fields().iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
+/// The text of some names of columns, which [`parse_names`] reads.
+///
+/// ```
+/// assert_eq!(sabot_files::names_text(["id", "odd name"]), "id, \"odd name\"");
+/// ```
+pub fn names_text<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+/// The names of columns that a text lists.
+pub(crate) fn parse_names(text: &str) -> Result<Vec<String>, String> {
+    let name = |text: &str| match text.strip_prefix('"') {
+        None if text.is_empty() || text.contains(char::is_whitespace) => Err(format!("\"{text}\"")),
+        None => Ok(text.to_owned()),
+        Some(quoted) => {
+            let (name, rest) = unquoted(quoted).ok_or_else(|| format!("\"{text}\""))?;
+            if rest.is_empty() { Ok(name) } else { Err(format!("\"{text}\"")) }
+        }
+    };
+    split(text)?.into_iter().map(name).collect()
+}
+
 fn quoted(name: &str) -> String {
     let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
@@ -63,6 +85,19 @@ fn split(text: &str) -> Result<Vec<&str>, String> {
     Ok(columns)
 }
 
+/// A name behind its opening quote, and what stands behind the closing one.
+fn unquoted(quoted: &str) -> Option<(String, &str)> {
+    let mut from = 0;
+    let end = loop {
+        let quote = from + quoted[from..].find('"')?;
+        match quoted[quote + 1..].starts_with('"') {
+            true => from = quote + 2,
+            false => break quote,
+        }
+    };
+    Some((quoted[..end].replace("\"\"", "\""), &quoted[end + 1..]))
+}
+
 fn parse_column(text: &str) -> Result<Field, String> {
     let wrong = || format!("\"{text}\"");
     let (name, rest) = match text.strip_prefix('"') {
@@ -70,17 +105,7 @@ fn parse_column(text: &str) -> Result<Field, String> {
             let (name, rest) = text.split_once(char::is_whitespace).ok_or_else(wrong)?;
             (name.to_owned(), rest)
         }
-        Some(quoted) => {
-            let mut from = 0;
-            let end = loop {
-                let quote = from + quoted[from..].find('"').ok_or_else(wrong)?;
-                match quoted[quote + 1..].starts_with('"') {
-                    true => from = quote + 2,
-                    false => break quote,
-                }
-            };
-            (quoted[..end].replace("\"\"", "\""), &quoted[end + 1..])
-        }
+        Some(quoted) => unquoted(quoted).ok_or_else(wrong)?,
     };
     let rest = rest.trim();
     let (named, nullable) =
@@ -112,6 +137,15 @@ mod tests {
             ["", "id", "id int65", "id int64,", "\"id int64", "id decimal128(10, 2", "\"a\"\"b int64"]
         {
             assert!(parse_columns(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_come_back_as_they_were_written() {
+        let names = ["id", "odd name", "say \"hi\", twice", "größe"];
+        assert_eq!(parse_names(&names_text(names)).unwrap(), names);
+        for wrong in ["", "id,", "a b", "\"a", "\"a\" b"] {
+            assert!(parse_names(wrong).is_err(), "{wrong}");
         }
     }
 }

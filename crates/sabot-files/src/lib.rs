@@ -16,6 +16,7 @@ mod disk;
 mod input;
 mod location;
 mod ndjson;
+mod not_null;
 mod output;
 mod parquet;
 mod paths;
@@ -28,7 +29,7 @@ mod text;
 #[cfg(test)]
 mod type_tests;
 
-pub use self::columns_text::{columns_text, parse_columns};
+pub use self::columns_text::{columns_text, names_text, parse_columns};
 pub use self::compression::Compression;
 pub use self::csv::CsvOptions;
 pub use self::dead_letters::DeadLetterOptions;

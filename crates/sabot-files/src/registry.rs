@@ -1,11 +1,12 @@
 //! The kinds of files for plans that name connectors as data.
 
-use sabot_common::did_you_mean;
+use sabot_common::{did_you_mean, list_names};
 use sabot_connect::registry::Options;
 use sabot_connect::{ConnectError, ConnectorRegistry, Sink, SinkFactory, Source, SourceFactory, Stores};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::columns_text::parse_names;
 use crate::compression::Compression;
 use crate::text::TextOptions;
 use crate::{CsvOptions, DeadLetterOptions, FileSink, FileSource, Location, NdjsonOptions, parse_columns};
@@ -14,6 +15,8 @@ const INPUT_PATH: &str = "a file, a folder of files, a pattern such as \"flights
 const OUTPUT_PATH: &str = "a file with an extension, a folder with a trailing slash, or - for stdout";
 const TEXT_OPTIONS: &[&str] =
     &["path", "schema", "infer_rows", "max_record_bytes", "compression", "dead_letters", "max_dead_letters"];
+
+const TYPED_OPTIONS: &[&str] = &["path", "not_null"];
 
 /// A format of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +86,12 @@ impl Kind {
                 FileSource::ndjson(path, NdjsonOptions { text: text_options(options, stores)? })
             }
             Kind::Arrow => {
-                options.only(&["path"])?;
-                FileSource::arrow(path)
+                options.only(TYPED_OPTIONS)?;
+                FileSource::arrow(path).and_then(|source| not_null(source, options))
             }
             Kind::Parquet => {
-                options.only(&["path"])?;
-                FileSource::parquet(path)
+                options.only(TYPED_OPTIONS)?;
+                FileSource::parquet(path).and_then(|source| not_null(source, options))
             }
         }
     }
@@ -146,6 +149,21 @@ fn compression(options: &Options<'_>) -> Result<Option<Compression>, ConnectErro
     options.parse("compression", "none, gzip or zstd")
 }
 
+fn not_null(source: FileSource, options: &Options<'_>) -> Result<FileSource, ConnectError> {
+    let names = options.get("not_null").map(parse_names).transpose();
+    match names.map_err(|found| options.bad("not_null", "columns such as \"id, at\"", found))? {
+        None => Ok(source),
+        Some(names) => source.not_null(&names).map_err(|(source, missing)| {
+            let schema = source.schema();
+            let known = || schema.fields().iter().map(|field| field.name().as_str());
+            let near = did_you_mean(&missing, known());
+            let near = near.map_or_else(String::new, |near| format!(" (did you mean \"{near}\"?)"));
+            let expected = format!("some of the columns {}", list_names(known()));
+            options.bad("not_null", expected, format!("\"{missing}\"{near}"))
+        }),
+    }
+}
+
 fn text_options(options: &Options<'_>, stores: &Arc<dyn Stores>) -> Result<TextOptions, ConnectError> {
     const COLUMNS: &str = "columns such as \"id int64 not null, at timestamp(us, UTC)\"";
     let schema = options.get("schema").map(parse_columns).transpose();
@@ -170,7 +188,8 @@ fn text_options(options: &Options<'_>, stores: &Arc<dyn Stores>) -> Result<TextO
 /// All have the option `path`. As a source, text has `schema` (see [`parse_columns`]; inferred without it),
 /// `infer_rows` (1000), `max_record_bytes` (2 MiB for CSV, 16 MiB for NDJSON), `compression` (`none`,
 /// `gzip`, `zstd`; what the name ends in without it), `dead_letters` (a path) and `max_dead_letters`; CSV
-/// has `header` (`true`) and `delimiter` (one ASCII character) besides. As a sink, text has `compression`.
+/// has `header` (`true`) and `delimiter` (one ASCII character) besides. Arrow and Parquet have `not_null`, columns
+/// in which a null is an error. As a sink, text has `compression`.
 /// URLs are paths too: those with the scheme `file` always, others as far as `stores` know them.
 pub fn register(registry: &mut ConnectorRegistry, stores: &Arc<dyn Stores>) {
     for kind in Kind::ALL {
@@ -253,6 +272,7 @@ mod tests {
             registry.source(kind, &options(pairs)).unwrap_err().to_string()
         };
         assert!(message("parquet", &[("path", path)]).contains("is not a readable Parquet file"));
+        assert!(message("csv", &[("path", path), ("not_null", "a")]).contains("not_null"));
         let nothing = message("csv", &[]);
         assert!(
             nothing.contains("option \"path\": expected a file, a folder") && nothing.ends_with("nothing")

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::dead_letters::{DeadLetterFile, DeadLetterOptions};
 use crate::input::Input;
+use crate::not_null::{NotNull, without_nulls};
 
 /// Files of one format, whose columns are known.
 pub(crate) trait FileFormat: Debug + Send + Sync {
@@ -58,6 +59,9 @@ pub struct FileSource {
     name: String,
     inputs: Vec<Input>,
     format: Box<dyn FileFormat>,
+    /// The format's, but for columns in which a null is an error.
+    schema: SchemaRef,
+    not_null: Vec<usize>,
     dead_letters: Option<DeadLetterOptions>,
     claimed: AtomicBool,
 }
@@ -69,7 +73,32 @@ impl FileSource {
         format: Box<dyn FileFormat>,
         dead_letters: Option<DeadLetterOptions>,
     ) -> Self {
-        Self { name, inputs, format, dead_letters, claimed: AtomicBool::new(false) }
+        let schema = format.schema().clone();
+        Self {
+            name,
+            inputs,
+            format,
+            schema,
+            not_null: Vec::new(),
+            dead_letters,
+            claimed: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes a null in one of these columns an error, with the file and the row, where the column is read. The
+    /// schema says that they have none. Of text the columns that are given say so themselves.
+    ///
+    /// # Errors
+    /// The name of a column that the source does not have.
+    pub(crate) fn not_null(mut self, names: &[String]) -> Result<Self, (Self, String)> {
+        for name in names {
+            match self.schema.index_of(name) {
+                Ok(column) => self.not_null.push(column),
+                Err(_) => return Err((self, name.clone())),
+            }
+        }
+        self.schema = without_nulls(self.format.schema(), &self.not_null);
+        Ok(self)
     }
 }
 
@@ -79,7 +108,7 @@ impl Source for FileSource {
     }
 
     fn schema(&self) -> SchemaRef {
-        self.format.schema().clone()
+        self.schema.clone()
     }
 
     fn boundedness(&self) -> Boundedness {
@@ -130,7 +159,15 @@ impl Source for FileSource {
             true => Arc::new(ThreadSpawner),
             false => spawner.clone(),
         };
-        self.format.open(number, from.copied().unwrap_or(Position::START), request, spawner)
+        let reader = self.format.open(number, from.copied().unwrap_or(Position::START), request, spawner)?;
+        let delivered = request.columns(&self.name, &self.schema)?;
+        let columns: Vec<usize> =
+            (0..).zip(&delivered).filter(|(_, c)| self.not_null.contains(c)).map(|(i, _)| i).collect();
+        if columns.is_empty() {
+            return Ok(reader);
+        }
+        let schema = request.output_schema(&self.name, &self.schema)?;
+        Ok(Box::new(NotNull { reader, partition: partition.name(), schema, columns }))
     }
 }
 

@@ -246,6 +246,25 @@ impl FileOptions {
         self.option("schema", sabot_files::columns_text(schema))
     }
 
+    /// Makes a null in one of these columns of Arrow or Parquet an error, with the file and the row. Of text
+    /// [`schema`](FileOptions::schema) says the same.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # let path = std::env::temp_dir().join(format!("sabot-doc-null-{}.parquet", std::process::id()));
+    /// # let columns = "date utf8, origin utf8, delay float64";
+    /// # let flights = Stream::read(csv("data/flights.csv").option("schema", columns))?;
+    /// # Job::new("copy").write(&flights.select([col("origin"), col("delay")])?, parquet(&path))?.run()?;
+    /// let flights = Stream::read(parquet(&path).not_null(["origin"]))?;
+    /// assert!(!flights.schema().field(0).is_nullable() && flights.schema().field(1).is_nullable());
+    /// assert_eq!(flights.collect()?[0].num_rows(), 4);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn not_null<'a>(self, columns: impl IntoIterator<Item = &'a str>) -> Self {
+        self.option("not_null", sabot_files::names_text(columns))
+    }
+
     /// Puts records of text that cannot be read into a file of their own, in the format of its extension,
     /// instead of failing on the first one. The file appears with the job's outputs. Its rows say `file`,
     /// `record`, `offset`, `column` and `reason`, and have the record itself as `text`, or as `base64` where

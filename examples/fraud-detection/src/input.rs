@@ -32,13 +32,21 @@ pub fn from_file(path: &Path, delay: Span, dead_letters: Option<&Path>) -> sabot
 /// The rows of a file as they are.
 ///
 /// Text is read with the types that the columns have, whatever its first rows look like. Records of it that cannot be
-/// read end the job with file, row and column, or go into the file `dead_letters`.
+/// read end the job with file, row and column, or go into the file `dead_letters`. A null in a column that must be
+/// known ends it with file, row and column, whatever the format.
 ///
 /// # Errors
 /// When there is no such file.
 pub fn open(path: &Path, dead_letters: Option<&Path>) -> sabot::Result<Stream> {
-    let Some(text) = Text::of(path) else { return Stream::read(file(path)) };
     let found = Stream::read(file(path))?;
+    let Some(text) = Text::of(path) else {
+        // A column that is missing is named when it is looked for.
+        let known = generate::schema();
+        let required = known.fields().iter().map(|field| field.name().as_str());
+        let required =
+            required.filter(|name| !LABELS.contains(name) && found.schema().index_of(name).is_ok());
+        return Stream::read(file(path).not_null(required));
+    };
     let source = file(path).schema(&text.columns(found.schema()));
     Stream::read(match dead_letters {
         Some(dead) => source.dead_letters(dead),

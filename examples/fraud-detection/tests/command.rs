@@ -8,7 +8,7 @@ use fraud_detection::pipeline::feature_names;
 use fraud_detection::score::Model;
 use sabot::arrow::array::RecordBatch;
 use sabot::arrow::compute::{cast, concat_batches};
-use sabot::prelude::{Stream, file};
+use sabot::prelude::{Job, Stream, col, file};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -308,6 +308,28 @@ fn malformed_rows_are_named_or_put_aside() {
     let parquet = generated(folder.path(), "parquet");
     let errors = fails(&["--input", text(&parquet), "--dead-letters", text(&dead)]);
     assert!(errors.contains("--dead-letters: only text has records"), "{errors}");
+}
+
+#[test]
+fn a_null_that_must_be_known_is_named_with_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = Stream::read(file(generated(folder.path(), "parquet"))).unwrap();
+    for format in ["parquet", "arrow"] {
+        let path = folder.path().join(format!("nulls.{format}"));
+        for (column, wanted) in [("card_id", Some("column \"card_id\": expected int64, found null")), ("is_fraud", None)] {
+            let unknown = sabot::when(col("transaction_id").not_eq(11)).then(col(column)).end().alias(column);
+            let nulls = whole.clone().with_columns([unknown]).unwrap();
+            Job::new("nulls").write(&nulls, file(&path)).unwrap().run().unwrap();
+            let arguments = ["--input", text(&path), "--json"];
+            match wanted {
+                Some(wanted) => {
+                    let errors = fails(&arguments);
+                    assert!(errors.contains(&format!("nulls.{format}, row 12: {wanted}")), "{errors}");
+                }
+                None => assert_eq!(figures(&arguments[..2])["transactions"], 20_000),
+            }
+        }
+    }
 }
 
 #[test]

@@ -383,3 +383,30 @@ fn random_damage_is_an_error_at_worst() {
     }
     assert!(refused > 30, "{refused} refused");
 }
+
+#[test]
+fn a_null_where_none_may_be_is_an_error_with_its_row() {
+    let written = write(&sample(100), 16);
+    let spawner: Arc<dyn Spawner> = Arc::new(ThreadSpawner);
+    let read = |names: &[&str], projection: Option<Vec<usize>>| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let source = FileSource::parquet(&written.path).unwrap().not_null(&names).map_err(|(_, name)| name)?;
+        let request = ReadRequest { projection, morsel_rows: 10, ..ReadRequest::default() };
+        let schema = request.output_schema("data", &source.schema()).unwrap();
+        let partition = source.discover().unwrap().remove(0);
+        let mut reader = source.open(&partition, None, &request, &spawner).unwrap();
+        let items = drain(&mut *reader).map_err(|error| error.to_string())?;
+        let batches = batches(&items, 0);
+        assert!(batches.iter().all(|batch| batch.schema() == schema));
+        Ok::<usize, String>(batches.iter().map(RecordBatch::num_rows).sum())
+    };
+    assert_eq!(read(&["id", "at"], None), Ok(100));
+    assert_eq!(read(&["id", "at", "nane"], None), Err("nane".to_owned()));
+    // Names are null from row 3 on, ratios from row 0: the first row counts, not the first column.
+    let error = read(&["name"], None).unwrap_err();
+    assert!(error.ends_with("data.parquet, row 4: column \"name\": expected utf8, found null"), "{error}");
+    let error = read(&["name", "ratio"], Some(vec![2, 3])).unwrap_err();
+    assert!(error.ends_with("data.parquet, row 1: column \"ratio\": expected float64, found null"), "{error}");
+    // What nobody reads harms nobody.
+    assert_eq!(read(&["name", "ratio"], Some(vec![1])), Ok(100));
+}
