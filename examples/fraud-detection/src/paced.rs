@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use fraud_detection::input::FED;
 
 /// Between two looks at the clock: what is due in between goes in together.
-const TICK: Duration = Duration::from_millis(1);
+const TICK: Duration = Duration::from_millis(2);
 /// Latencies of the first rows are those of code and memory that are used for the first time.
 const WARM_UP: Duration = Duration::from_secs(10);
 

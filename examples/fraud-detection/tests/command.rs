@@ -316,7 +316,9 @@ fn a_null_that_must_be_known_is_named_with_its_row() {
     let whole = Stream::read(file(generated(folder.path(), "parquet"))).unwrap();
     for format in ["parquet", "arrow"] {
         let path = folder.path().join(format!("nulls.{format}"));
-        for (column, wanted) in [("card_id", Some("column \"card_id\": expected int64, found null")), ("is_fraud", None)] {
+        for (column, wanted) in
+            [("card_id", Some("column \"card_id\": expected int64, found null")), ("is_fraud", None)]
+        {
             let unknown = sabot::when(col("transaction_id").not_eq(11)).then(col(column)).end().alias(column);
             let nulls = whole.clone().with_columns([unknown]).unwrap();
             Job::new("nulls").write(&nulls, file(&path)).unwrap().run().unwrap();

@@ -390,7 +390,8 @@ fn a_null_where_none_may_be_is_an_error_with_its_row() {
     let spawner: Arc<dyn Spawner> = Arc::new(ThreadSpawner);
     let read = |names: &[&str], projection: Option<Vec<usize>>| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let source = FileSource::parquet(&written.path).unwrap().not_null(&names).map_err(|(_, name)| name)?;
+        let source =
+            FileSource::parquet(&written.path).unwrap().not_null(&names).map_err(|(_, name)| name)?;
         let request = ReadRequest { projection, morsel_rows: 10, ..ReadRequest::default() };
         let schema = request.output_schema("data", &source.schema()).unwrap();
         let partition = source.discover().unwrap().remove(0);
@@ -406,7 +407,10 @@ fn a_null_where_none_may_be_is_an_error_with_its_row() {
     let error = read(&["name"], None).unwrap_err();
     assert!(error.ends_with("data.parquet, row 4: column \"name\": expected utf8, found null"), "{error}");
     let error = read(&["name", "ratio"], Some(vec![2, 3])).unwrap_err();
-    assert!(error.ends_with("data.parquet, row 1: column \"ratio\": expected float64, found null"), "{error}");
+    assert!(
+        error.ends_with("data.parquet, row 1: column \"ratio\": expected float64, found null"),
+        "{error}"
+    );
     // What nobody reads harms nobody.
     assert_eq!(read(&["name", "ratio"], Some(vec![1])), Ok(100));
 }
