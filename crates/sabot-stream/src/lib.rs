@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod gather;
 mod join;
 mod keyed_aggregate;
 mod operator;

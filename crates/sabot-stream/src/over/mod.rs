@@ -19,7 +19,6 @@ mod tests;
 pub use rolling::KeyedRolling;
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
-use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::array_value_to_string;
 use sabot_batch::{Morsel, hidden};
@@ -30,6 +29,7 @@ use sabot_cpu::rank::{RankKeys, RankOrder, Ranked};
 use sabot_plan::OverStage;
 use std::ops::Range;
 
+use crate::gather::gather;
 use crate::keyed_aggregate::check_inserts;
 use crate::progress::Progress;
 use crate::ready::Ready;
@@ -122,7 +122,7 @@ impl KeyedOver {
         let batches: Vec<&RecordBatch> = self.held.iter().map(|held| &held.batch).collect();
         let places: Vec<(usize, usize)> =
             self.ranked[from..self.next].iter().map(|r| (r.batch as usize, r.row as usize)).collect();
-        let rows = interleave_record_batch(&batches, &places).map_err(OperatorError::input)?;
+        let rows = gather(&batches, &places).map_err(OperatorError::input)?;
         let added =
             self.step.run(&rows, &partitions).map_err(|e| name_the_partition(e, &rows, &self.partition))?;
         let all: Vec<_> = rows.columns().iter().cloned().chain(added).collect();

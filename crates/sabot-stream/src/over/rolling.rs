@@ -12,7 +12,7 @@
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array,
 };
-use arrow::compute::{filter_record_batch, interleave_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use sabot_batch::{Morsel, hidden};
 use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
@@ -23,6 +23,7 @@ use sabot_plan::{Emit, OverStage, RollingStage};
 use std::sync::Arc;
 
 use super::{PLACE, name_the_partition, output_columns};
+use crate::gather::gather;
 use crate::keyed_aggregate::check_inserts;
 use crate::progress::Progress;
 use crate::ready::Ready;
@@ -144,7 +145,7 @@ impl KeyedRolling {
             next += portion.len();
             let rows = match run_of_one(portion) {
                 Some((batch, row)) => due[batch].slice(row, portion.len()),
-                None => interleave_record_batch(&batches, portion).map_err(OperatorError::input)?,
+                None => gather(&batches, portion).map_err(OperatorError::input)?,
             };
             self.compute(rows)?;
         }
@@ -175,7 +176,7 @@ impl KeyedRolling {
         let batches = batches.iter().map(|batch| batch.project(&self.order_columns));
         let batches = batches.collect::<Result<Vec<_>, _>>().map_err(OperatorError::input)?;
         let batches: Vec<&RecordBatch> = batches.iter().collect();
-        let among = interleave_record_batch(&batches, &open).map_err(OperatorError::input)?;
+        let among = gather(&batches, &open).map_err(OperatorError::input)?;
         // Times come first in the order, so that those of one time stay in its places.
         let ranked = self.order.rank(&[&self.order.encode(&among)?], false);
         tied.into_iter().zip(ranked).for_each(|(place, ranked)| places[place] = open[ranked.row as usize]);

@@ -3,7 +3,6 @@
 use arrow::array::{
     ArrayRef, BinaryArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array,
 };
-use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use sabot_batch::{Morsel, hidden};
@@ -12,6 +11,7 @@ use sabot_plan::{RankResult, RankStage};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::gather::gather;
 use crate::{OperatorError, PARTITION_BITS};
 
 /// What stands in a column of the output.
@@ -138,7 +138,7 @@ impl Output {
         if places.is_empty() {
             return Ok(None);
         }
-        let rows = interleave_record_batch(&sources, &places).map_err(OperatorError::input)?;
+        let rows = gather(&sources, &places).map_err(OperatorError::input)?;
         self.queue.drain(..done);
         self.morsel(&rows, &numbers).map(Some)
     }

@@ -1,11 +1,12 @@
 //! Rows that will be ranked together, fewer of them than have come.
 
 use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::{interleave_record_batch, take_record_batch};
+use arrow::compute::take_record_batch;
 use sabot_batch::Morsel;
 use sabot_cpu::rank::{RankKeys, RankOrder, Ranked};
 
 use crate::OperatorError;
+use crate::gather::gather;
 
 /// Rows that are held before it is worth looking which of them can go: ranking a few rows again and again
 /// would cost more than they take.
@@ -72,7 +73,7 @@ impl Pane {
             let batches: Vec<&RecordBatch> = held.iter().map(|h| &h.batch).collect();
             let places: Vec<(usize, usize)> =
                 ranked.iter().map(|r| (r.batch as usize, r.row as usize)).collect();
-            let batch = interleave_record_batch(&batches, &places).map_err(OperatorError::input)?;
+            let batch = gather(&batches, &places).map_err(OperatorError::input)?;
             let keys = order.encode(&batch)?;
             let full = order.spec().needed() == Some(ranked.len() as u64);
             if order.is_one_group() && full {
