@@ -25,7 +25,7 @@ pub fn columns_text(schema: &Schema) -> String {
     schema.fields().iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
-/// The text of some names of columns, which [`parse_names`] reads.
+/// The text of some names of columns for an option such as `not_null`.
 ///
 /// ```
 /// assert_eq!(sabot_files::names_text(["id", "odd name"]), "id, \"odd name\"");

@@ -377,7 +377,7 @@ impl Rolling {
     }
 
     /// Forgets what no later row can reach, now that the watermark is there. Keys are asked in turn: at least so
-    /// many, and each [`ASKED`] times while time goes on by as much as rows reach back, so that what nobody can reach
+    /// many, and each eight times while time goes on by as much as rows reach back, so that what nobody can reach
     /// is a small share of what is there.
     ///
     /// # Errors
