@@ -3,10 +3,10 @@
 //! From the last row of a frame the links lead over ever better rows, and the last of these that is in the frame is
 //! the best of it. They are followed where the best of a key's frame has left it; else the best of the next frame is
 //! that of the one before, or comes in. Of values in random order there are few links (the harmonic number of the
-//! frame's length), and they are the same for all frames that end at one row, whatever their length. Where values get worse all the time there are
-//! as many as rows: after some steps the rest is folded from blocks. (The links are the stack of the linear algorithm
-//! for all nearest greater values: Berkman, Schieber, Vishkin, "Optimal doubly logarithmic parallel algorithms",
-//! 1993.)
+//! frame's length), and they are the same for all frames that end at one row, whatever their length. Where values
+//! get worse all the time there are as many as rows: after some steps the rest is folded from blocks. (The links are
+//! the stack of the linear algorithm for all nearest greater values: Berkman, Schieber, Vishkin, "Optimal doubly
+//! logarithmic parallel algorithms", 1993.)
 
 use std::ops::Range;
 

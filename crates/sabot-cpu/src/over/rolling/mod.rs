@@ -1,6 +1,6 @@
 //! Over rows that come in: values of the rows before, from a bounded history of each key.
 //!
-//! Rows come in the order of event time. [`Rolling::run`] takes some thousand at a time: it appends all of
+//! Rows come in the order of event time. [`Rolling::run`] takes some hundred at a time: it appends all of
 //! them to their keys' histories, then finds the ends of every frame for every row, then computes one
 //! column after the other from the frames. So many frames share one pass and one copy of the history,
 //! and each loop is about one thing, whose memory accesses do not wait for each other.
@@ -44,7 +44,9 @@ use lanes::{Form, Interned};
 use layout::{Edge, Layout};
 
 /// Rows that are appended before the frames of the first are looked at: enough for loops over columns, and
-/// few enough for what they touch to stay in the second-level cache.
+/// few enough for what they touch to stay in the second-level cache, where what the next ones will touch is as well.
+/// On 20 million transactions of 50,000 cards a run took 23.3 s with 128, and 25.2 to 26.0 s with 256 before memory was
+/// asked for ahead; other sizes were not measured.
 const PORTION: usize = 128;
 
 /// Keys without rows that are not worth to be forgotten.
