@@ -15,6 +15,10 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
+/// The peers bring an allocator of their own as well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Batches on their way.
 const BATCHES_AHEAD: usize = 16;
 

@@ -20,10 +20,6 @@ use std::process::ExitCode;
 
 use options::{Command, Generate, Options};
 
-/// A binary picks its allocator; many small buffers change hands between threads here.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[allow(clippy::print_stderr, reason = "a program tells its user what went wrong")]
 fn main() -> ExitCode {
     let Options { command, run } = Options::parse();

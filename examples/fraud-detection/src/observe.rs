@@ -38,11 +38,17 @@ pub(crate) struct Latency {
     pub(crate) max_ms: f64,
 }
 
-/// Takes batches until there are no more. `pace` and `start` say when each row was due.
-pub(crate) fn observe(mut rows: ChannelReceiver, paced: Option<(Pace, Instant)>) -> Result<Observed, String> {
-    // Moving what was seen to a larger place would take a tenth of a second, and would count as latency.
+/// Takes batches until there are no more. The warm-up counts from `earliest`, or from the first row where nobody says,
+/// because there rows are in order. `paced` says when each row was due.
+pub(crate) fn observe(
+    mut rows: ChannelReceiver,
+    earliest: Option<i64>,
+    paced: Option<(Pace, Instant)>,
+) -> Result<Observed, String> {
+    // Counting what was seen, or moving it to a larger place, would take a while, and would count as latency.
     let expected = paced.map_or(0, |(pace, _)| usize::try_from(pace.rows()).unwrap_or(0));
-    let (mut outcomes, mut latencies) = (WarmingUp::with_capacity(expected), Vec::with_capacity(expected));
+    let counted = Outcomes::with_capacity(expected);
+    let (mut outcomes, mut latencies) = (WarmingUp { earliest, counted }, Vec::with_capacity(expected));
     while let Some(batch) = rows.recv_blocking().map_err(|error| error.to_string())? {
         if let Some((pace, start)) = paced {
             let now = start.elapsed();
@@ -53,7 +59,7 @@ pub(crate) fn observe(mut rows: ChannelReceiver, paced: Option<(Pace, Instant)>)
         }
         outcomes.take(&batch)?;
     }
-    Ok(Observed { outcomes: outcomes.finish(), latency: Latency::of(latencies) })
+    Ok(Observed { outcomes: outcomes.counted, latency: Latency::of(latencies) })
 }
 
 impl Latency {
@@ -69,22 +75,14 @@ impl Latency {
     }
 }
 
-/// Outcomes of which those of the first days are left out, where the first day is known only in the end: rows come as
-/// the engine's tasks are done with them.
+/// Outcomes of which those of the first days are left out.
 #[derive(Debug, Default)]
 struct WarmingUp {
     earliest: Option<i64>,
-    /// Certainly after the warm-up, whatever comes.
     counted: Outcomes,
-    undecided: Vec<(i64, Outcome)>,
 }
 
 impl WarmingUp {
-    fn with_capacity(rows: usize) -> Self {
-        let (counted, undecided) = (Outcomes::with_capacity(rows), Vec::with_capacity(rows));
-        Self { earliest: None, counted, undecided }
-    }
-
     fn take(&mut self, batch: &RecordBatch) -> Result<(), String> {
         let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("no column {name}"));
         let frauds = column("is_fraud")?.as_boolean();
@@ -93,51 +91,29 @@ impl WarmingUp {
         let scenarios = column("fraud_scenario")?.as_primitive::<Int8Type>();
         let times = column("event_time")?.as_primitive::<TimestampMicrosecondType>();
         for (row, time) in times.values().iter().enumerate() {
-            self.earliest = Some(self.earliest.map_or(*time, |earliest| earliest.min(*time)));
+            let earliest = *self.earliest.get_or_insert(*time);
             // Nobody knows whether a row without a label was a fraud.
-            if frauds.is_null(row) {
+            if *time < earliest.saturating_add(WARM_UP_MICROS) || frauds.is_null(row) {
                 continue;
             }
             let scenario = if scenarios.is_valid(row) { scenarios.value(row) } else { 0 };
-            self.push(
-                *time,
-                Outcome {
-                    score: scores.is_valid(row).then(|| scores.value(row)),
-                    alert: alerts.is_valid(row) && alerts.value(row),
-                    fraud: frauds.value(row),
-                    scenario: u8::try_from(scenario).unwrap_or(0),
-                },
-            );
+            self.counted.push(Outcome {
+                score: scores.is_valid(row).then(|| scores.value(row)),
+                alert: alerts.is_valid(row) && alerts.value(row),
+                fraud: frauds.value(row),
+                scenario: u8::try_from(scenario).unwrap_or(0),
+            });
         }
         Ok(())
-    }
-
-    fn push(&mut self, time: i64, outcome: Outcome) {
-        // The earliest time can only become earlier.
-        match self.is_warm(time) {
-            true => self.counted.push(outcome),
-            false => self.undecided.push((time, outcome)),
-        }
-    }
-
-    fn is_warm(&self, time: i64) -> bool {
-        self.earliest.is_some_and(|earliest| time >= earliest.saturating_add(WARM_UP_MICROS))
-    }
-
-    fn finish(mut self) -> Outcomes {
-        let undecided = std::mem::take(&mut self.undecided);
-        for (time, outcome) in undecided {
-            if self.is_warm(time) {
-                self.counted.push(outcome);
-            }
-        }
-        self.counted
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
     use super::*;
+    use sabot::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int8Array, TimestampMicrosecondArray};
+    use std::sync::Arc;
 
     #[test]
     fn percentiles_are_values_that_were_there() {
@@ -148,13 +124,23 @@ mod tests {
     }
 
     #[test]
-    fn the_warm_up_counts_from_the_earliest_whenever_it_comes() {
-        let outcome = Outcome { score: None, alert: false, fraud: false, scenario: 0 };
-        let mut all = WarmingUp::default();
-        for time in [5, WARM_UP_MICROS + 4, WARM_UP_MICROS + 5, 4, WARM_UP_MICROS + 3, 90] {
-            all.earliest = Some(all.earliest.map_or(time, |earliest| earliest.min(time)));
-            all.push(time, outcome);
+    fn the_warm_up_counts_from_what_is_known_or_from_the_first_row() {
+        let batch = |times: &[i64]| {
+            let rows = times.len();
+            let columns: [(&str, ArrayRef); 5] = [
+                ("event_time", Arc::new(TimestampMicrosecondArray::from(times.to_vec()))),
+                ("score", Arc::new(Float64Array::from(vec![0.5; rows]))),
+                ("alert", Arc::new(BooleanArray::from(vec![false; rows]))),
+                ("is_fraud", Arc::new(BooleanArray::from(vec![false; rows]))),
+                ("fraud_scenario", Arc::new(Int8Array::from(vec![0; rows]))),
+            ];
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        for (earliest, counted) in [(None, 2), (Some(4), 3), (Some(6), 1)] {
+            let mut all = WarmingUp { earliest, counted: Outcomes::default() };
+            all.take(&batch(&[5, 90, WARM_UP_MICROS + 3, WARM_UP_MICROS + 4])).unwrap();
+            all.take(&batch(&[WARM_UP_MICROS + 5, WARM_UP_MICROS + 6])).unwrap();
+            assert_eq!(all.counted.len(), counted, "{earliest:?}");
         }
-        assert_eq!(all.finish().len(), 2);
     }
 }

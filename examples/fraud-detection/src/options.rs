@@ -93,7 +93,8 @@ pub(crate) struct Run {
     made: Made,
 
     /// Transactions to read instead, in order of time: transaction_id, event_time, card_id, terminal_id,
-    /// amount_cents, terminal_x, terminal_y, and is_fraud and fraud_scenario where they are known
+    /// amount_cents, terminal_x, terminal_y, and is_fraud and fraud_scenario where they are known (in .ndjson they
+    /// are if one of the first 1000 records has them)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["transactions", "cards", "terminals", "days", "seed"])]
     pub(crate) input: Option<PathBuf>,
 

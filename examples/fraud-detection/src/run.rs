@@ -6,7 +6,7 @@ use fraud_detection::input::{self, Input};
 use fraud_detection::pipeline::{by_day, feature_rows, features, judged};
 use fraud_detection::score::{Model, scored};
 use sabot::arrow::array::{AsArray, RecordBatch};
-use sabot::arrow::datatypes::Int64Type;
+use sabot::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use sabot::prelude::*;
 use sabot::{ChannelReceiver, JobMetrics, Span, input_channel};
 use std::error::Error;
@@ -34,6 +34,8 @@ struct From {
     input: Input,
     paced: Option<Paced>,
     generate_seconds: Option<f64>,
+    /// The time of the first, where all are known before the clock starts.
+    earliest: Option<i64>,
     /// Records that could not be read, where that was known before the clock started.
     dead_letters: u64,
 }
@@ -76,7 +78,11 @@ pub(crate) fn run(options: &Run) -> Result<(), Box<dyn Error>> {
     let mut receiver = None;
     if from.input.has_labels || from.paced.is_some() {
         let (sink, rows) = to_channel(BATCHES_AHEAD);
-        job = job.write(&observed(&judged)?, sink)?;
+        let observed = observed(&judged)?;
+        job = match from.earliest {
+            Some(_) => job.write(&observed, sink)?,
+            None => job.write_ordered(&observed, sink)?,
+        };
         receiver = Some(rows);
     }
     if options.explain {
@@ -91,7 +97,7 @@ pub(crate) fn run(options: &Run) -> Result<(), Box<dyn Error>> {
     let pace = from.paced.as_ref().map(|paced| (paced.pace, start));
     let (metrics, seen, days) = thread::scope(|threads| {
         let days = threads.spawn(move || all_of(days));
-        let observer = receiver.map(|rows| threads.spawn(move || observe(rows, pace)));
+        let observer = receiver.map(|rows| threads.spawn(move || observe(rows, from.earliest, pace)));
         if let Some(Paced { batches, sender, pace }) = from.paced {
             // The input ends when its sender is dropped.
             threads.spawn(move || feed(&batches, &sender, pace, start));
@@ -129,7 +135,7 @@ fn source(options: &Run) -> Result<From, Box<dyn Error>> {
         return match options.rate {
             None => {
                 let input = input::from_file(path, delay, dead_letters)?;
-                Ok(From { input, paced: None, generate_seconds: None, dead_letters: 0 })
+                Ok(From { input, paced: None, generate_seconds: None, earliest: None, dead_letters: 0 })
             }
             // Rows that are let in at a rate are read before the clock starts.
             Some(rate) => {
@@ -153,8 +159,10 @@ fn source(options: &Run) -> Result<From, Box<dyn Error>> {
     let seconds = Some(start.elapsed().as_secs_f64());
     match options.rate {
         None => {
+            let earliest = earliest(&batches);
             let stream = Stream::from_partitions(generate::schema(), vec![batches])?;
             Ok(From {
+                earliest,
                 input: input::from_stream(stream, delay)?,
                 paced: None,
                 generate_seconds: seconds,
@@ -176,8 +184,18 @@ fn paced(
     let Some(first) = batches.first() else { return Err("there are no rows to let in at a rate".into()) };
     let (sender, channel) = input_channel("transactions", BATCHES_AHEAD, first.schema());
     let input = input::from_stream(Stream::from_channel(channel)?, delay)?;
+    let earliest = earliest(&batches);
     let paced = Some(Paced { batches, sender, pace: Pace::new(rate, rows) });
-    Ok(From { input, paced, generate_seconds, dead_letters: 0 })
+    Ok(From { input, paced, generate_seconds, earliest, dead_letters: 0 })
+}
+
+/// When the first transaction was.
+fn earliest(batches: &[RecordBatch]) -> Option<i64> {
+    let of = |batch: &RecordBatch| {
+        let times = batch.column_by_name("event_time")?;
+        times.as_primitive_opt::<TimestampMicrosecondType>()?.values().iter().copied().min()
+    };
+    batches.iter().filter_map(of).min()
 }
 
 /// What a thread of this program found out.
