@@ -13,6 +13,9 @@ use crate::{Committable, ConnectError, Sink, SinkOrder, SinkWriter};
 
 /// Collects the rows of a job, in order; [`Collected`] has those of the committed epochs.
 ///
+/// What it holds lives in this process. A job that starts again in the same process goes on where its
+/// checkpoint says, and every row is there once; in another process only rows after the checkpoint are.
+///
 /// ```
 /// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 /// use sabot_common::Epoch;
@@ -56,6 +59,8 @@ struct State {
     schema: Option<SchemaRef>,
     staged: BTreeMap<(Epoch, u32), Vec<RecordBatch>>,
     committed: Vec<RecordBatch>,
+    /// Whether the run has checkpoints, and the generation that stages, once it is known.
+    resumed: Option<Option<u64>>,
 }
 
 fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -96,6 +101,23 @@ impl Sink for CollectSink {
         false
     }
 
+    fn resume(&self, schema: SchemaRef) -> Result<(), ConnectError> {
+        let mut state = lock(&self.shared);
+        state.schema = Some(schema);
+        state.resumed = Some(None);
+        Ok(())
+    }
+
+    fn clean(&self, generation: u64) -> Result<(), ConnectError> {
+        let mut state = lock(&self.shared);
+        if state.resumed != Some(Some(generation)) {
+            // Nothing is staged between the beginning of a run and this.
+            state.staged.clear();
+            state.resumed = Some(Some(generation));
+        }
+        Ok(())
+    }
+
     fn open(&self, schema: SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError> {
         lock(&self.shared).schema = Some(schema.clone());
         Ok(Box::new(CollectWriter {
@@ -109,20 +131,28 @@ impl Sink for CollectSink {
 
     fn commit(&self, epoch: Epoch, staged: &[Committable]) -> Result<(), ConnectError> {
         let mut state = lock(&self.shared);
+        let all = state.resumed.is_some();
+        let mut staged: Vec<_> = staged.iter().filter(|part| all || part.epoch == epoch).collect();
+        staged.sort_by_key(|part| part.epoch);
         // What was committed before is no longer staged, so a second commit finds nothing to add.
-        for part in staged.iter().filter(|part| part.epoch == epoch) {
-            let batches = state.staged.remove(&(epoch, part.task)).unwrap_or_default();
+        for part in staged {
+            let batches = state.staged.remove(&(part.epoch, part.task)).unwrap_or_default();
             state.committed.extend(batches);
         }
         Ok(())
     }
 
     fn finish(&self) -> Result<(), ConnectError> {
+        // The next run may be one without checkpoints.
+        lock(&self.shared).resumed = None;
         Ok(())
     }
 
     fn abort(&self) -> Result<(), ConnectError> {
-        lock(&self.shared).staged.clear();
+        let mut state = lock(&self.shared);
+        if state.resumed.is_none() {
+            state.staged.clear();
+        }
         Ok(())
     }
 }
@@ -181,6 +211,46 @@ mod tests {
         sink.commit(Epoch(2), &[second]).unwrap();
         let values: Vec<i64> = collected.take().iter().flat_map(ints).collect();
         assert_eq!(values, [1, 2]);
+    }
+
+    fn stage(writer: &mut dyn SinkWriter, epoch: u64, values: &[i64]) -> Committable {
+        writer.write(&int_batch(values).into()).unwrap();
+        writer.stage(Epoch(epoch)).unwrap()
+    }
+
+    fn taken(collected: &Collected) -> Vec<i64> {
+        collected.take().iter().flat_map(ints).collect()
+    }
+
+    #[test]
+    fn a_job_that_goes_on_in_the_process_gives_every_row_once() {
+        let (sink, collected) = CollectSink::new("result");
+        let schema = int_batch(&[]).schema();
+        sink.resume(schema.clone()).unwrap();
+        sink.clean(1).unwrap();
+        let mut writer = sink.open(schema.clone(), 0).unwrap();
+        let first = stage(&mut *writer, 2, &[1]);
+        for _ in 0..2 {
+            sink.commit(Epoch(2), std::slice::from_ref(&first)).unwrap();
+        }
+        assert_eq!(taken(&collected), [1]);
+        // Epoch 3 is given up and comes with the next, which a checkpoint names before the job fails.
+        let named = [stage(&mut *writer, 3, &[2]), stage(&mut *writer, 4, &[3])];
+        let _lost = stage(&mut *writer, 5, &[4]);
+        sink.abort().unwrap();
+        sink.resume(schema.clone()).unwrap();
+        for _ in 0..2 {
+            let swapped = [named[1].clone(), named[0].clone()];
+            sink.commit(Epoch(4), &swapped).unwrap();
+        }
+        sink.clean(2).unwrap();
+        let mut writer = sink.open(schema, 0).unwrap();
+        // A new try may use the number of an epoch of which no checkpoint came to be.
+        let again = stage(&mut *writer, 5, &[5]);
+        sink.clean(2).unwrap();
+        sink.commit(Epoch(5), &[again]).unwrap();
+        sink.finish().unwrap();
+        assert_eq!(taken(&collected), [2, 3, 5]);
     }
 
     #[test]

@@ -230,6 +230,16 @@ pub enum ConnectError {
         /// The file or folder.
         path: PathBuf,
     },
+    /// A sink cannot go on after a crash, so a job with checkpoints cannot write there.
+    #[error(
+        "{name} cannot be taken up again after a crash: {reason}; write to a disk, or without checkpoints"
+    )]
+    NotRecoverable {
+        /// The sink.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
     /// No connector has this kind.
     #[error("unknown {what} kind \"{kind}\"{near}; kinds: {known}")]
     UnknownKind {

@@ -3,6 +3,10 @@
 //! The invariant: rows become part of the output by [`Sink::commit`] of their epoch and in no other way
 //! (channels, which deliver at once, say so), a commit may be repeated, and after [`Sink::abort`]
 //! nothing of what was not committed remains.
+//!
+//! A job with checkpoints can go on after its process has died. It says so by [`Sink::resume`], and then
+//! what was staged outlives the process: a checkpoint may name it. Before rows are written, whoever goes
+//! on commits what the last checkpoint names and lets [`Sink::clean`] remove the rest.
 
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -62,6 +66,25 @@ pub struct Committable {
 /// sink.commit(Epoch::FIRST, &[staged])?;
 /// sink.finish()?;
 /// sink.abort()?; // too late to take anything back
+/// assert_eq!(rows.take(), [batch.clone()]);
+///
+/// // A job with checkpoints, which fails before it can commit what its last checkpoint names.
+/// assert!(sink.is_transactional());
+/// sink.resume(batch.schema())?;
+/// assert!(!sink.visible_after(Epoch(0))?);
+/// sink.clean(1)?;
+/// let mut writer = sink.open(batch.schema(), 0)?;
+/// writer.write(&batch.clone().into())?;
+/// let named = writer.stage(Epoch(2))?;
+/// writer.write(&batch.clone().into())?;
+/// let lost = writer.stage(Epoch(3))?;
+/// sink.abort()?;
+///
+/// // It goes on from there.
+/// sink.resume(batch.schema())?;
+/// sink.commit(Epoch(2), &[named])?;
+/// sink.clean(2)?;
+/// sink.commit(Epoch(3), &[lost])?; // nothing of it is left
 /// assert_eq!(rows.take(), [batch]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -75,6 +98,52 @@ pub trait Sink: Debug + Send + Sync {
     /// Whether the sink takes updates and deletes.
     fn accepts_changes(&self) -> bool;
 
+    /// Whether rows become visible by commit alone. Where they do not, as in a channel or on the standard
+    /// output, they are there as soon as they are written, and after a crash those since the last
+    /// checkpoint come a second time.
+    fn is_transactional(&self) -> bool {
+        true
+    }
+
+    /// A job with checkpoints takes the sink for rows of this schema. Called once before anything else of
+    /// a run: before what the checkpoint names is committed or finished, before [`Sink::visible_after`],
+    /// [`Sink::clean`] and [`Sink::open`]. A sink that lives longer than a run is resumed again for the
+    /// next, after [`Sink::abort`] or [`Sink::finish`].
+    ///
+    /// It takes the output for this run, removes nothing, and does not refuse a folder that holds output.
+    /// From now on abort removes nothing either: what is staged may be named by a checkpoint.
+    ///
+    /// # Errors
+    /// [`ConnectError::OutputBusy`] when another job writes there, [`ConnectError::NotRecoverable`] when
+    /// what is staged there goes with the process; [`ConnectError`] when the sink cannot take the schema,
+    /// or the medium refuses.
+    fn resume(&self, _schema: SchemaRef) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
+    /// Whether output of an epoch after this one is visible, or committed. A sink that cannot tell says no.
+    ///
+    /// A job without a checkpoint asks for `Epoch(0)`, and must not begin where the answer is yes: what is
+    /// there is of another run, which [`Sink::clean`] could not tell from its own.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when that cannot be found out.
+    fn visible_after(&self, _epoch: Epoch) -> Result<bool, ConnectError> {
+        Ok(false)
+    }
+
+    /// A generation of the job has taken over, and all before it can commit no more: removes what they
+    /// have staged and not committed, unfinished parts among it. What is committed stays, and so do parts
+    /// of this generation and of later ones. What is staged from now on belongs to this generation.
+    /// Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when something could not be removed, or [`Sink::resume`] was not called; the call
+    /// may then be repeated.
+    fn clean(&self, _generation: u64) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
     /// Opens the writer of a task. All tasks are opened before the first row is written.
     ///
     /// # Errors
@@ -83,6 +152,10 @@ pub trait Sink: Debug + Send + Sync {
     fn open(&self, schema: SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError>;
 
     /// Makes an epoch part of the output. Doing it again for the same epoch changes nothing.
+    ///
+    /// After [`Sink::resume`] it may come many times while rows are written, and `staged` may hold parts of
+    /// other epochs: of earlier ones that were given up, and of the next one where a task has ended. All of
+    /// them become part of the output, each under its own epoch.
     ///
     /// # Errors
     /// [`ConnectError`] when the medium refuses; the call may then be repeated.
@@ -95,7 +168,8 @@ pub trait Sink: Debug + Send + Sync {
     fn finish(&self) -> Result<(), ConnectError>;
 
     /// The job failed or was dropped: what was not committed is removed, and a one-file sink leaves no
-    /// file. Idempotent, and harmless after [`Sink::finish`].
+    /// file. After [`Sink::resume`] nothing is removed, and the output is free for whoever goes on.
+    /// Idempotent, and harmless after [`Sink::finish`].
     ///
     /// # Errors
     /// [`ConnectError`] when something could not be removed.

@@ -49,7 +49,8 @@ struct Opened {
 /// The job's end of an output channel.
 ///
 /// Rows reach the receiver when they are written and not when their epoch is committed: what a job has
-/// sent before it failed stays sent. The receiver then meets an error instead of the end.
+/// sent before it failed stays sent. The receiver then meets an error instead of the end. A job that goes
+/// on from a checkpoint sends what came after the checkpoint a second time.
 #[derive(Debug)]
 pub struct ChannelSink {
     shared: Arc<Shared>,
@@ -65,6 +66,10 @@ impl Sink for ChannelSink {
     }
 
     fn accepts_changes(&self) -> bool {
+        false
+    }
+
+    fn is_transactional(&self) -> bool {
         false
     }
 

@@ -1,10 +1,11 @@
 //! The few things that file sinks do to the disk on which they stage.
 
 use sabot_connect::ConnectError;
-use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
+
+use super::names::Hidden;
 
 /// Removes a file; that it is not there is as good.
 pub(super) fn remove_if_there(path: &Path) -> Result<(), ConnectError> {
@@ -14,20 +15,24 @@ pub(super) fn remove_if_there(path: &Path) -> Result<(), ConnectError> {
     }
 }
 
-/// Removes hidden files that an earlier run has left, but neither the lock nor parts that are kept.
-pub(super) fn remove_left_overs(
+/// An empty file, its existence safe as soon as its folder is.
+pub(super) fn create_empty(path: &Path) -> Result<(), ConnectError> {
+    File::create(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| ConnectError::io("create", path, error))
+}
+
+/// The names of the hidden files in a folder that start with `prefix`, and what they mean.
+pub(super) fn hidden_files(
     folder: &Path,
     prefix: &str,
-    lock: &Path,
-    kept: &BTreeSet<&String>,
-) -> Result<(), ConnectError> {
+) -> Result<Vec<(String, Option<Hidden>)>, ConnectError> {
     let list = |error| ConnectError::io("list", folder, error);
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(list)? {
-        let path = entry.map_err(list)?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with(prefix) && path != lock && !kept.contains(&name) {
-            remove_if_there(&path)?;
-        }
+        let name = entry.map_err(list)?.file_name().to_string_lossy().into_owned();
+        let hidden = name.strip_prefix(prefix).map(Hidden::parse);
+        found.extend(hidden.map(|hidden| (name, hidden)));
     }
-    Ok(())
+    Ok(found)
 }

@@ -14,10 +14,13 @@
 //! The invariant: a file under its real name is complete and on the disk. Parts are flushed to the disk
 //! before they are renamed, and the folder after. Whatever ends a job early (an abort, a dropped handle,
 //! a killed process) leaves no file under a real name; hidden parts that a killed process leaves are
-//! removed by the next job with the same output.
+//! removed by the next job with the same output. Those of a job with checkpoints are not: it may go on from
+//! them, as [`recover`] says.
 
 mod disk;
 mod lock;
+mod names;
+mod recover;
 mod staging;
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,8 @@ use crate::input::STDIO;
 use crate::paths::parent;
 use disk::remove_if_there;
 use lock::OutputLock;
+use names::{Hidden, visible_epoch};
+use recover::Resumed;
 use staging::Staging;
 use writer::FileWriter;
 
@@ -193,9 +198,7 @@ fn refuse_old_output(store: &dyn Store, folder: &Path, extension: &str) -> Resul
     for Entry { name, .. } in store.list(folder)? {
         // What is no text is not named like output.
         let Ok(name) = name.into_string() else { continue };
-        let stem = name.strip_suffix(extension).and_then(|rest| rest.strip_suffix('.'));
-        let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if stem.is_some_and(|stem| stem.contains('-') && stem.split('-').all(number)) {
+        if visible_epoch(&name, extension).is_some() {
             return Err(ConnectError::OutputExists { path: folder.to_owned(), found: name });
         }
     }
@@ -209,6 +212,11 @@ fn refuse_old_output(store: &dyn Store, folder: &Path, extension: &str) -> Resul
 /// the order in which it comes, and what a job has written there before it failed remains.
 ///
 /// Text whose name ends in `.gz` or `.zst` is compressed.
+///
+/// A job with checkpoints goes on after a crash, and its output is that of a run without one: one file, or a
+/// folder. Until the file appears, the parts of it lie hidden beside it. A folder must keep the files of
+/// an epoch until the next one is there. On the standard output rows after the last checkpoint come twice,
+/// and object stores are refused.
 ///
 /// The formats: [`FileSink::csv`], [`FileSink::ndjson`], [`FileSink::arrow`], [`FileSink::parquet`], or the
 /// one that the extension names, [`FileSink::of_path`].
@@ -241,6 +249,8 @@ struct State {
     /// Parts of a one-file sink that belong to the output, by epoch and in the order of their tasks.
     committed: BTreeMap<Epoch, Vec<String>>,
     finished: bool,
+    /// What a run with checkpoints knows besides. Such a run keeps its committed parts on the disk alone.
+    resumed: Option<Resumed>,
 }
 
 impl FileSink {
@@ -275,6 +285,12 @@ impl FileSink {
         let shared = Shared { name, target, store, staging, format, compression, state: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
+}
+
+/// The name of a committed file in a folder.
+fn visible_name(part: &Committable, i: usize, extension: &str) -> String {
+    let more = if i == 0 { String::new() } else { format!("-{i}") };
+    format!("{}-{}{more}.{extension}", part.epoch, part.task)
 }
 
 impl Shared {
@@ -317,9 +333,11 @@ impl Shared {
             return Ok(());
         }
         self.staging.create()?;
-        let lock = OutputLock::take(self.hidden("lock"), &self.name)?;
+        let lock = OutputLock::take(self.hidden(Hidden::Lock), &self.name)?;
         let kept: BTreeSet<&String> = state.committed.values().flatten().collect();
-        disk::remove_left_overs(self.staging.folder(), &self.target.hidden_prefix(), lock.path(), &kept)?;
+        // A job with checkpoints may go on with its files, and lose rows if they are gone.
+        let is_kept = |hidden: Hidden| hidden == Hidden::Lock || hidden.is_recoverable();
+        self.remove_hidden(|name, hidden| !hidden.is_some_and(is_kept) && !kept.contains(name))?;
         if let Target::Folder { folder } = &self.target {
             refuse_old_output(&*self.store, folder, &self.extension())?;
         }
@@ -331,21 +349,34 @@ impl Shared {
         Ok(())
     }
 
-    fn hidden(&self, rest: &str) -> PathBuf {
-        self.staging.folder().join(format!("{}{rest}", self.target.hidden_prefix()))
+    fn hidden(&self, hidden: Hidden) -> PathBuf {
+        self.staging.folder().join(format!("{}{hidden}", self.target.hidden_prefix()))
+    }
+
+    /// Removes hidden files of this output, by name and meaning.
+    fn remove_hidden(&self, goes: impl Fn(&String, Option<Hidden>) -> bool) -> Result<(), ConnectError> {
+        let folder = self.staging.folder();
+        let mut files = disk::hidden_files(folder, &self.target.hidden_prefix())?;
+        files.retain(|(name, hidden)| goes(name, *hidden));
+        files.iter().try_for_each(|(name, _)| remove_if_there(&folder.join(name)))
     }
 
     /// A name for a new part, known to the run from now on.
-    fn new_part(&self, task: u32) -> (String, PathBuf) {
-        let mut state = self.lock();
-        let path = self.hidden(&format!("{task}-{}", state.parts));
-        state.parts += 1;
+    fn new_part(&self, task: u32) -> Result<(String, PathBuf), ConnectError> {
         if self.is_live() {
-            return (String::new(), PathBuf::from(&self.name));
+            return Ok((String::new(), PathBuf::from(&self.name)));
         }
+        let mut state = self.lock();
+        let n = state.parts;
+        let hidden = match &state.resumed {
+            None => Hidden::Part { task, n },
+            Some(run) => Hidden::Staged { generation: self.generation(run)?, task, n },
+        };
+        state.parts += 1;
+        let path = self.hidden(hidden);
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         state.hidden.insert(name.clone());
-        (name, path)
+        Ok((name, path))
     }
 
     fn drop_part(&self, name: &str) -> Result<(), ConnectError> {
@@ -356,8 +387,7 @@ impl Shared {
     fn commit_to_folder(&self, part: &Committable, extension: &str) -> Result<(), ConnectError> {
         let folder = self.target.folder();
         for (i, name) in part.parts.iter().enumerate() {
-            let more = if i == 0 { String::new() } else { format!("-{i}") };
-            let visible = folder.join(format!("{}-{}{more}.{extension}", part.epoch, part.task));
+            let visible = folder.join(visible_name(part, i, extension));
             let hidden = self.staging.folder().join(name);
             if hidden.exists() {
                 self.store.publish(&hidden, &visible)?;
@@ -393,7 +423,7 @@ impl Shared {
         let Some(schema) = self.lock().schema.clone() else {
             return Err(self.life_cycle("it was never opened, so its columns are not known"));
         };
-        let path = self.hidden("whole");
+        let path = self.hidden(Hidden::Whole);
         let written = match parts {
             [] => self.encoder(&path, &schema)?.finish()?,
             paths => {
@@ -423,10 +453,27 @@ impl Sink for FileSink {
         false
     }
 
+    fn is_transactional(&self) -> bool {
+        !self.shared.is_live()
+    }
+
+    fn resume(&self, schema: SchemaRef) -> Result<(), ConnectError> {
+        self.shared.resume(schema)
+    }
+
+    fn visible_after(&self, epoch: Epoch) -> Result<bool, ConnectError> {
+        self.shared.visible_after(epoch)
+    }
+
+    fn clean(&self, generation: u64) -> Result<(), ConnectError> {
+        self.shared.clean(generation)
+    }
+
     fn open(&self, schema: SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError> {
         self.shared.format.check(&self.shared.name, &schema)?;
         let mut state = self.shared.lock();
-        if state.running.is_none() {
+        let resumed = self.shared.is_resumed(&state)?;
+        if !resumed && state.running.is_none() {
             self.shared.begin(&mut state)?;
         }
         if !state.tasks.insert(task) {
@@ -434,10 +481,14 @@ impl Sink for FileSink {
         }
         state.schema = Some(schema.clone());
         drop(state);
-        Ok(Box::new(FileWriter::new(self.shared.clone(), schema, task)))
+        Ok(Box::new(FileWriter::new(self.shared.clone(), schema, task, resumed)))
     }
 
     fn commit(&self, epoch: Epoch, staged: &[Committable]) -> Result<(), ConnectError> {
+        let resumed = self.shared.is_resumed(&self.shared.lock())?;
+        if resumed {
+            return self.shared.commit_resumed(staged);
+        }
         let mut staged: Vec<&Committable> = staged.iter().filter(|part| part.epoch == epoch).collect();
         staged.sort_by_key(|part| part.task);
         match &self.shared.target {
@@ -470,6 +521,10 @@ impl Sink for FileSink {
             if state.finished {
                 return Ok(());
             }
+            if self.shared.is_resumed(&state)? {
+                drop(state);
+                return self.shared.finish_resumed();
+            }
             let parts: Vec<String> = state.committed.values().flatten().cloned().collect();
             (parts, state.running.is_some())
         };
@@ -488,6 +543,10 @@ impl Sink for FileSink {
 
     fn abort(&self) -> Result<(), ConnectError> {
         let mut state = self.shared.lock();
+        if state.resumed.is_some() {
+            recover::leave(&mut state);
+            return Ok(());
+        }
         let folder = self.shared.staging.folder();
         let committed = std::mem::take(&mut state.committed).into_values().flatten();
         let hidden: BTreeSet<String> =
@@ -496,7 +555,7 @@ impl Sink for FileSink {
             remove_if_there(&folder.join(name))?;
         }
         if state.running.is_some() {
-            remove_if_there(&self.shared.hidden("whole"))?;
+            remove_if_there(&self.shared.hidden(Hidden::Whole))?;
         }
         let finished = state.finished;
         *state = State { finished, ..State::default() };

@@ -31,6 +31,11 @@ impl Staging {
         &self.folder
     }
 
+    /// Whether what is staged goes with the sink.
+    pub(super) fn is_scratch(&self) -> bool {
+        self.scratch
+    }
+
     /// Makes the folder if it is not there.
     pub(super) fn create(&self) -> Result<(), ConnectError> {
         let created = match self.scratch {

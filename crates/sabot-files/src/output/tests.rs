@@ -17,26 +17,26 @@ use std::time::{Duration, Instant};
 
 use crate::testing::{batches, drain, rows};
 
-fn batch(from: i64, rows: i64) -> RecordBatch {
+pub(super) fn batch(from: i64, rows: i64) -> RecordBatch {
     let a: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + rows));
     let s: ArrayRef =
         Arc::new(StringArray::from_iter_values((from..from + rows).map(|i| format!("s{}", i % 3))));
     RecordBatch::try_from_iter([("a", a), ("s", s)]).unwrap()
 }
 
-fn csv_of(from: i64, rows: i64) -> String {
+pub(super) fn csv_of(from: i64, rows: i64) -> String {
     (from..from + rows).map(|i| format!("{i},s{}\n", i % 3)).collect()
 }
 
 /// Everything in a folder, hidden or not.
-fn listing(folder: &Path) -> Vec<String> {
+pub(super) fn listing(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
-fn visible(folder: &Path) -> Vec<String> {
+pub(super) fn visible(folder: &Path) -> Vec<String> {
     listing(folder).into_iter().filter(|name| !name.starts_with('.')).collect()
 }
 
@@ -47,12 +47,12 @@ fn sinks(path: impl Fn(&str) -> PathBuf) -> Vec<Box<dyn Sink>> {
     ]
 }
 
-fn write_epoch(writer: &mut dyn SinkWriter, epoch: u64, from: i64, rows: i64) -> Committable {
+pub(super) fn write_epoch(writer: &mut dyn SinkWriter, epoch: u64, from: i64, rows: i64) -> Committable {
     writer.write(&batch(from, rows).into()).unwrap();
     writer.stage(Epoch(epoch)).unwrap()
 }
 
-fn read_parquet(path: &Path) -> Vec<Vec<String>> {
+pub(super) fn read_parquet(path: &Path) -> Vec<Vec<String>> {
     let source = FileSource::parquet(path).unwrap();
     let spawner: Arc<dyn Spawner> = Arc::new(InlineSpawner);
     let partition = source.discover().unwrap().remove(0);

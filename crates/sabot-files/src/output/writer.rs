@@ -10,12 +10,17 @@ use std::task::{Context, Poll};
 
 use super::{Encoder, Shared};
 
-/// Writes the part of the current epoch, which is begun with its first row.
+/// Writes the part of the current epoch, which is begun with its first row. In a job with checkpoints the
+/// first part of one file is there without rows too.
 pub(super) struct FileWriter {
     shared: Arc<Shared>,
     schema: SchemaRef,
     task: u32,
     part: Option<Part>,
+    /// Whether the job has checkpoints, so that parts must outlive its process.
+    resumed: bool,
+    /// Whether something was staged before.
+    staged: bool,
 }
 
 struct Part {
@@ -26,15 +31,15 @@ struct Part {
 }
 
 impl FileWriter {
-    pub(super) fn new(shared: Arc<Shared>, schema: SchemaRef, task: u32) -> Self {
-        Self { shared, schema, task, part: None }
+    pub(super) fn new(shared: Arc<Shared>, schema: SchemaRef, task: u32, resumed: bool) -> Self {
+        Self { shared, schema, task, part: None, resumed, staged: false }
     }
 
     fn part(&mut self) -> Result<&mut Part, ConnectError> {
         match &mut self.part {
             Some(part) => Ok(part),
             none => {
-                let (name, path) = self.shared.new_part(self.task);
+                let (name, path) = self.shared.new_part(self.task)?;
                 let encoder = self.shared.encoder(&path, &self.schema)?;
                 Ok(none.insert(Part { name, path, rows: 0, encoder }))
             }
@@ -62,6 +67,10 @@ impl SinkWriter for FileWriter {
 
     fn stage(&mut self, epoch: Epoch) -> Result<Committable, ConnectError> {
         let mut staged = Committable { epoch, task: self.task, rows: 0, parts: Vec::new() };
+        if self.resumed && !self.staged && self.shared.is_one_file() {
+            // Where no part is committed, the file is there already: so one without rows needs a part too.
+            self.part()?;
+        }
         if self.shared.is_live() {
             // There is one output, and its end is that of the process.
             staged.rows = self.part.as_mut().map_or(0, |part| std::mem::take(&mut part.rows));
@@ -69,8 +78,13 @@ impl SinkWriter for FileWriter {
             let written = part.encoder.finish()?;
             written.finish().map_err(|error| ConnectError::io("flush", &part.path, error))?;
             staged.rows = part.rows;
+            if self.resumed {
+                // A checkpoint is going to name the part, which must be found even after a loss of power.
+                self.shared.settle_staged()?;
+            }
             staged.parts.push(part.name);
         }
+        self.staged = true;
         Ok(staged)
     }
 
