@@ -44,8 +44,8 @@ pub struct Committable {
     pub task: u32,
     /// The rows of the epoch, for the record.
     pub rows: u64,
-    /// What was staged, in the words of the connector: the file names of parts. Empty when the task
-    /// wrote nothing.
+    /// What was staged, in the words of the connector: the file names of parts. Empty when there is
+    /// nothing to commit.
     pub parts: Vec<String>,
 }
 

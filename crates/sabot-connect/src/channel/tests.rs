@@ -192,3 +192,23 @@ fn a_sink_whose_receiver_is_gone_says_so() {
     drop(receiver);
     assert_eq!(waiting.join().unwrap().unwrap_err(), "channel out is closed: its receiver was dropped");
 }
+
+/// Rows are at the receiver before anything is committed, so a job with checkpoints may send some twice.
+#[test]
+fn a_channel_delivers_without_commit_and_says_so() {
+    let (sink, mut receiver) = output_channel("out", 1);
+    assert!(!sink.is_transactional());
+    sink.resume(int_batch(&[]).schema()).unwrap();
+    assert!(!sink.visible_after(Epoch(0)).unwrap());
+    sink.clean(1).unwrap();
+    let mut writer = sink.open(int_batch(&[]).schema(), 0).unwrap();
+    writer.write(&int_batch(&[1]).into()).unwrap();
+    assert_eq!(receiver.recv_blocking().unwrap(), Some(int_batch(&[1])));
+    let staged = writer.stage(Epoch(1)).unwrap();
+    for _ in 0..2 {
+        sink.commit(Epoch(1), std::slice::from_ref(&staged)).unwrap();
+    }
+    writer.close();
+    sink.finish().unwrap();
+    assert_eq!(receiver.recv_blocking().unwrap(), None);
+}

@@ -272,4 +272,6 @@ impl Shared {
 }
 
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod tests;
