@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::bindings::Bindings;
 use crate::budget::MemoryBudget;
 use crate::build::build;
+use crate::checkpoint::Checkpoints;
 use crate::error::JobError;
 use crate::job::{JobCore, JobHandle};
 use crate::scheduler::{Scheduler, on_worker};
@@ -192,21 +193,25 @@ impl Engine {
         &self.core.budget
     }
 
-    /// Starts a job: a plan cut into stages, with everything it names bound.
+    /// Starts a job: a plan cut into stages, with everything it names bound. With `checkpoints` the job goes on from
+    /// the newest one, or begins when there is none; one that had come to its end ends at once.
     ///
     /// # Errors
     /// [`JobError::Unbound`] for a name without a binding, [`JobError::Connect`] for a source or sink
-    /// that does not open. Nothing runs then and no output is touched.
+    /// that does not open. Nothing runs then and no output is touched. [`JobError::NoCheckpoints`] where the plan
+    /// cannot have any, [`JobError::Checkpoint`] where it cannot go on from those that are there.
     pub fn submit(
         &self,
         name: &str,
         plan: &PhysicalPlan,
         bindings: &Bindings,
+        checkpoints: Option<&Checkpoints>,
     ) -> Result<JobHandle, JobError> {
-        let built = build(name, plan, bindings, &self.core)?;
-        self.core.jobs.add(&built.job);
-        let handle = JobHandle::new(built.job.clone(), self.core.clone());
-        built.launch();
+        let built = build(name, plan, bindings, &self.core, checkpoints)?;
+        let job = built.job.clone();
+        self.core.jobs.add(&job);
+        let handle = JobHandle::new(job, self.core.clone());
+        built.launch()?;
         Ok(handle)
     }
 }

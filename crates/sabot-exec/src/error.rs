@@ -111,6 +111,20 @@ pub enum JobError {
         /// What happened.
         message: String,
     },
+    /// The job cannot have checkpoints.
+    #[error("checkpoints are not possible: operator {operator}: {reason}")]
+    NoCheckpoints {
+        /// The operator that stands against it.
+        operator: OperatorId,
+        /// Why, and what would be right.
+        reason: String,
+    },
+    /// Checkpoints cannot be made or gone on from.
+    #[error("checkpoints: {reason}")]
+    Checkpoint {
+        /// What went wrong.
+        reason: String,
+    },
     /// Threads could not be started.
     #[error("cannot start the engine: {message}")]
     Start {

@@ -1,6 +1,7 @@
 //! A running job: what its tasks share, and the handle that its owner holds.
 
 use sabot_batch::Morsel;
+use sabot_checkpoint::Cut;
 use sabot_common::{Epoch, OperatorId};
 use sabot_connect::{Committable, ConnectError, Sink};
 use std::collections::BTreeMap;
@@ -8,10 +9,12 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::budget::JobAccount;
+use crate::checkpoint::Message;
 use crate::element::{Barrier, BarrierKind};
 use crate::engine::{EngineCore, RunningJobs};
 use crate::error::JobError;
@@ -97,6 +100,8 @@ pub(crate) struct JobCore {
     pub(crate) morsel_rows: usize,
     running: Arc<RunningJobs>,
     sinks: Vec<JobSink>,
+    /// Who makes the job's checkpoints, and commits.
+    checkpoints: Option<Sender<Message>>,
     live: AtomicUsize,
     cancelled: AtomicBool,
     epochs: AtomicU64,
@@ -121,7 +126,12 @@ struct Shared {
 pub type Snapshot = BTreeMap<(OperatorId, u32), Vec<Morsel>>;
 
 impl JobCore {
-    pub(crate) fn new(name: String, engine: &Arc<EngineCore>, sinks: Vec<JobSink>) -> Arc<Self> {
+    pub(crate) fn new(
+        name: String,
+        engine: &Arc<EngineCore>,
+        sinks: Vec<JobSink>,
+        checkpoints: Option<Sender<Message>>,
+    ) -> Arc<Self> {
         let config = &engine.config;
         Arc::new(JobCore {
             name,
@@ -131,6 +141,7 @@ impl JobCore {
             morsel_rows: config.morsel_rows,
             running: engine.jobs.clone(),
             sinks,
+            checkpoints,
             live: AtomicUsize::new(0),
             cancelled: AtomicBool::new(false),
             epochs: AtomicU64::new(Epoch::FIRST.0),
@@ -188,11 +199,17 @@ impl JobCore {
 
     /// A barrier has come through every operator to a sink.
     pub(crate) fn barrier_arrived(&self, sink: usize, barrier: Barrier) {
-        self.lock().barriers_at_sinks.push((sink, barrier));
+        if self.checkpoints.is_none() {
+            self.lock().barriers_at_sinks.push((sink, barrier));
+        }
     }
 
     /// A keyed task hands over its state as of a barrier.
     pub(crate) fn snapshot(&self, epoch: Epoch, operator: &OperatorId, task: u32, state: Vec<Morsel>) {
+        // With checkpoints only tasks hand theirs over here that take no part in them.
+        if self.checkpoints.is_some() {
+            return;
+        }
         let mut shared = self.lock();
         let snapshot = shared.snapshots.entry(epoch).or_default();
         snapshot.insert((operator.clone(), task), state);
@@ -205,6 +222,41 @@ impl JobCore {
     /// The epoch that is open now: what a sink stages at its end belongs to it.
     pub(crate) fn open_epoch(&self) -> Epoch {
         Epoch(self.epochs.load(Ordering::SeqCst))
+    }
+
+    /// Sends the barrier of an epoch, which the job's driver has numbered.
+    pub(crate) fn inject(&self, epoch: Epoch, cut: Cut) {
+        self.epochs.store(epoch.0, Ordering::SeqCst);
+        match cut {
+            Cut::Checkpoint | Cut::Savepoint => drop(self.order(Some(BarrierKind::Checkpoint), None)),
+            Cut::Suspend => drop(self.order(Some(BarrierKind::Suspend), Some(Stop::Suspend))),
+        }
+    }
+
+    /// The number of the next epoch.
+    pub(crate) fn begin_at(&self, epoch: Epoch) {
+        self.epochs.store(epoch.0, Ordering::SeqCst);
+    }
+
+    /// Asks for a cut; false where there are no checkpoints.
+    fn request(&self, cut: Cut) -> bool {
+        self.checkpoints.as_ref().is_some_and(|driver| driver.send(Message::Requested(cut)).is_ok())
+    }
+
+    /// Does something with a sink of the topology, whose numbers are those of the job.
+    pub(crate) fn at_sink(
+        &self,
+        index: u32,
+        f: impl FnOnce(&dyn Sink) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let sink = self.sinks.get(index as usize).ok_or_else(|| format!("there is no sink {index}"))?;
+        guarded(|| f(&*sink.sink)).and_then(|result| result)
+    }
+
+    /// Why the job has failed, if it has.
+    pub(crate) fn failure(&self) -> Option<JobError> {
+        let error = self.lock().error.clone();
+        error.or_else(|| self.cancelled.load(Ordering::SeqCst).then_some(JobError::Aborted))
     }
 
     fn order(&self, kind: Option<BarrierKind>, stop: Option<Stop>) -> Option<Epoch> {
@@ -223,22 +275,27 @@ impl JobCore {
         epoch
     }
 
-    /// All tasks are gone: commit or abort, then tell whoever waits.
+    /// All tasks are gone: commit or abort, then tell whoever waits. With checkpoints that is the driver's to do.
     fn end(&self) {
-        let (error, staged) = {
+        let staged = {
             let mut shared = self.lock();
             shared.tasks.clear();
             shared.sources.clear();
-            (shared.error.clone(), std::mem::take(&mut shared.staged))
+            std::mem::take(&mut shared.staged)
         };
-        let error = error.or_else(|| self.cancelled.load(Ordering::SeqCst).then_some(JobError::Aborted));
-        let outcome = match error {
-            None => self.commit(&staged).map(|()| self.counters.report()),
-            Some(error) => Err(error),
-        };
-        if outcome.is_err() {
+        match &self.checkpoints {
+            Some(driver) => drop(driver.send(Message::Gone)),
+            None => self.conclude(self.failure().map_or_else(|| self.commit(&staged), Err)),
+        }
+    }
+
+    /// The job is over, and this is how.
+    pub(crate) fn conclude(&self, outcome: Result<(), JobError>) {
+        // With checkpoints nothing that is staged is removed, and sinks only let go of their outputs.
+        if outcome.is_err() || self.checkpoints.is_some() {
             self.abort_sinks();
         }
+        let outcome = outcome.map(|()| self.counters.report());
         let wakers = {
             let mut shared = self.lock();
             shared.outcome = Some(outcome);
@@ -363,11 +420,13 @@ impl JobHandle {
     pub fn stop(&self, stop: Stop) {
         match stop {
             Stop::Drain => drop(self.core.order(None, Some(stop))),
+            Stop::Suspend if self.core.request(Cut::Suspend) => {}
             Stop::Suspend => drop(self.core.order(Some(BarrierKind::Suspend), Some(stop))),
         }
     }
 
-    /// Sends a barrier through the job and gives the epoch that it closes.
+    /// Sends a barrier through the job and gives the epoch that it closes. A job with checkpoints makes one, as soon
+    /// as none is under way; the epoch is then the one that is open now.
     ///
     /// ```
     /// # use sabot::prelude::*;
@@ -379,6 +438,9 @@ impl JobHandle {
     /// # Ok::<(), sabot::Error>(())
     /// ```
     pub fn barrier(&self) -> Epoch {
+        if self.core.request(Cut::Checkpoint) {
+            return self.core.open_epoch();
+        }
         // An epoch is always there when a kind is given.
         self.core.order(Some(BarrierKind::Checkpoint), None).unwrap_or(Epoch::FIRST)
     }

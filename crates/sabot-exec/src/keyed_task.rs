@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::checkpoint::{Report, Reporter};
 use crate::element::{Charged, Element};
 use crate::error::JobError;
 use crate::inputs::{Input, Inputs};
@@ -41,6 +42,8 @@ pub(crate) struct KeyedTask {
     pub(crate) through: bool,
     /// All inputs have ended.
     pub(crate) ended: bool,
+    /// Where the job has checkpoints, and the task takes part.
+    pub(crate) reporter: Option<Reporter>,
 }
 
 impl KeyedTask {
@@ -68,18 +71,25 @@ impl KeyedTask {
             Input::Idle => self.held.push_back(Element::Idle),
             Input::Barrier(barrier) => {
                 let state = self.state.snapshot(self.owned)?;
-                self.job.snapshot(
-                    barrier.epoch,
-                    &self.operator,
-                    self.task,
-                    state.into_iter().map(Into::into).collect(),
-                );
+                match &mut self.reporter {
+                    Some(reporter) => {
+                        let state = Report::State { groups: self.owned, batches: state };
+                        reporter.answer(barrier.epoch, state);
+                    }
+                    None => {
+                        let state = state.into_iter().map(Into::into).collect();
+                        self.job.snapshot(barrier.epoch, &self.operator, self.task, state);
+                    }
+                }
                 self.held.push_back(Element::Barrier(barrier));
             }
             Input::End => {
                 self.ended = true;
                 if !self.drained {
                     self.state.on_end(false)?;
+                }
+                if let Some(reporter) = &self.reporter {
+                    reporter.end(Report::State { groups: self.owned, batches: Vec::new() });
                 }
                 self.held.push_back(Element::End);
             }

@@ -10,6 +10,7 @@
 mod bindings;
 mod budget;
 mod build;
+mod checkpoint;
 mod edge;
 mod element;
 mod engine;
@@ -34,6 +35,7 @@ mod timers;
 
 pub use bindings::{BatchFunction, Bindings};
 pub use budget::MemoryBudget;
+pub use checkpoint::Checkpoints;
 pub use element::{Barrier, BarrierKind};
 pub use engine::{Engine, EngineConfig};
 pub use error::JobError;

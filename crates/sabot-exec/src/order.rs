@@ -6,14 +6,20 @@
 //! the same for any number of workers and any cut into morsels. Streams without event time are ordered
 //! once, at their end.
 
-use arrow::array::{BinaryArray, Int64Array, UInt32Array, UInt64Array};
-use arrow::compute::interleave_record_batch;
+use arrow::array::{AsArray, BinaryArray, BooleanArray, Int64Array, UInt16Array, UInt32Array, UInt64Array};
+use arrow::compute::{filter_record_batch, interleave_record_batch};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use sabot_batch::hidden;
 use sabot_common::EventTime;
+use sabot_state::GROUP;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The column of a snapshot that says from which input a row came: uint32, not null.
+const INPUT: &str = "__sabot.input";
 
 /// Which rows should leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +55,8 @@ pub(crate) struct OrderBuffer {
 
 struct Held {
     input: usize,
+    /// With hidden columns, as it came.
+    whole: RecordBatch,
     visible: RecordBatch,
     times: Option<Int64Array>,
     lateness: Option<Int64Array>,
@@ -89,12 +97,51 @@ impl OrderBuffer {
             due: vec![false; batch.num_rows()],
             remaining: batch.num_rows(),
             visible: hidden::visible_batch(&batch),
+            whole: batch,
             bytes,
         };
         match self.free.pop() {
             Some(number) => self.batches[number as usize] = Some(held),
             None => self.batches.push(Some(held)),
         }
+    }
+
+    /// The rows whose turn has not come, as they came, with the input that they came from.
+    pub(crate) fn snapshot(&self) -> Result<Vec<RecordBatch>, ArrowError> {
+        let mut batches = Vec::new();
+        for held in self.batches.iter().flatten() {
+            let waits: BooleanArray = held.due.iter().map(|due| Some(!due)).collect();
+            let rows = filter_record_batch(&held.whole, &waits)?;
+            if rows.num_rows() == 0 {
+                continue;
+            }
+            let mut fields: Vec<FieldRef> = rows.schema_ref().fields().iter().cloned().collect();
+            fields.push(Arc::new(Field::new(INPUT, DataType::UInt32, false)));
+            fields.push(Arc::new(Field::new(GROUP, DataType::UInt16, false)));
+            let mut columns = rows.columns().to_vec();
+            columns.push(Arc::new(UInt32Array::from(vec![held.input as u32; rows.num_rows()])));
+            columns.push(Arc::new(UInt16Array::from(vec![0; rows.num_rows()])));
+            batches.push(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?);
+        }
+        Ok(batches)
+    }
+
+    /// Takes in the rows of a snapshot.
+    pub(crate) fn restore(&mut self, snapshot: &RecordBatch) -> Result<(), ArrowError> {
+        let inputs = snapshot.column_by_name(INPUT).and_then(|c| c.as_primitive_opt::<UInt32Type>());
+        let inputs = inputs.ok_or_else(|| ArrowError::SchemaError("rows of another operator".to_owned()))?;
+        let kept: Vec<usize> = (0..snapshot.num_columns())
+            .filter(|column| ![INPUT, GROUP].contains(&snapshot.schema_ref().field(*column).name().as_str()))
+            .collect();
+        let rows = snapshot.project(&kept)?;
+        let mut from = 0;
+        for run in inputs.values().chunk_by(|a, b| a == b) {
+            let part = rows.slice(from, run.len());
+            let bytes = part.get_array_memory_size() / rows.num_rows().max(1) * run.len();
+            self.push(run[0] as usize, part, bytes);
+            from += run.len();
+        }
+        Ok(())
     }
 
     /// Bytes of the rows that have not left.

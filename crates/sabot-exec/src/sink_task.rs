@@ -1,13 +1,14 @@
 //! Hands rows to a sink: in total order where the sink wants one, else as they come.
 
 use sabot_batch::{Morsel, hidden};
-use sabot_common::{EventTime, OperatorId};
+use sabot_common::{EventTime, KeyGroupRange, OperatorId};
 use sabot_connect::SinkWriter;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use crate::checkpoint::{Report, Reporter};
 use crate::element::{Barrier, Charged};
 use crate::error::JobError;
 use crate::inputs::{Input, Inputs};
@@ -31,6 +32,12 @@ pub(crate) struct SinkTask {
     pub(crate) writer: Box<dyn SinkWriter>,
     pub(crate) due: VecDeque<Due>,
     pub(crate) ended: bool,
+    /// Where the job has checkpoints.
+    pub(crate) reporter: Option<Reporter>,
+    /// The same for the rows whose turn has not come.
+    pub(crate) order_reporter: Option<Reporter>,
+    /// All key groups, of which those rows have none.
+    pub(crate) groups: KeyGroupRange,
 }
 
 /// What goes to the writer next.
@@ -149,9 +156,31 @@ impl SinkTask {
     fn stage(&mut self, barrier: Option<Barrier>) -> Result<(), JobError> {
         let epoch = barrier.map_or_else(|| self.job.open_epoch(), |b| b.epoch);
         let staged = self.writer.stage(epoch).map_err(|e| JobError::connect(&self.operator, e))?;
-        self.job.staged(self.sink, staged);
-        if let Some(barrier) = barrier {
-            self.job.barrier_arrived(self.sink, barrier);
+        let (Some(reporter), order) = (&mut self.reporter, &mut self.order_reporter) else {
+            self.job.staged(self.sink, staged);
+            if let Some(barrier) = barrier {
+                self.job.barrier_arrived(self.sink, barrier);
+            }
+            return Ok(());
+        };
+        let waiting = match &self.order {
+            Some(order) => order.snapshot().map_err(|e| internal(&self.operator, e))?,
+            None => Vec::new(),
+        };
+        let waiting = Report::State { groups: self.groups, batches: waiting };
+        match (barrier, order) {
+            (Some(Barrier { epoch, .. }), order) => {
+                if let Some(order) = order {
+                    order.answer(epoch, waiting);
+                }
+                reporter.answer(epoch, Report::Staged(staged));
+            }
+            (None, order) => {
+                if let Some(order) = order {
+                    order.end(waiting);
+                }
+                reporter.end(Report::Staged(staged));
+            }
         }
         Ok(())
     }

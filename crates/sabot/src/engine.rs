@@ -118,7 +118,8 @@ impl Engine {
     /// When something that the job names is missing, cannot be opened, or is in use by another job.
     pub fn start(&self, job: Job) -> Result<JobHandle> {
         let physical = job.cut(self.keyed_parallelism)?;
-        Ok(self.inner.submit(job.name(), &physical, job.bindings())?)
+        let checkpoints = job.open_checkpoints()?;
+        Ok(self.inner.submit(job.name(), &physical, job.bindings(), checkpoints.as_ref())?)
     }
 
     /// Runs a job to its end. It may be called in any async runtime's threads, but blocks them.

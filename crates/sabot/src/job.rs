@@ -8,7 +8,7 @@ use sabot_plan::{
 use std::sync::Arc;
 
 use crate::read::WriteTo;
-use crate::{Engine, Result, Stream};
+use crate::{Checkpoints, Engine, Result, Stream};
 
 /// One or more sinks that are fed, committed and stopped together. Operators that several of them
 /// share run once.
@@ -28,12 +28,13 @@ pub struct Job {
     name: String,
     sinks: Vec<NodeRef>,
     bindings: Bindings,
+    checkpoints: Option<Checkpoints>,
 }
 
 impl Job {
     /// A job without sinks yet.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), sinks: Vec::new(), bindings: Bindings::default() }
+        Self { name: name.into(), sinks: Vec::new(), bindings: Bindings::default(), checkpoints: None }
     }
 
     /// Writes a stream to a sink: `csv("out.csv")` is one file that appears when the job ends,
@@ -106,6 +107,21 @@ impl Job {
             self.bindings.sinks.insert(slot, to.sink);
         }
         Ok(self)
+    }
+
+    /// Keeps checkpoints while the job runs, and goes on from the newest one when it starts.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let job = Job::new("late").checkpoints(Checkpoints::folder("late.checkpoints"));
+    /// ```
+    pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
+        self.checkpoints = Some(checkpoints);
+        self
+    }
+
+    pub(crate) fn open_checkpoints(&self) -> Result<Option<sabot_exec::Checkpoints>> {
+        Ok(self.checkpoints.as_ref().map(Checkpoints::open).transpose()?)
     }
 
     /// The job's name.

@@ -34,6 +34,7 @@
 #![cfg_attr(doctest, doc = include_str!("../../../docs/aggregates.md"))]
 #![cfg_attr(all(doctest, feature = "object-store"), doc = include_str!("../../../docs/files.md"))]
 
+mod checkpoints;
 mod columns;
 mod connectors;
 mod engine;
@@ -51,6 +52,7 @@ mod unnest;
 mod window;
 
 pub use arrow;
+pub use checkpoints::Checkpoints;
 pub use engine::{Devices, Engine, EngineBuilder};
 pub use error::{Error, Result};
 pub use execute::BatchStream;
@@ -93,14 +95,14 @@ pub use window::{Grouped, Window, Windowed, calendar, count_window, cumulate, ho
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Devices, Emit, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table, approx_count_distinct,
-        approx_quantile, array_agg, arrow_ipc, asc, avg, bool_and, bool_or, calendar, coalesce, col, concat,
-        corr, count, count_distinct, count_of, count_window, covar_pop, covar_samp, csv, cumulate, days,
-        dense_rank, desc, elements, file, first, first_value, greatest, hopping, hours, in_order,
-        input_channel, lag, last, last_value, lead, least, lit, margin, max, micros, millis, min, minutes,
-        ndjson, on, out_of_orderness, parquet, prediction, range, range_between, rank, read_model, reasons,
-        row_number, rows, rows_between, running, seconds, session, stddev_pop, stddev_samp, string_agg, sum,
-        to_channel, to_memory, tumbling, var_pop, var_samp, when, whole,
+        Checkpoints, Devices, Emit, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table,
+        approx_count_distinct, approx_quantile, array_agg, arrow_ipc, asc, avg, bool_and, bool_or, calendar,
+        coalesce, col, concat, corr, count, count_distinct, count_of, count_window, covar_pop, covar_samp,
+        csv, cumulate, days, dense_rank, desc, elements, file, first, first_value, greatest, hopping, hours,
+        in_order, input_channel, lag, last, last_value, lead, least, lit, margin, max, micros, millis, min,
+        minutes, ndjson, on, out_of_orderness, parquet, prediction, range, range_between, rank, read_model,
+        reasons, row_number, rows, rows_between, running, seconds, session, stddev_pop, stddev_samp,
+        string_agg, sum, to_channel, to_memory, tumbling, var_pop, var_samp, when, whole,
     };
     pub use arrow::datatypes::DataType;
     pub use arrow::record_batch::RecordBatch;

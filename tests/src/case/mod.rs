@@ -175,7 +175,7 @@ impl Case {
         plan.bind(functions).map_err(|error| error.to_string())?;
         let physical = cut(&plan, &CutOptions::default()).map_err(|error| error.to_string())?;
         let (bindings, collected) = self.bind(&plan);
-        let handle = engine.submit(&self.name, &physical, &bindings);
+        let handle = engine.submit(&self.name, &physical, &bindings, None);
         self.compare(handle.and_then(|handle| handle.wait()).map_err(Error::from), &collected)
     }
 

@@ -173,10 +173,10 @@ fn an_unbound_slot() {
     let physical = cut(&sabot::Plan::from_sinks(&[sink]).unwrap(), &CutOptions::default()).unwrap();
     let engine = sabot_exec::Engine::start(EngineConfig { workers: 1, ..EngineConfig::default() }).unwrap();
     let mut bindings = Bindings::default();
-    let refused = engine.submit("unbound", &physical, &bindings).unwrap_err();
+    let refused = engine.submit("unbound", &physical, &bindings, None).unwrap_err();
     assert_eq!(refused.to_string(), "sink \"results\" of the plan is not bound; bound: (none)");
     bindings.sinks.insert("results".to_owned(), sinks::ordered().0);
-    let refused = engine.submit("unbound", &physical, &bindings).unwrap_err();
+    let refused = engine.submit("unbound", &physical, &bindings, None).unwrap_err();
     assert_eq!(refused.to_string(), "source \"orders\" of the plan is not bound; bound: (none)");
 }
 

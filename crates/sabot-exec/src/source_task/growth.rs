@@ -30,12 +30,17 @@ pub(crate) fn tasks_of(partitions: usize, may_grow: bool, workers: usize) -> usi
     partitions.max(if may_grow { workers.max(1) } else { 0 }).min(TASKS_MAX)
 }
 
-/// Numbers partitions in the order of discovery and deals them out to `tasks` tasks.
-pub(crate) fn deal(ids: &[PartitionId], tasks: usize) -> Vec<VecDeque<NewPartition>> {
+/// Numbers partitions in the order of discovery.
+pub(crate) fn number(ids: &[PartitionId]) -> Vec<NewPartition> {
+    (0u32..).zip(ids).map(|(number, id)| NewPartition { id: id.clone(), number, from: None }).collect()
+}
+
+/// Deals partitions out to `tasks` tasks.
+pub(crate) fn deal(partitions: Vec<NewPartition>, tasks: usize) -> Vec<VecDeque<NewPartition>> {
     let mut dealt = vec![VecDeque::new(); tasks];
-    for (number, id) in (0u32..).zip(ids) {
-        if let Some(task) = dealt.get_mut(number as usize % tasks.max(1)) {
-            task.push_back(NewPartition { id: id.clone(), number });
+    for (index, partition) in partitions.into_iter().enumerate() {
+        if let Some(task) = dealt.get_mut(index % tasks.max(1)) {
+            task.push_back(partition);
         }
     }
     dealt
@@ -130,7 +135,7 @@ impl Growth {
                 return Err(too_many(&self.context, number + 1));
             }
             let task = number % state.tasks.len();
-            let new = NewPartition { id: id.clone(), number: number as u32 };
+            let new = NewPartition { id: id.clone(), number: number as u32, from: None };
             state.known.insert(id);
             let mut orders = state.tasks[task].orders.lock().unwrap_or_else(PoisonError::into_inner);
             orders.partitions.push(new);
@@ -190,9 +195,9 @@ mod tests {
 
     #[test]
     fn every_partition_is_dealt_to_one_task_with_its_number() {
-        let dealt = deal(&ids(7), 3);
+        let dealt = deal(number(&ids(7)), 3);
         let numbers: Vec<Vec<u32>> = dealt.iter().map(|t| t.iter().map(|p| p.number).collect()).collect();
         assert_eq!(numbers, [vec![0, 3, 6], vec![1, 4], vec![2, 5]]);
-        assert!(deal(&[], 0).is_empty());
+        assert!(deal(Vec::new(), 0).is_empty());
     }
 }

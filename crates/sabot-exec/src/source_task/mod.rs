@@ -10,6 +10,7 @@ mod growth;
 mod partition;
 
 use sabot_batch::Morsel;
+use sabot_checkpoint::PartitionState;
 use sabot_common::EventTime;
 use sabot_connect::SourceItem;
 use sabot_time::{MergeEvent, WatermarkMerge};
@@ -20,6 +21,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::budget::Place;
+use crate::checkpoint::{Report, Reporter};
 use crate::element::{Charged, Element};
 use crate::error::JobError;
 use crate::job::{SourceControl, Stop};
@@ -29,8 +31,8 @@ use crate::timers::Alarm;
 use partition::Partition;
 use sabot_plan::Port;
 
-pub(crate) use growth::{Growth, PARTITIONS_MAX, deal, tasks_of, too_many};
-pub(crate) use partition::{NewPartition, SourceContext};
+pub(crate) use growth::{Growth, PARTITIONS_MAX, deal, number, tasks_of, too_many};
+pub(crate) use partition::{NewPartition, Settled, SourceContext};
 
 /// Morsels let in during one step.
 const MORSELS_PER_STEP: usize = 4;
@@ -63,6 +65,20 @@ pub(crate) struct SourceTask {
     stopping: Option<Stop>,
     /// Nobody wants further rows.
     enough: bool,
+    /// Where the job has checkpoints, and the task takes part.
+    reporter: Option<Reporter>,
+    /// Partitions that have ended.
+    over: Vec<PartitionState>,
+}
+
+/// Where a source task stands in its job.
+pub(crate) struct Surroundings {
+    pub(crate) waker: Waker,
+    pub(crate) control: Arc<SourceControl>,
+    pub(crate) outputs: Outputs,
+    pub(crate) reporter: Option<Reporter>,
+    /// Partitions that had ended before the job started, for the record.
+    pub(crate) over: Vec<PartitionState>,
 }
 
 enum Next {
@@ -78,8 +94,9 @@ impl SourceTask {
         context: Arc<SourceContext>,
         partitions: VecDeque<NewPartition>,
         growth: Option<Arc<Growth>>,
-        (waker, control, outputs): (Waker, Arc<SourceControl>, Outputs),
+        surroundings: Surroundings,
     ) -> Result<Self, JobError> {
+        let Surroundings { waker, control, outputs, reporter, over } = surroundings;
         let complete = growth.is_none();
         // Input TO_COME, and one for each partition.
         let merge = WatermarkMerge::new(1 + partitions.len());
@@ -101,6 +118,8 @@ impl SourceTask {
             started: false,
             stopping: None,
             enough: false,
+            reporter,
+            over,
         };
         task.open()?;
         Ok(task)
@@ -153,6 +172,10 @@ impl SourceTask {
             (std::mem::take(&mut orders.barriers), partitions, orders.complete)
         };
         for barrier in barriers {
+            let positions = self.reporter.is_some().then(|| self.positions(false));
+            if let (Some(reporter), Some(positions)) = (&mut self.reporter, positions) {
+                reporter.answer(barrier.epoch, Report::Positions(positions));
+            }
             self.outputs.control(&Element::Barrier(barrier));
         }
         for partition in partitions {
@@ -174,11 +197,25 @@ impl SourceTask {
     }
 
     fn end(&mut self, drain: bool) {
+        if let Some(reporter) = &self.reporter {
+            // Of a source that nobody wants more of, nobody will want more later.
+            reporter.end(Report::Positions(self.positions(self.enough)));
+        }
         if drain {
             self.outputs.control(&Element::Watermark(EventTime::MAX));
         }
         self.outputs.control(&Element::End);
         self.count();
+    }
+
+    /// How far each partition was let in.
+    fn positions(&self, ended: bool) -> Vec<PartitionState> {
+        let open = self.partitions.iter().flatten().map(|partition| partition.state(ended));
+        let unopened = self
+            .unopened
+            .iter()
+            .map(|new| new.from.unwrap_or_default().state(new.id.as_str(), new.number, ended));
+        self.over.iter().cloned().chain(open).chain(unopened).collect()
     }
 
     /// Opens the partitions whose turn has come.
@@ -187,6 +224,10 @@ impl SourceTask {
             && let Some(new) = self.unopened.pop_front()
         {
             self.partitions.push(Some(self.context.open(&new)?));
+            if new.from.is_some() {
+                // Where its rows stop for a while, its watermark is still what it was.
+                self.watermark(self.partitions.len() - 1);
+            }
         }
         Ok(())
     }
@@ -232,6 +273,8 @@ impl SourceTask {
             Poll::Ready(Err(error)) => Err(JobError::connect(&context.operator, error)),
             Poll::Ready(Ok(None)) => {
                 partition.count(&context.job);
+                partition.settle();
+                self.over.push(partition.state(true));
                 self.partitions[index] = None;
                 let event = self.merge.on_end(input_of(index));
                 self.merged(event);
@@ -247,6 +290,7 @@ impl SourceTask {
                 {
                     clock.raise(times.time_of(max));
                 }
+                partition.settle();
                 self.watermark(index);
                 Ok(Some(Next::Moved))
             }
@@ -267,6 +311,9 @@ impl SourceTask {
                 job.counters.rows_read.fetch_add(rows, Ordering::Relaxed);
                 self.context.counters.rows_read.fetch_add(rows, Ordering::Relaxed);
                 self.active(index);
+                if let Some(Some(partition)) = self.partitions.get_mut(index) {
+                    partition.settle();
+                }
                 self.outputs.rows(Port::Main, 0, &Charged::admitted(morsel, charge));
                 self.watermark(index);
                 Next::Moved

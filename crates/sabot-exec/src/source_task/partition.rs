@@ -4,14 +4,16 @@ use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatchOptions, UInt32
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use sabot_batch::{Morsel, RowOrigin, TimeBounds, hidden};
+use sabot_checkpoint::PartitionState;
 use sabot_common::{Clock, EventTime, OperatorId};
-use sabot_connect::{PartitionId, PartitionReader, ReadCounters, ReadRequest, Source, Spawner};
+use sabot_connect::{PartitionId, PartitionReader, Position, ReadCounters, ReadRequest, Source, Spawner};
 use sabot_plan::EventTimeSpec;
 use sabot_time::{IdleDetector, PartitionClock, PauseDecision};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::checkpoint::position_bytes;
 use crate::error::JobError;
 use crate::event_times::EventTimes;
 use crate::gate::Gate;
@@ -50,13 +52,40 @@ pub(crate) struct NewPartition {
     pub(crate) id: PartitionId,
     /// Its number within the source, in the order of discovery.
     pub(crate) number: u32,
+    /// Where it is gone on with; none from its start.
+    pub(crate) from: Option<Settled>,
+}
+
+/// How far a partition was let into the job.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) position: Position,
+    /// The largest event time before that place.
+    pub(crate) event_time_max: Option<EventTime>,
+}
+
+impl Settled {
+    /// As a manifest holds it.
+    pub(crate) fn state(self, name: &str, number: u32, ended: bool) -> PartitionState {
+        PartitionState {
+            name: name.to_owned(),
+            ordinal: number,
+            position: position_bytes(self.position),
+            rows: self.position.row,
+            event_time_max: self.event_time_max.map(EventTime::micros),
+            ended,
+        }
+    }
 }
 
 /// A partition that is being read.
 pub(crate) struct Partition {
     name: Arc<str>,
+    number: u32,
     /// Number of the partition in the plan, for the total order at sinks.
     ordinal: u32,
+    /// How far its rows have been let in, which may be less than was read.
+    settled: Settled,
     pub(super) reader: Box<dyn PartitionReader>,
     pub(super) clock: Option<PartitionClock>,
     pub(super) idle: Option<IdleDetector>,
@@ -65,20 +94,27 @@ pub(crate) struct Partition {
 }
 
 impl SourceContext {
-    /// Opens a partition at its start.
+    /// Opens a partition at its start, or where it is gone on with.
     pub(crate) fn open(&self, new: &NewPartition) -> Result<Partition, JobError> {
+        let from = new.from.as_ref().map(|from| &from.position);
         let reader = self
             .source
-            .open(&new.id, None, &self.request, &self.spawner)
+            .open(&new.id, from, &self.request, &self.spawner)
             .map_err(|e| JobError::connect(&self.operator, e))?;
-        let clock = self.event_time.as_ref().map(|e| PartitionClock::new(e.out_of_orderness)).transpose();
+        let settled = new.from.unwrap_or_default();
+        let clock = |e: &EventTimeSpec| {
+            PartitionClock::resume(e.out_of_orderness, settled.event_time_max, EventTime::MIN)
+        };
+        let clock = self.event_time.as_ref().map(clock).transpose();
         // A bounded partition is never idle: it ends. Nor is it paused: what it fetches ahead is bounded,
         // and nobody at its other end waits for a sign of life.
         let timeout = self.event_time.as_ref().and_then(|e| e.idle_timeout).filter(|_| !self.bounded);
         let pause = (!self.bounded).then(|| PauseDecision::new(self.pause_after));
         Ok(Partition {
             name: new.id.name(),
+            number: new.number,
             ordinal: (self.ordinal << 20) | new.number,
+            settled,
             reader,
             clock: clock.map_err(|e| JobError::internal(&self.operator, e))?,
             idle: timeout.map(|timeout| IdleDetector::new(Some(timeout), self.clock.now())),
@@ -134,6 +170,17 @@ impl Partition {
             .map_err(|e| JobError::internal(&context.operator, e))?;
         let origin = RowOrigin { partition: self.name.clone(), first_row };
         Ok(Morsel::new(batch).with_time_bounds(bounds).with_origin(Some(origin)))
+    }
+
+    /// All that was read has been let in.
+    pub(super) fn settle(&mut self) {
+        let event_time_max = self.clock.as_ref().and_then(PartitionClock::max_seen);
+        self.settled = Settled { position: self.reader.position(), event_time_max };
+    }
+
+    /// How far its rows have been let in.
+    pub(super) fn state(&self, ended: bool) -> PartitionState {
+        self.settled.state(&self.name, self.number, ended)
     }
 
     /// Adds what the reader has done since the last time to the job's counters.

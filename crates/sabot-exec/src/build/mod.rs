@@ -3,18 +3,26 @@
 //! Nothing runs while a job is built. Everything that can be refused is refused here: unbound names,
 //! sources that do not open, sinks that cannot write.
 
-use sabot_common::OperatorId;
-use sabot_connect::{Boundedness, DeadLetters, PartitionId, ReadRequest, Sink, SinkWriter, Source};
+mod endpoints;
+mod wiring;
+
+use sabot_checkpoint::{PartitionState, Role, Start};
+use sabot_common::{EventTime, OperatorId};
+use sabot_connect::{Boundedness, PartitionId, ReadRequest};
 use sabot_plan::{
-    JoinStage, KeyedStage, PhysicalPlan, Route, SinkStage, SourceStage, Stage, StageKind, encode_keys,
+    JoinStage, KeyedStage, PhysicalPlan, SinkStage, SourceStage, Stage, StageKind, encode_keys,
 };
 use sabot_stream::keyed_operator;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use crate::bindings::{Bindings, Unresolved};
-use crate::edge::Edge;
+use crate::bindings::Bindings;
+use crate::checkpoint::{
+    Begin, Checkpoints, Driver, Message, Places, Recovering, Reporter, Restore, Restored, position_of,
+    waiting,
+};
 use crate::engine::EngineCore;
 use crate::error::JobError;
 use crate::event_times::EventTimes;
@@ -26,16 +34,23 @@ use crate::keyed_task::KeyedTask;
 use crate::lookup_join::{LookupProgram, Replica, TableTask};
 use crate::map_batches::MapProgram;
 use crate::order::OrderBuffer;
-use crate::outputs::{Fan, Outputs};
 use crate::programs::Programs;
 use crate::scheduler::{Scheduler, TaskCell};
 use crate::sink_task::SinkTask;
-use crate::source_task::{Growth, PARTITIONS_MAX, SourceContext, SourceTask, deal, tasks_of, too_many};
+use crate::source_task::{
+    Growth, NewPartition, PARTITIONS_MAX, Settled, SourceContext, SourceTask, Surroundings, deal, number,
+    too_many,
+};
 use crate::stage_waker::StageWaker;
+use endpoints::{
+    OpenSource, ResolvedSink, dead_letter_sinks, last_operator, open_sources, resolve_sinks, unresolved,
+};
+use wiring::Wiring;
 
 /// A job that is ready to launch.
 pub(crate) struct Built {
     pub(crate) job: Arc<JobCore>,
+    driver: Option<Driver>,
     pub(crate) tasks: Vec<Arc<TaskCell>>,
     pub(crate) sources: Vec<Arc<SourceControl>>,
     /// Sources that may grow, with their tasks.
@@ -44,11 +59,15 @@ pub(crate) struct Built {
 
 impl Built {
     /// Lets the tasks have a first look, and asks growing sources for what has come.
-    pub(crate) fn launch(self) {
+    pub(crate) fn launch(self) -> Result<(), JobError> {
+        if let Some(driver) = self.driver {
+            driver.launch()?;
+        }
         self.job.launch(self.tasks, self.sources);
         for (growth, tasks) in self.growths {
             growth.start(tasks);
         }
+        Ok(())
     }
 }
 
@@ -58,10 +77,11 @@ pub(crate) fn build(
     plan: &PhysicalPlan,
     bindings: &Bindings,
     engine: &Arc<EngineCore>,
+    checkpoints: Option<&Checkpoints>,
 ) -> Result<Built, JobError> {
     // Sinks first: a job that cannot write must not have claimed a channel.
     let mut sinks = resolve_sinks(plan, bindings)?;
-    let built = build_with(name, plan, bindings, engine, &mut sinks);
+    let built = build_with(name, plan, bindings, engine, &mut sinks, checkpoints);
     if built.is_err() {
         for sink in sinks.values_mut() {
             // Writers may have made temporary files already; they are gone before their sink cleans up.
@@ -78,6 +98,7 @@ fn build_with(
     bindings: &Bindings,
     engine: &Arc<EngineCore>,
     sinks: &mut BTreeMap<usize, ResolvedSink>,
+    checkpoints: Option<&Checkpoints>,
 ) -> Result<Built, JobError> {
     for (index, stage) in plan.stages.iter().enumerate() {
         match (&stage.kind, sinks.get_mut(&index)) {
@@ -85,9 +106,11 @@ fn build_with(
                 let operator = last_operator(stage);
                 bindings.function(&spec.slot).map_err(|e| unresolved(&operator, e))?;
             }
+            // With checkpoints an earlier run has to be finished first.
+            (StageKind::Sink(spec), Some(sink)) if checkpoints.is_none() => sink.open(spec)?,
             (StageKind::Sink(spec), Some(sink)) => {
-                let writer = sink.sink.open(spec.visible.clone(), 0);
-                sink.writer = Some(writer.map_err(|e| JobError::connect(&sink.operator, e))?);
+                let taken = sink.sink.resume(spec.visible.clone());
+                taken.map_err(|e| JobError::connect(&sink.operator, e))?;
             }
             _ => {}
         }
@@ -104,7 +127,21 @@ fn build_with(
     let job_sinks = sinks.values().map(|s| JobSink { operator: s.operator.clone(), sink: s.sink.clone() });
     // Dead letters are committed with the rest; behind it, so that the numbers of sink stages stay.
     let job_sinks = job_sinks.chain(dead_letter_sinks(plan, &opened)).collect();
-    let job = JobCore::new(name.to_owned(), engine, job_sinks);
+    let begun = match checkpoints {
+        None => None,
+        Some(checkpoints) => match begin(name, plan, &opened, sinks, &wiring, checkpoints)? {
+            Some(begun) => Some((begun, checkpoints)),
+            None => {
+                // It had come to its end, and all of its output is there.
+                let job = JobCore::new(name.to_owned(), engine, Vec::new(), None);
+                return Ok(Built { job, driver: None, tasks: vec![], sources: vec![], growths: vec![] });
+            }
+        },
+    };
+    let (driver, from) = channel();
+    let driver = checkpoints.map(|_| driver);
+    let job = JobCore::new(name.to_owned(), engine, job_sinks, driver.clone());
+    let (begun, checkpoints) = begun.unzip();
     let scheduler = engine.scheduler()?;
     let gates = gates(plan, &wiring.instances);
     let mut builder = Builder {
@@ -120,13 +157,64 @@ fn build_with(
         controls: BTreeMap::new(),
         gates,
         replicas: BTreeMap::new(),
+        begun: begun.as_ref(),
+        driver,
     };
     if let Err(error) = builder.stages(&opened, sinks) {
         builder.tasks.iter().for_each(|task| task.clear());
         return Err(error);
     }
     let Builder { job, tasks, sources, growths, .. } = builder;
-    Ok(Built { job, tasks, sources, growths })
+    let driver = begun.zip(checkpoints).map(|(Begun { places, start, .. }, checkpoints)| {
+        job.begin_at(start.manifest.epoch.next());
+        Driver::new(job.clone(), checkpoints.clone(), &places, start, from)
+    });
+    Ok(Built { job, driver, tasks, sources, growths })
+}
+
+/// How a job with checkpoints begins.
+struct Begun {
+    places: Places,
+    start: Start,
+    restore: Option<Restore>,
+}
+
+/// Finishes what an earlier run has begun, and opens the sinks; nothing when the job had come to its end.
+fn begin(
+    name: &str,
+    plan: &PhysicalPlan,
+    opened: &BTreeMap<usize, OpenSource>,
+    sinks: &mut BTreeMap<usize, ResolvedSink>,
+    wiring: &Wiring,
+    checkpoints: &Checkpoints,
+) -> Result<Option<Begun>, JobError> {
+    let places = Places::of(name, plan, &wiring.instances)?;
+    for (index, open) in opened {
+        let refused = match () {
+            _ if places.task(*index, Role::Source, 0).is_none() => continue,
+            _ if !open.source.replayable() => "it cannot be read again; a file or a log can",
+            _ if open.dead_letters.is_some() => {
+                "records that cannot be read are put aside as they are read, which \
+                                                 checkpoints do not take back yet; leave dead letters out"
+            }
+            _ => continue,
+        };
+        let operator = last_operator(&plan.stages[*index]);
+        return Err(JobError::NoCheckpoints { operator, reason: refused.to_owned() });
+    }
+    let topology = places.topology.clone();
+    let of_job = sinks.values().map(|sink| sink.sink.clone()).collect();
+    let start = match (Recovering { checkpoints, topology: topology.clone(), sinks: of_job }).run()? {
+        Begin::From(start) => start,
+        Begin::Finished => return Ok(None),
+    };
+    let restore = Restore::new(&start.manifest, &checkpoints.store, &topology)?;
+    for (index, sink) in sinks {
+        if let StageKind::Sink(spec) = &plan.stages[*index].kind {
+            sink.open(spec)?;
+        }
+    }
+    Ok(Some(Begun { places, start, restore }))
 }
 
 /// What each source that must wait waits for: the ends of all tasks of other sources.
@@ -139,175 +227,6 @@ fn gates(plan: &PhysicalPlan, instances: &[usize]) -> BTreeMap<usize, Arc<Gate>>
         _ => None,
     };
     plan.stages.iter().enumerate().filter_map(gate).collect()
-}
-
-struct OpenSource {
-    source: Arc<dyn Source>,
-    partitions: Vec<PartitionId>,
-    /// Partitions may come that are not named yet.
-    may_grow: bool,
-    tasks: usize,
-    /// String columns that are read as dictionaries, as indices into the source's schema.
-    dictionaries: Vec<usize>,
-    dead_letters: Option<Arc<dyn DeadLetters>>,
-}
-
-struct ResolvedSink {
-    operator: OperatorId,
-    sink: Arc<dyn Sink>,
-    writer: Option<Box<dyn SinkWriter>>,
-}
-
-fn last_operator(stage: &Stage) -> OperatorId {
-    stage.operators.last().cloned().unwrap_or_else(|| OperatorId::new("unnamed"))
-}
-
-fn unresolved(operator: &OperatorId, error: Unresolved) -> JobError {
-    match error {
-        Unresolved::Unbound(error) => error,
-        Unresolved::Connect(error) => JobError::connect(operator, error),
-    }
-}
-
-impl OpenSource {
-    /// How many of its partitions are read at once.
-    fn readers(&self) -> usize {
-        match self.source.boundedness() {
-            Boundedness::Bounded => self.tasks,
-            Boundedness::Unbounded => self.partitions.len().max(self.tasks),
-        }
-    }
-}
-
-fn open_sources(
-    plan: &PhysicalPlan,
-    bindings: &Bindings,
-    workers: usize,
-) -> Result<BTreeMap<usize, OpenSource>, JobError> {
-    let mut opened: BTreeMap<usize, OpenSource> = BTreeMap::new();
-    for (index, stage) in plan.stages.iter().enumerate() {
-        if let StageKind::Source(spec) = &stage.kind {
-            let operator = last_operator(stage);
-            let source = bindings.source(&spec.connector).map_err(|e| unresolved(&operator, e))?;
-            let may_grow = source.may_grow();
-            let partitions = source.discover().map_err(|e| JobError::connect(&operator, e))?;
-            // Stages that read one source share its dead letters.
-            let shared = opened.values().find(|open| Arc::ptr_eq(&open.source, &source));
-            let dead_letters = match shared {
-                Some(open) => open.dead_letters.clone(),
-                None => source.dead_letters().map_err(|e| JobError::connect(&operator, e))?,
-            };
-            let tasks = tasks_of(partitions.len(), may_grow, workers);
-            let dictionaries = Vec::new();
-            let open = OpenSource { source, partitions, may_grow, tasks, dictionaries, dead_letters };
-            opened.insert(index, open);
-        }
-    }
-    // Claimed last of all that can be refused before anything is opened.
-    for (index, open) in &opened {
-        open.source.claim().map_err(|e| JobError::connect(&last_operator(&plan.stages[*index]), e))?;
-    }
-    Ok(opened)
-}
-
-/// The places for dead letters, each once.
-fn dead_letter_sinks(plan: &PhysicalPlan, opened: &BTreeMap<usize, OpenSource>) -> Vec<JobSink> {
-    let mut found: Vec<JobSink> = Vec::new();
-    for (index, open) in opened {
-        let Some(letters) = open.dead_letters.clone() else { continue };
-        let sink: Arc<dyn Sink> = letters;
-        if !found.iter().any(|other| Arc::ptr_eq(&other.sink, &sink)) {
-            found.push(JobSink { operator: last_operator(&plan.stages[*index]), sink });
-        }
-    }
-    found
-}
-
-fn resolve_sinks(
-    plan: &PhysicalPlan,
-    bindings: &Bindings,
-) -> Result<BTreeMap<usize, ResolvedSink>, JobError> {
-    let mut sinks = BTreeMap::new();
-    for (index, stage) in plan.stages.iter().enumerate() {
-        if let StageKind::Sink(spec) = &stage.kind {
-            let operator = last_operator(stage);
-            let sink = bindings.sink(&spec.connector).map_err(|e| unresolved(&operator, e))?;
-            sinks.insert(index, ResolvedSink { operator, sink, writer: None });
-        }
-    }
-    Ok(sinks)
-}
-
-/// How many tasks each stage has, and the edges between them.
-struct Wiring {
-    instances: Vec<usize>,
-    depths: Vec<usize>,
-    /// Input edges of each task, by stage, instance and input of the stage.
-    inputs: Vec<Vec<Vec<Vec<Arc<Edge>>>>>,
-    /// Output fans of each task, by stage and instance.
-    outputs: Vec<Vec<Outputs>>,
-}
-
-impl Wiring {
-    fn new(plan: &PhysicalPlan, opened: &BTreeMap<usize, OpenSource>, capacity: usize) -> Self {
-        let mut instances: Vec<usize> = Vec::with_capacity(plan.stages.len());
-        let mut depths: Vec<usize> = Vec::with_capacity(plan.stages.len());
-        for (index, stage) in plan.stages.iter().enumerate() {
-            depths.push(stage.inputs.iter().map(|input| depths[input.stage] + 1).max().unwrap_or(0));
-            instances.push(match &stage.kind {
-                StageKind::Source(_) => opened.get(&index).map_or(0, |s| s.tasks),
-                StageKind::Fragment(_) | StageKind::MapBatches(_) | StageKind::Lookup(_) => {
-                    stage.inputs.iter().map(|input| instances[input.stage]).sum()
-                }
-                StageKind::Keyed(_) if stage.inputs.iter().all(|i| i.route == Route::Gather) => 1,
-                StageKind::Keyed(_) => plan.keyed_parallelism as usize,
-                StageKind::Table(_) | StageKind::Sink(_) => 1,
-            });
-        }
-        let mut wiring = Wiring {
-            inputs: instances
-                .iter()
-                .zip(&plan.stages)
-                .map(|(n, stage)| vec![vec![Vec::new(); stage.inputs.len()]; *n])
-                .collect(),
-            outputs: instances.iter().map(|n| (0..*n).map(|_| Outputs::default()).collect()).collect(),
-            instances,
-            depths,
-        };
-        for (index, stage) in plan.stages.iter().enumerate() {
-            wiring.connect(index, stage, capacity);
-        }
-        wiring
-    }
-
-    fn connect(&mut self, index: usize, stage: &Stage, capacity: usize) {
-        let mut first = 0;
-        for (number, input) in stage.inputs.iter().enumerate() {
-            for upstream in 0..self.instances[input.stage] {
-                let fan = match input.route {
-                    Route::Forward => Fan::One(self.edge((index, first + upstream, number), capacity)),
-                    Route::Gather => Fan::One(self.edge((index, 0, number), capacity)),
-                    Route::KeyGroups => Fan::ByTarget(
-                        (0..self.instances[index])
-                            .map(|task| self.edge((index, task, number), capacity))
-                            .collect(),
-                    ),
-                };
-                self.outputs[input.stage][upstream].add(input.port, fan);
-            }
-            first += self.instances[input.stage];
-        }
-    }
-
-    fn edge(&mut self, (stage, task, input): (usize, usize, usize), capacity: usize) -> Arc<Edge> {
-        let edge = Arc::new(Edge::new(capacity));
-        self.inputs[stage][task][input].push(edge.clone());
-        edge
-    }
-
-    fn take(&mut self, stage: usize, task: usize) -> (Vec<Vec<Arc<Edge>>>, Outputs) {
-        (std::mem::take(&mut self.inputs[stage][task]), std::mem::take(&mut self.outputs[stage][task]))
-    }
 }
 
 struct Builder<'a> {
@@ -326,6 +245,8 @@ struct Builder<'a> {
     gates: BTreeMap<usize, Arc<Gate>>,
     /// By table stage.
     replicas: BTreeMap<usize, Arc<Replica>>,
+    begun: Option<&'a Begun>,
+    driver: Option<Sender<Message>>,
 }
 
 impl Builder<'_> {
@@ -384,6 +305,56 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// The line to the driver of a task that takes part in checkpoints.
+    fn reporter(&self, stage: usize, role: Role, task: usize) -> Option<Reporter> {
+        let task = self.begun?.places.task(stage, role, task)?;
+        Some(Reporter::new(task, self.driver.clone()?))
+    }
+
+    fn restore(&self) -> Option<&Restore> {
+        self.begun?.restore.as_ref()
+    }
+
+    /// The partitions of a source with where they are gone on with, and those that have ended.
+    fn partitions(
+        &self,
+        index: usize,
+        operator: &OperatorId,
+        open: &OpenSource,
+    ) -> Result<(Vec<NewPartition>, Vec<PartitionState>), JobError> {
+        let takes_part = self.reporter(index, Role::Source, 0).is_some();
+        let known = self.restore().filter(|_| takes_part).and_then(|restore| restore.source(operator));
+        let Some(known) = known else { return Ok((number(&open.partitions), Vec::new())) };
+        let gone = known
+            .partitions
+            .iter()
+            .find(|state| !state.ended && !open.partitions.iter().any(|id| id.as_str() == state.name));
+        if let Some(gone) = gone {
+            let reason =
+                format!("{} is gone; {} rows of it were read, and more may follow", gone.name, gone.rows);
+            return Err(JobError::Checkpoint { reason });
+        }
+        let (ended, going): (Vec<_>, Vec<_>) =
+            known.partitions.iter().cloned().partition(|state| state.ended);
+        let mut next = known.partitions.iter().map(|state| state.ordinal + 1).max().unwrap_or(0);
+        let mut partitions = Vec::new();
+        for state in &going {
+            let settled = Settled {
+                position: position_of(state)?,
+                event_time_max: state.event_time_max.map(EventTime),
+            };
+            let id = PartitionId::new(state.name.as_str());
+            partitions.push(NewPartition { id, number: state.ordinal, from: Some(settled) });
+        }
+        for id in &open.partitions {
+            if !known.partitions.iter().any(|state| state.name == id.as_str()) {
+                partitions.push(NewPartition { id: id.clone(), number: next, from: None });
+                next += 1;
+            }
+        }
+        Ok((partitions, ended))
+    }
+
     fn cell(&mut self, stage: usize, operator: &OperatorId) -> Arc<TaskCell> {
         let depth = self.wiring.depths[stage];
         let cell = self.scheduler.cell(operator.as_str().to_owned(), depth, self.job.clone());
@@ -407,7 +378,8 @@ impl Builder<'_> {
         let interval = self.engine.config.discovery_interval;
         let growth = open.may_grow.then(|| Growth::new(context.clone(), &open.partitions, interval));
         let mut controls = Vec::with_capacity(open.tasks);
-        for (number, partitions) in deal(&open.partitions, open.tasks).into_iter().enumerate() {
+        let (partitions, mut over) = self.partitions(index, &operator, open)?;
+        for (number, partitions) in deal(partitions, open.tasks).into_iter().enumerate() {
             let cell = self.cell(index, &operator);
             context.gate.iter().for_each(|gate| gate.add_waiting(cell.waker()));
             let (_, outputs) = self.wiring.take(index, number);
@@ -419,8 +391,14 @@ impl Builder<'_> {
             });
             self.sources.push(control.clone());
             controls.push(control.clone());
-            let place = (cell.waker(), control, outputs);
-            cell.fill(Box::new(SourceTask::new(context.clone(), partitions, growth.clone(), place)?));
+            let surroundings = Surroundings {
+                waker: cell.waker(),
+                control,
+                outputs,
+                reporter: self.reporter(index, Role::Source, number),
+                over: std::mem::take(&mut over),
+            };
+            cell.fill(Box::new(SourceTask::new(context.clone(), partitions, growth.clone(), surroundings)?));
         }
         self.controls.insert(index, controls.clone());
         self.growths.extend(growth.map(|growth| (growth, controls)));
@@ -534,8 +512,18 @@ impl Builder<'_> {
         };
         for task in 0..parallelism {
             let owned = groups.range_of_task(task, parallelism);
-            let state = keyed_operator(spec, &stage.output, groups, owned)
-                .map_err(|e| JobError::Operator { operator: operator.clone(), message: e.to_string() })?;
+            let failed = |e: sabot_stream::OperatorError| JobError::Operator {
+                operator: operator.clone(),
+                message: e.to_string(),
+            };
+            let mut state = keyed_operator(spec, &stage.output, groups, owned).map_err(failed)?;
+            let reporter = self.reporter(index, Role::State, task);
+            let restore = self.restore().filter(|_| reporter.is_some());
+            let restored =
+                restore.map_or(Ok(Restored::Nothing), |restore| restore.state(&operator, owned))?;
+            if let Restored::State(snapshots) = &restored {
+                state.restore(snapshots).map_err(failed)?;
+            }
             self.job.add_keyed_task();
             let cell = self.cell(index, &operator);
             let (inputs, outputs) = self.wiring.take(index, task);
@@ -550,13 +538,15 @@ impl Builder<'_> {
                 owned,
                 outputs,
                 held: VecDeque::new(),
-                drained: false,
+                // What it had to say in the end it has said.
+                drained: matches!(restored, Restored::Ended),
                 state_limit: self.job.state_limit / parallelism.max(1),
                 late_seen: 0,
                 late: VecDeque::new(),
                 feeders: feeders.clone(),
                 through: false,
                 ended: false,
+                reporter,
             }));
         }
         Ok(())
@@ -570,6 +560,16 @@ impl Builder<'_> {
         sink: &mut ResolvedSink,
     ) -> Result<(), JobError> {
         let operator = &sink.operator;
+        let groups = self.plan.key_groups.all();
+        let mut order = spec.ordered.then(OrderBuffer::default);
+        if let (Some(order), Some(restore)) = (&mut order, self.restore())
+            && let Restored::State(snapshots) = restore.state(&waiting(operator), groups)?
+        {
+            let restored = snapshots.iter().try_for_each(|snapshot| order.restore(snapshot));
+            restored.map_err(|e| JobError::internal(operator, e))?;
+        }
+        let reporter = self.reporter(index, Role::Sink, 0);
+        let order_reporter = self.reporter(index, Role::State, 0);
         let writer =
             sink.writer.take().ok_or_else(|| JobError::internal(operator, "the sink was not opened"))?;
         let cell = self.cell(index, operator);
@@ -582,10 +582,13 @@ impl Builder<'_> {
             rows: self.job.counters.sink(sink.sink.name()),
             waker: cell.waker(),
             inputs: Inputs::new(inputs),
-            order: spec.ordered.then(OrderBuffer::default),
+            order,
             writer,
             due: VecDeque::new(),
             ended: false,
+            reporter,
+            order_reporter,
+            groups,
         }));
         Ok(())
     }

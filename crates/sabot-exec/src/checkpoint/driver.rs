@@ -1,0 +1,183 @@
+//! The thread that carries out what the coordinator of a job asks for.
+
+use sabot_checkpoint::{Action, Answer, Coordinator, Event, Outcome, Staged, Start, TaskId};
+use sabot_common::Epoch;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use super::recover::{Watch, commit};
+use super::state::{Parts, payload};
+use super::{Checkpoints, Message, Places, Report};
+use crate::error::JobError;
+use crate::job::JobCore;
+use crate::scheduler::panic_message;
+
+/// How often rows are counted where epochs are due by rows.
+const COUNTING: Duration = Duration::from_millis(10);
+
+/// A job's checkpoints while it runs.
+pub(crate) struct Driver {
+    job: Arc<JobCore>,
+    checkpoints: Checkpoints,
+    coordinator: Coordinator,
+    parts: Parts,
+    from: Receiver<Message>,
+    watch: Watch,
+    rows: u64,
+    /// No task is left.
+    gone: bool,
+    outcome: Option<Outcome>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        job: Arc<JobCore>,
+        checkpoints: Checkpoints,
+        places: &Places,
+        start: Start,
+        from: Receiver<Message>,
+    ) -> Self {
+        let watch = Watch::start();
+        let parts = Parts::new(start.manifest.generation);
+        let coordinator = Coordinator::new(places.topology.clone(), checkpoints.config, start, watch.now());
+        Self { job, checkpoints, coordinator, parts, from, watch, rows: 0, gone: false, outcome: None }
+    }
+
+    /// Starts the thread, which ends with the job.
+    pub(crate) fn launch(mut self) -> Result<(), JobError> {
+        let thread = std::thread::Builder::new().name("sabot-epochs".to_owned());
+        let started = thread.spawn(move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.run()))
+                .unwrap_or_else(|panic| Err(JobError::Checkpoint { reason: panic_message(panic.as_ref()) }));
+            if let Err(error) = &outcome {
+                self.job.fail(error.clone());
+            }
+            while !self.gone && self.from.recv().is_ok_and(|message| !matches!(message, Message::Gone)) {}
+            self.job.conclude(outcome);
+        });
+        started.map(drop).map_err(|error| JobError::Start { message: error.to_string() })
+    }
+
+    fn run(&mut self) -> Result<(), JobError> {
+        let mut events = VecDeque::from([Event::Tick]);
+        loop {
+            while let Some(event) = events.pop_front() {
+                for action in self.coordinator.step(event, self.watch.now()) {
+                    events.extend(self.act(action));
+                }
+            }
+            match &self.outcome {
+                Some(Outcome::Finished | Outcome::Suspended) if self.gone => return Ok(()),
+                Some(Outcome::Fenced) => {
+                    let reason = "another run of this job has taken over its checkpoints".to_owned();
+                    return Err(JobError::Checkpoint { reason });
+                }
+                Some(Outcome::Failed { reason }) => {
+                    return Err(JobError::Checkpoint { reason: reason.clone() });
+                }
+                _ => {}
+            }
+            if self.gone
+                && let Some(error) = self.job.failure()
+            {
+                return Err(error);
+            }
+            events.extend(self.wait());
+        }
+    }
+
+    /// What comes next: what a task says, or that time has passed.
+    fn wait(&mut self) -> Option<Event> {
+        let due = self.coordinator.deadline().map(|at| self.watch.until(at));
+        let by_rows = self.checkpoints.config.rows.map(|_| COUNTING);
+        let wait = [due, by_rows].into_iter().flatten().min();
+        let message = match wait {
+            Some(wait) => self.from.recv_timeout(wait),
+            None => self.from.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match message {
+            Ok(message) => self.event(message),
+            Err(RecvTimeoutError::Timeout) if due.is_none_or(|due| wait < Some(due)) => Some(self.count()),
+            Err(RecvTimeoutError::Timeout) => Some(Event::Tick),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.gone = true;
+                Some(Event::Tick)
+            }
+        }
+    }
+
+    fn count(&mut self) -> Event {
+        let read = self.job.counters.rows_read.load(Ordering::Relaxed);
+        let new = read - std::mem::replace(&mut self.rows, read);
+        Event::Rows(new)
+    }
+
+    fn event(&mut self, message: Message) -> Option<Event> {
+        match message {
+            Message::Answered { task, epoch, report } => Some(self.answered(task, epoch, report)),
+            Message::Ended { task, passed, last } => {
+                let last = match last {
+                    Report::Positions(positions) => Answer::Positions(positions),
+                    // What is left is not kept.
+                    Report::State { groups, .. } => Answer::State { groups, blocks: Vec::new() },
+                    Report::Staged(staged) => Answer::Staged(self::staged(staged)),
+                };
+                Some(Event::Ended { task, passed, last })
+            }
+            Message::Requested(cut) => Some(Event::Requested(cut)),
+            Message::Gone => {
+                self.gone = true;
+                None
+            }
+        }
+    }
+
+    fn answered(&mut self, task: TaskId, epoch: Epoch, report: Report) -> Event {
+        let answer = match report {
+            Report::Positions(positions) => Answer::Positions(positions),
+            Report::Staged(staged) => Answer::Staged(self::staged(staged)),
+            Report::State { groups, batches } => {
+                match self.parts.store(&*self.checkpoints.store, (task, epoch), groups, &batches) {
+                    Ok(blocks) => Answer::State { groups, blocks },
+                    Err(reason) => return Event::CouldNot { task, epoch, reason },
+                }
+            }
+        };
+        Event::Answered { task, epoch, answer }
+    }
+
+    fn act(&mut self, action: Action) -> Option<Event> {
+        if let Some(answer) = action.on_store(&*self.checkpoints.store) {
+            return Some(answer);
+        }
+        match action {
+            Action::InjectBarrier { epoch, cut } => self.job.inject(epoch, cut),
+            Action::Commit { sink, epoch, staged } => {
+                let result = self.job.at_sink(sink, |to| commit(to, epoch, &staged));
+                return Some(Event::SinkCommitted { sink, epoch, result });
+            }
+            Action::Finish { sink } => {
+                let result = self.job.at_sink(sink, |to| to.finish().map_err(|error| error.to_string()));
+                return Some(Event::SinkFinished { sink, result });
+            }
+            Action::Committed { epoch } => self.parts.committed(epoch),
+            Action::GaveUp { epoch, reason } => {
+                tracing::warn!(job = %self.job.name, %epoch, reason, "an epoch was given up");
+            }
+            Action::Stop(outcome) => self.outcome = Some(outcome),
+            // Those of the store are done.
+            Action::WriteManifest(_) | Action::DeleteManifests(_) | Action::DeleteBlocks(_) => {}
+        }
+        None
+    }
+}
+
+fn staged(staged: sabot_connect::Committable) -> Option<Staged> {
+    let payload = payload(&staged);
+    let (task, epoch, rows) = (staged.task, staged.epoch, staged.rows);
+    (!staged.parts.is_empty()).then_some(Staged { task, epoch, payload, rows })
+}

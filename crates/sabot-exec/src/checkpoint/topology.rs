@@ -1,0 +1,130 @@
+//! The tasks of a plan that take part in checkpoints.
+
+use arrow::datatypes::SchemaRef;
+use sabot_checkpoint::{Endpoint, KeyedOperator, Role, TaskId, Topology};
+use sabot_common::OperatorId;
+use sabot_plan::{KeyedStage, PhysicalPlan, Stage, StageKind};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use crate::error::JobError;
+
+/// A job as the coordinator sees it, and where each stage stands in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) topology: Arc<Topology>,
+    /// By stage of the plan: its number among those of its role.
+    numbers: BTreeMap<(usize, Role), u32>,
+}
+
+impl Places {
+    /// `instances` are the tasks of each stage.
+    pub(crate) fn of(job: &str, plan: &PhysicalPlan, instances: &[usize]) -> Result<Self, JobError> {
+        let feeds_tables = feeding_tables(plan)?;
+        let mut topology = Topology {
+            job: job.to_owned(),
+            hash_seed: plan.hash_seed,
+            key_groups: plan.key_groups,
+            sources: Vec::new(),
+            operators: Vec::new(),
+            sinks: Vec::new(),
+        };
+        let mut numbers = BTreeMap::new();
+        for (index, stage) in plan.stages.iter().enumerate() {
+            if feeds_tables[index] {
+                continue;
+            }
+            let id = stage.operators.last().cloned().unwrap_or_else(|| OperatorId::new("unnamed"));
+            let tasks = u32::try_from(instances[index]).unwrap_or(u32::MAX);
+            match &stage.kind {
+                StageKind::Source(_) => {
+                    numbers.insert((index, Role::Source), topology.sources.len() as u32);
+                    topology.sources.push(Endpoint { id, tasks });
+                }
+                StageKind::Keyed(spec) => {
+                    numbers.insert((index, Role::State), topology.operators.len() as u32);
+                    let (kind, shape) = (kind(spec).to_owned(), shape(&stage.output));
+                    topology.operators.push(KeyedOperator { id, kind, shape, tasks });
+                }
+                StageKind::Sink(spec) => {
+                    if spec.ordered {
+                        // Rows whose turn has not come are state as well.
+                        numbers.insert((index, Role::State), topology.operators.len() as u32);
+                        let (id, shape) = (waiting(&id), shape(&stage.output));
+                        topology.operators.push(KeyedOperator { id, kind: "order".to_owned(), shape, tasks });
+                    }
+                    numbers.insert((index, Role::Sink), topology.sinks.len() as u32);
+                    topology.sinks.push(Endpoint { id, tasks });
+                }
+                StageKind::Fragment(_)
+                | StageKind::MapBatches(_)
+                | StageKind::Table(_)
+                | StageKind::Lookup(_) => {}
+            }
+        }
+        Ok(Self { topology: topology.into(), numbers })
+    }
+
+    /// The name of a task; none where it takes no part.
+    pub(crate) fn task(&self, stage: usize, role: Role, task: usize) -> Option<TaskId> {
+        let stage = *self.numbers.get(&(stage, role))?;
+        Some(TaskId { role, stage, task: u32::try_from(task).unwrap_or(u32::MAX) })
+    }
+}
+
+/// The name under which the rows are kept that wait in front of a sink.
+pub(crate) fn waiting(sink: &OperatorId) -> OperatorId {
+    OperatorId::new(format!("{sink}/waiting"))
+}
+
+/// Which stages only feed tables.
+fn feeding_tables(plan: &PhysicalPlan) -> Result<Vec<bool>, JobError> {
+    let mut feeds = vec![false; plan.stages.len()];
+    for (index, stage) in plan.stages.iter().enumerate().rev() {
+        let consumers: Vec<usize> = (index + 1..plan.stages.len())
+            .filter(|other| plan.stages[*other].inputs.iter().any(|input| input.stage == index))
+            .collect();
+        let of_tables = consumers.iter().filter(|other| feeds[**other]).count();
+        feeds[index] = match &stage.kind {
+            StageKind::Table(_) => true,
+            _ => !consumers.is_empty() && of_tables == consumers.len(),
+        };
+        // Read anew for the table, its rows would come a second time everywhere else.
+        if of_tables > 0 && of_tables < consumers.len() && has_place(stage) {
+            let operator = stage.operators.last().cloned().unwrap_or_else(|| OperatorId::new("unnamed"));
+            return Err(JobError::NoCheckpoints {
+                operator,
+                reason: "it feeds the table of a join and something else; give the join a source of its own"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(feeds)
+}
+
+fn has_place(stage: &Stage) -> bool {
+    matches!(stage.kind, StageKind::Source(_) | StageKind::Keyed(_))
+}
+
+fn kind(stage: &KeyedStage) -> &'static str {
+    match stage {
+        KeyedStage::Aggregate(_) => "aggregate",
+        KeyedStage::Join(_) => "join",
+        KeyedStage::Over(stage) if stage.rolling.is_some() => "rolling",
+        KeyedStage::Over(_) => "over",
+        KeyedStage::Rank(stage) if stage.as_it_goes => "first",
+        KeyedStage::Rank(_) => "rank",
+    }
+}
+
+/// Columns and types, as far as state depends on them.
+fn shape(schema: &SchemaRef) -> String {
+    let mut text = String::new();
+    for field in schema.fields() {
+        let separator = if text.is_empty() { "" } else { ", " };
+        // Writing into a text does not fail.
+        let _ = write!(text, "{separator}{} {}", field.name(), field.data_type());
+    }
+    text
+}

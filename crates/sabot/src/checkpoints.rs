@@ -1,0 +1,88 @@
+//! Checkpoints of a job.
+
+use sabot_checkpoint::CheckpointConfig;
+use sabot_exec::JobError;
+use sabot_state::FolderStore;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a job keeps its checkpoints, and when it makes them.
+///
+/// A job that is started with them goes on from the newest one: its sources from where they were, its state as it was,
+/// and what had become visible of its output does not come again. Where there is none it begins. One that had come to
+/// its end ends at once.
+///
+/// A folder belongs to one job. Two runs of it at one time take it from each other: the one that started last goes on,
+/// the other one fails.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// # use std::time::Duration;
+/// # let folder = std::env::temp_dir().join(format!("sabot-doc-checkpoints-{}", std::process::id()));
+/// # let (checkpoints, output) = (folder.join("checkpoints"), folder.join("late.csv"));
+/// # std::fs::create_dir_all(&folder)?;
+/// let job = || -> sabot::Result<Job> {
+///     let late = Stream::read(csv("data/flights.csv"))?.filter(col("delay").gt(15))?.select([col("delay")])?;
+///     let every = Checkpoints::folder(&checkpoints).every(Duration::from_secs(1));
+///     Ok(Job::new("late").write(&late, csv(&output))?.checkpoints(every))
+/// };
+/// assert_eq!(job()?.run()?.rows_read, 4);
+/// assert_eq!(std::fs::read_to_string(&output)?, "delay\n48\n31\n");
+/// assert_eq!(job()?.run()?.rows_read, 0); // it had come to its end
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Checkpoints {
+    folder: PathBuf,
+    config: CheckpointConfig,
+}
+
+impl Checkpoints {
+    /// In a folder, which is made if it is not there: one every ten seconds, of which two are kept.
+    pub fn folder(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), config: CheckpointConfig::default() }
+    }
+
+    /// One so long after the one before has begun.
+    ///
+    /// ```
+    /// # use sabot::Checkpoints;
+    /// # use std::time::Duration;
+    /// let checkpoints = Checkpoints::folder("frauds.checkpoints").every(Duration::from_secs(1));
+    /// ```
+    pub fn every(mut self, interval: Duration) -> Self {
+        self.config.interval = Some(interval);
+        self
+    }
+
+    /// One after so many rows, and none by time.
+    ///
+    /// ```
+    /// # use sabot::Checkpoints;
+    /// let checkpoints = Checkpoints::folder("frauds.checkpoints").every_rows(1_000_000);
+    /// ```
+    pub fn every_rows(mut self, rows: u64) -> Self {
+        (self.config.rows, self.config.interval) = (Some(rows.max(1)), None);
+        self
+    }
+
+    /// Keeps so many, 2 at least.
+    ///
+    /// ```
+    /// # use sabot::Checkpoints;
+    /// let checkpoints = Checkpoints::folder("frauds.checkpoints").keep(10);
+    /// ```
+    pub fn keep(mut self, checkpoints: u32) -> Self {
+        self.config.keep = checkpoints;
+        self
+    }
+
+    pub(crate) fn open(&self) -> Result<sabot_exec::Checkpoints, JobError> {
+        let store = FolderStore::open(&self.folder);
+        let store = store.map_err(|error| JobError::Checkpoint { reason: error.to_string() })?;
+        Ok(sabot_exec::Checkpoints { store: Arc::new(store), config: self.config })
+    }
+}

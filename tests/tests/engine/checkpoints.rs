@@ -1,0 +1,207 @@
+//! Jobs that are broken off, and go on as if nothing had happened.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sabot::JobError;
+use sabot::prelude::*;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+const ROWS: u64 = 60_000;
+
+/// Two files of rows `at, key, n`, in order of time up to a second.
+fn input(folder: &Path, seed: u64) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    for number in 0..2 {
+        let mut text = String::from("at,key,n\n");
+        for row in 0..ROWS / 2 {
+            let at = row * 40 + random.random_range(0..1_000);
+            let (key, n) = (random.random_range(0..200), random.random_range(-50..50));
+            let (minutes, seconds, millis) = (at / 60_000, at / 1_000 % 60, at % 1_000);
+            writeln!(text, "2020-01-01T00:{minutes:02}:{seconds:02}.{millis:03},{key},{n}").unwrap();
+        }
+        fs::write(folder.join(format!("in-{number}.csv")), text).unwrap();
+    }
+}
+
+fn rows(folder: &Path) -> sabot::Result<Stream> {
+    let columns = "at timestamp(us), key int64, n int64";
+    let read = csv(folder.join("in-*.csv")).option("schema", columns);
+    Stream::read(read)?.event_time("at", out_of_orderness(seconds(1)))
+}
+
+type Pipeline = fn(&Path) -> sabot::Result<Stream>;
+
+/// Every kind of state that there is.
+const PIPELINES: [(&str, Pipeline); 6] = [
+    ("map", |folder| {
+        rows(folder)?.filter(col("n").gt(0))?.select([col("at"), (col("n") * 2).alias("twice")])
+    }),
+    ("window", |folder| {
+        let windows = rows(folder)?.window(hopping(seconds(20), seconds(5)))?.group_by(["key"])?;
+        windows.aggregate([count().alias("rows"), sum(col("n")), max(col("n"))])
+    }),
+    ("session", |folder| {
+        let sessions = rows(folder)?.window(session(seconds(6)))?.group_by(["key"])?;
+        sessions.aggregate([count().alias("rows"), first(col("n")), avg(col("n"))])
+    }),
+    ("group by", |folder| rows(folder)?.group_by(["key"])?.aggregate([count().alias("rows"), sum(col("n"))])),
+    ("over", |folder| {
+        let before = range(seconds(30));
+        rows(folder)?.with_columns([
+            count().over(["key"], before).alias("rows"),
+            avg(col("n")).over(["key"], before).alias("mean"),
+            lag("n", 1).over(["key"], whole()).alias("previous"),
+        ])
+    }),
+    ("join", |folder| {
+        let totals = rows(folder)?.group_by(["key"])?.aggregate([sum(col("n")).alias("total")])?;
+        rows(folder)?.filter(col("n").gt(25))?.join(&totals, on("key", "key"))
+    }),
+];
+
+/// What a job without checkpoints writes.
+fn undisturbed(pipeline: Pipeline, folder: &Path) -> String {
+    let path = folder.join("undisturbed.csv");
+    Job::new("undisturbed").write(&pipeline(folder).unwrap(), csv(&path)).unwrap().run().unwrap();
+    fs::read_to_string(path).unwrap()
+}
+
+fn engine(workers: usize) -> Engine {
+    Engine::builder().workers(workers).morsel_rows(512).build().unwrap()
+}
+
+/// How often a job was started, and how many rows its last run has read.
+struct Ran {
+    starts: u32,
+    rows_read: u64,
+}
+
+/// Starts the job again and again and breaks it off after some rows, each time with another number of workers, until
+/// it comes to its end.
+fn with_breaks(job: impl Fn() -> Job, random: &mut ChaCha8Rng) -> Ran {
+    let mut starts = 0;
+    loop {
+        starts += 1;
+        let handle = engine(random.random_range(1..4)).start(job()).unwrap();
+        let enough = random.random_range(1..ROWS);
+        while !handle.is_finished() {
+            if starts < 8 && handle.metrics().rows_read >= enough {
+                handle.abort();
+            }
+            sleep(Duration::from_micros(200));
+        }
+        match handle.wait() {
+            Ok(metrics) => return Ran { starts, rows_read: metrics.rows_read },
+            Err(JobError::Aborted) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// `SABOT_BREAK_SEED` is where random numbers come from, and `SABOT_BREAK_RUNS` how often each pipeline is run.
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect(name))
+}
+
+#[test]
+fn what_is_broken_off_goes_on() {
+    let mut random = ChaCha8Rng::seed_from_u64(from_environment("SABOT_BREAK_SEED", 0x5eed));
+    let runs = from_environment("SABOT_BREAK_RUNS", 3);
+    let (mut broken_off, mut went_on) = (0, 0);
+    for (name, pipeline) in PIPELINES {
+        let folder = tempfile::tempdir().unwrap();
+        input(folder.path(), random.random());
+        let wanted = undisturbed(pipeline, folder.path());
+        for run in 0..runs {
+            let (kept, output) =
+                (folder.path().join(format!("kept-{run}")), folder.path().join(format!("{run}.csv")));
+            let job = || {
+                let checkpoints = Checkpoints::folder(&kept).every_rows(5_000);
+                let job = Job::new("copy").write(&pipeline(folder.path()).unwrap(), csv(&output)).unwrap();
+                job.checkpoints(checkpoints)
+            };
+            let ran = with_breaks(job, &mut random);
+            broken_off += u64::from(ran.starts) - 1;
+            went_on += u64::from(ran.rows_read < ROWS);
+            let found = fs::read_to_string(&output).unwrap();
+            let apart = found.lines().zip(wanted.lines()).position(|(a, b)| a != b);
+            assert!(
+                found == wanted,
+                "{name}: {} and {} lines, apart from {apart:?}",
+                found.lines().count(),
+                wanted.lines().count()
+            );
+        }
+    }
+    // Else nothing was shown: a job may end before it is broken off, and begin anew before there is a checkpoint.
+    let all = PIPELINES.len() as u64 * runs;
+    assert!(broken_off >= all && went_on >= all / 2, "{broken_off} breaks, {went_on} of {all} went on");
+    println!("{broken_off} breaks, {went_on} of {all} went on");
+}
+
+/// What stops at a savepoint goes on from it, also with other workers, and shows no window twice.
+#[test]
+fn what_is_suspended_goes_on() {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    for (name, pipeline) in PIPELINES {
+        let folder = tempfile::tempdir().unwrap();
+        input(folder.path(), random.random());
+        let wanted = undisturbed(pipeline, folder.path());
+        let (kept, output) = (folder.path().join("kept"), folder.path().join("out.csv"));
+        let job = || {
+            let job = Job::new("copy").write(&pipeline(folder.path()).unwrap(), csv(&output)).unwrap();
+            job.checkpoints(Checkpoints::folder(&kept))
+        };
+        let mut rows_read = 0;
+        for workers in [2, 1, 3] {
+            let handle = engine(workers).start(job()).unwrap();
+            while handle.metrics().rows_read < 8_000 && !handle.is_finished() {
+                sleep(Duration::from_micros(200));
+            }
+            handle.stop(Stop::Suspend);
+            rows_read += handle.wait().unwrap().rows_read;
+            assert!(!output.exists() || rows_read >= ROWS, "{name}");
+        }
+        rows_read += engine(2).start(job()).unwrap().wait().unwrap().rows_read;
+        assert!(fs::read_to_string(&output).unwrap() == wanted, "{name}");
+        if name != "join" {
+            // No row was let in twice. (A join reads what makes its table anew.)
+            assert_eq!(rows_read, ROWS, "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_go_on_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    input(folder.path(), 1);
+    let (kept, output) = (folder.path().join("kept"), folder.path().join("out.csv"));
+    let job = |name: &str, stream: Stream| {
+        let checkpoints = Checkpoints::folder(&kept).every_rows(5_000);
+        Job::new(name).write(&stream, csv(&output)).unwrap().checkpoints(checkpoints)
+    };
+    let totals = |column: &str| {
+        let totals = rows(folder.path()).unwrap().group_by(["key"]).unwrap();
+        totals.aggregate([sum(col(column)).alias("total")]).unwrap()
+    };
+    let refused = |job: Job| engine(2).start(job).unwrap_err().to_string();
+
+    let handle = engine(2).start(job("totals", totals("n"))).unwrap();
+    handle.stop(Stop::Suspend);
+    handle.wait().unwrap();
+    let error = refused(job("other", totals("n")));
+    assert!(error.contains("checkpoints of the job \"totals\", not of \"other\""), "{error}");
+    let error = refused(job("totals", totals("key")));
+    assert!(error.contains("which the job no longer has"), "{error}");
+    fs::rename(folder.path().join("in-1.csv"), folder.path().join("elsewhere.csv")).unwrap();
+    let error = refused(job("totals", totals("n")));
+    assert!(error.contains("in-1.csv is gone"), "{error}");
+
+    let (_sender, channel) = sabot::input_channel("numbers", 4, totals("n").schema().clone());
+    let error = refused(job("channel", Stream::from_channel(channel).unwrap()));
+    assert!(error.contains("it cannot be read again"), "{error}");
+}
