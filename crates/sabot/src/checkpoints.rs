@@ -1,6 +1,6 @@
 //! Checkpoints of a job.
 
-use sabot_checkpoint::CheckpointConfig;
+use sabot_checkpoint::{CheckpointConfig, CheckpointStore, StoreError};
 use sabot_exec::JobError;
 use sabot_state::FolderStore;
 use std::path::PathBuf;
@@ -80,9 +80,31 @@ impl Checkpoints {
         self
     }
 
-    pub(crate) fn open(&self) -> Result<sabot_exec::Checkpoints, JobError> {
-        let store = FolderStore::open(&self.folder);
-        let store = store.map_err(|error| JobError::Checkpoint { reason: error.to_string() })?;
-        Ok(sabot_exec::Checkpoints { store: Arc::new(store), config: self.config })
+    /// Whether there is anything to go on from.
+    ///
+    /// ```
+    /// # use sabot::Checkpoints;
+    /// let folder = std::env::temp_dir().join("sabot-doc-nothing-was-ever-here");
+    /// assert!(!Checkpoints::folder(folder).exist()?);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the folder is there and cannot be read.
+    pub fn exist(&self) -> crate::Result<bool> {
+        // Looking makes no folder.
+        Ok(self.folder.exists() && !self.store()?.manifests().map_err(failed)?.is_empty())
     }
+
+    fn store(&self) -> Result<FolderStore, JobError> {
+        FolderStore::open(&self.folder).map_err(failed)
+    }
+
+    pub(crate) fn open(&self) -> Result<sabot_exec::Checkpoints, JobError> {
+        Ok(sabot_exec::Checkpoints { store: Arc::new(self.store()?), config: self.config })
+    }
+}
+
+fn failed(error: StoreError) -> JobError {
+    JobError::Checkpoint { reason: error.to_string() }
 }

@@ -137,6 +137,20 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
 
+    /// Keep checkpoints in a folder, so that a run that is killed can be gone on with; --features and --alerts then hold
+    /// each transaction once, whatever happens, and figures are those of the last run alone
+    #[arg(long, value_name = "FOLDER", conflicts_with = "rate")]
+    pub(crate) checkpoint: Option<PathBuf>,
+
+    /// How often to make a checkpoint
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(requires = "checkpoint")]
+    pub(crate) checkpoint_every: Duration,
+
+    /// Go on from the newest checkpoint, with the same options as before but for --workers
+    #[arg(long, requires = "checkpoint")]
+    pub(crate) resume: bool,
+
     /// Where to draw alerts and frauds by day, and precision against recall
     #[arg(long, value_name = "FILE.svg", value_parser = chart::path)]
     pub(crate) plot: Option<PathBuf>,

@@ -85,6 +85,9 @@ pub(crate) fn run(options: &Run) -> Result<(), Box<dyn Error>> {
         };
         receiver = Some(rows);
     }
+    if let Some(checkpoints) = checkpoints(options)? {
+        job = job.checkpoints(checkpoints);
+    }
     if options.explain {
         print!("{}", job.explain_for(&engine)?);
         return Ok(());
@@ -121,6 +124,19 @@ pub(crate) fn run(options: &Run) -> Result<(), Box<dyn Error>> {
         false => eprint!("{figures}"),
     }
     Ok(())
+}
+
+fn checkpoints(options: &Run) -> Result<Option<Checkpoints>, Box<dyn Error>> {
+    let Some(folder) = &options.checkpoint else { return Ok(None) };
+    let checkpoints = Checkpoints::folder(folder).every(options.checkpoint_every);
+    if !options.resume && checkpoints.exist()? {
+        let folder = folder.display();
+        return Err(format!(
+            "--checkpoint: {folder} holds checkpoints; --resume goes on from them, an empty folder begins anew"
+        )
+        .into());
+    }
+    Ok(Some(checkpoints))
 }
 
 fn source(options: &Run) -> Result<From, Box<dyn Error>> {

@@ -202,6 +202,15 @@ fn what_cannot_go_on_is_refused() {
     assert!(error.contains("in-1.csv is gone"), "{error}");
 
     let (_sender, channel) = sabot::input_channel("numbers", 4, totals("n").schema().clone());
-    let error = refused(job("channel", Stream::from_channel(channel).unwrap()));
+    let copy = Job::new("copy").write(&Stream::from_channel(channel).unwrap(), to_channel(4).0).unwrap();
+    let error = refused(copy.checkpoints(Checkpoints::folder(folder.path().join("others"))));
     assert!(error.contains("it cannot be read again"), "{error}");
+
+    // Output that is there without a checkpoint that it belongs to would be mixed with that of this run.
+    let folder_of_files = format!("{}/", folder.path().join("parts").display());
+    fs::create_dir(&folder_of_files).unwrap();
+    fs::write(format!("{folder_of_files}2-0.csv"), "key,total\n").unwrap();
+    let parts = Job::new("parts").write(&totals("n"), csv(&folder_of_files)).unwrap();
+    let error = refused(parts.checkpoints(Checkpoints::folder(folder.path().join("of parts"))));
+    assert!(error.contains("holds output already"), "{error}");
 }

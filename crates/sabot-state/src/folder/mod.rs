@@ -89,7 +89,14 @@ impl FolderStore {
     /// # Errors
     /// [`StoreError`] where the folder cannot be made or read.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        Self::on(folder.into(), Box::new(RealDisk))
+        let folder = folder.into();
+        // Folders above it are synced as well, up to the root; of a bare name there are none.
+        let absolute = std::path::absolute(&folder);
+        let absolute = absolute.map_err(|error| {
+            let kind = StoreErrorKind::Io { problem: error.to_string() };
+            StoreError::new("make the folder", folder.display().to_string(), kind)
+        })?;
+        Self::on(absolute, Box::new(RealDisk))
     }
 
     fn on(folder: PathBuf, disk: Box<dyn Disk>) -> Result<Self, StoreError> {

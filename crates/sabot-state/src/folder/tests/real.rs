@@ -41,6 +41,16 @@ fn what_was_put_is_there_for_everybody() {
 }
 
 #[test]
+fn a_path_may_be_relative() {
+    let here = tempfile::tempdir_in(".").unwrap();
+    let path = Path::new(here.path().file_name().unwrap()).join("kept");
+    for _ in 0..2 {
+        FolderStore::open(&path).unwrap();
+    }
+    assert!(FolderStore::open("").is_err());
+}
+
+#[test]
 fn of_several_writers_one_creates_a_manifest() {
     let folder = tempfile::tempdir().unwrap();
     for epoch in 1..20 {
