@@ -49,9 +49,14 @@ impl Checkpoints {
     /// One so long after the one before has begun.
     ///
     /// ```
-    /// # use sabot::Checkpoints;
-    /// # use std::time::Duration;
-    /// let checkpoints = Checkpoints::folder("frauds.checkpoints").every(Duration::from_secs(1));
+    /// # use sabot::prelude::*;
+    /// # let folder = std::env::temp_dir().join(format!("sabot-doc-every-{}", std::process::id()));
+    /// let checkpoints = Checkpoints::folder(&folder).every(std::time::Duration::from_secs(1));
+    /// let flights = Stream::read(csv("data/flights.csv"))?;
+    /// Job::new("copy").write(&flights, to_memory().0)?.checkpoints(checkpoints.clone()).run()?;
+    /// assert!(checkpoints.exist()?);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn every(mut self, interval: Duration) -> Self {
         self.config.interval = Some(interval);
@@ -61,8 +66,14 @@ impl Checkpoints {
     /// One after so many rows, and none by time.
     ///
     /// ```
-    /// # use sabot::Checkpoints;
-    /// let checkpoints = Checkpoints::folder("frauds.checkpoints").every_rows(1_000_000);
+    /// # use sabot::prelude::*;
+    /// # let folder = std::env::temp_dir().join(format!("sabot-doc-rows-{}", std::process::id()));
+    /// let checkpoints = Checkpoints::folder(&folder).every_rows(1_000_000);
+    /// let flights = Stream::read(csv("data/flights.csv"))?;
+    /// Job::new("copy").write(&flights, to_memory().0)?.checkpoints(checkpoints.clone()).run()?;
+    /// assert!(checkpoints.exist()?);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn every_rows(mut self, rows: u64) -> Self {
         (self.config.rows, self.config.interval) = (Some(rows.max(1)), None);
@@ -72,8 +83,14 @@ impl Checkpoints {
     /// Keeps so many, 2 at least.
     ///
     /// ```
-    /// # use sabot::Checkpoints;
-    /// let checkpoints = Checkpoints::folder("frauds.checkpoints").keep(10);
+    /// # use sabot::prelude::*;
+    /// # let folder = std::env::temp_dir().join(format!("sabot-doc-keep-{}", std::process::id()));
+    /// let checkpoints = Checkpoints::folder(&folder).keep(10);
+    /// let flights = Stream::read(csv("data/flights.csv"))?;
+    /// Job::new("copy").write(&flights, to_memory().0)?.checkpoints(checkpoints.clone()).run()?;
+    /// assert!(checkpoints.exist()?);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn keep(mut self, checkpoints: u32) -> Self {
         self.config.keep = checkpoints;

@@ -113,7 +113,15 @@ impl Job {
     ///
     /// ```
     /// # use sabot::prelude::*;
-    /// let job = Job::new("late").checkpoints(Checkpoints::folder("late.checkpoints"));
+    /// # let folder = std::env::temp_dir().join(format!("sabot-doc-job-checkpoints-{}", std::process::id()));
+    /// let copy = || -> sabot::Result<Job> {
+    ///     let job = Job::new("copy").write(&Stream::read(csv("data/flights.csv"))?, to_memory().0)?;
+    ///     Ok(job.checkpoints(Checkpoints::folder(&folder)))
+    /// };
+    /// assert_eq!(copy()?.run()?.rows_read, 4);
+    /// assert_eq!(copy()?.run()?.rows_read, 0); // there was nothing left to go on with
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
         self.checkpoints = Some(checkpoints);

@@ -85,9 +85,11 @@ pub(crate) fn run(options: &Run) -> Result<(), Box<dyn Error>> {
         };
         receiver = Some(rows);
     }
+    // ANCHOR: keep
     if let Some(checkpoints) = checkpoints(options)? {
         job = job.checkpoints(checkpoints);
     }
+    // ANCHOR_END: keep
     if options.explain {
         print!("{}", job.explain_for(&engine)?);
         return Ok(());
@@ -126,6 +128,7 @@ pub(crate) fn run(options: &Run) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+// ANCHOR: checkpoints
 fn checkpoints(options: &Run) -> Result<Option<Checkpoints>, Box<dyn Error>> {
     let Some(folder) = &options.checkpoint else { return Ok(None) };
     let checkpoints = Checkpoints::folder(folder).every(options.checkpoint_every);
@@ -138,6 +141,7 @@ fn checkpoints(options: &Run) -> Result<Option<Checkpoints>, Box<dyn Error>> {
     }
     Ok(Some(checkpoints))
 }
+// ANCHOR_END: checkpoints
 
 fn source(options: &Run) -> Result<From, Box<dyn Error>> {
     let delay = Span(i64::try_from(options.out_of_orderness.as_micros())?);

@@ -11,7 +11,8 @@ use sabot::arrow::compute::{cast, concat_batches};
 use sabot::prelude::{Job, Stream, col, file};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 const FORMATS: [&str; 4] = ["csv", "parquet", "ndjson", "arrow"];
 
@@ -406,4 +407,47 @@ fn wrong_options_say_what_would_be_right() {
     }
     let (plan, _) = succeeds(&["--transactions", "1000", "--explain"]);
     assert!(plan.contains("card_count_30d") && plan.contains("per terminal_id"), "{plan}");
+}
+
+/// Killed without warning again and again, and gone on with by another number of workers: alerts and features are those
+/// of a run that nobody has disturbed.
+#[test]
+fn a_killed_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (input, kept) = (path("made.parquet"), path("kept"));
+    succeeds(&["generate", "--transactions", "60000", "--output", &input]);
+    let to = |alerts: &str, features: &str| [path(alerts), path(features)];
+    let wanted = to("wanted.ndjson", "wanted.csv");
+    succeeds(&["--input", &input, "--json", "--alerts", &wanted[0], "--features", &wanted[1]]);
+
+    let found = to("alerts.ndjson", "features.csv");
+    let mut arguments = vec!["--input", &input, "--json", "--alerts", &found[0], "--features", &found[1]];
+    arguments.extend(["--checkpoint", &kept, "--checkpoint-every", "5ms"]);
+    let (mut killed, mut went_on) = (0, 0);
+    for run in 0..40u64 {
+        let workers = (run % 3 + 1).to_string();
+        let has_checkpoints = Path::new(&kept).join("epochs").read_dir().is_ok_and(|all| all.count() > 0);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fraud-detection"));
+        command.args(&arguments).args(["--workers", &workers]).args(has_checkpoints.then_some("--resume"));
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        if run < 12 {
+            std::thread::sleep(Duration::from_millis(100 + run * 37 % 200));
+            // It may have come to its end.
+            let _ = child.kill();
+        }
+        went_on += u32::from(has_checkpoints);
+        let status = child.wait().unwrap();
+        if status.success() {
+            break;
+        }
+        assert!(status.code().is_none(), "it failed by itself: {status}");
+        killed += 1;
+    }
+    assert!(killed > 0 && went_on > 0, "{killed} killed, {went_on} went on");
+    for (wanted, found) in wanted.iter().zip(&found) {
+        assert!(std::fs::read(wanted).unwrap() == std::fs::read(found).unwrap(), "{found}");
+    }
+    let error = fails(&[&arguments[..], &["--workers", "2"]].concat());
+    assert!(error.contains("--resume goes on from them"), "{error}");
 }
