@@ -5,7 +5,7 @@
 //! | `tidy` | does the repository keep its own rules: dependencies, sources, documents? |
 //! | `pipelines` | does every pipeline give what a slow reference gives, however it is run? |
 //! | `engine` | does an engine keep its promises: stop, abort, panics, refusals, files, threads? |
-//! | `chaos` | does any graph come to an end with the least room, and does a killed job leave nothing? |
+//! | `chaos` | does any graph come to an end with the least room, does a killed job leave nothing, and go on where it has checkpoints? |
 //! | `memory` | does a source larger than memory stay within the budget? |
 //! | `golden` | does the flights pipeline give what two other engines give? |
 //!
@@ -23,6 +23,7 @@
 mod case;
 pub mod compare;
 pub mod data;
+pub mod interrupted;
 pub mod random;
 pub mod reference;
 mod settings;

@@ -4,6 +4,7 @@
 //! now and then, and what takes more than one line of shell to do right.
 #![forbid(unsafe_code)]
 
+mod chaos;
 mod flights;
 mod fraud;
 mod operators;
@@ -26,6 +27,8 @@ enum Command {
     /// Measures.
     #[command(subcommand)]
     Bench(Bench),
+    /// Kills jobs with checkpoints again and again, and compares what they have written.
+    Chaos(chaos::Options),
 }
 
 #[derive(Subcommand)]
@@ -41,12 +44,12 @@ enum Bench {
 }
 
 fn main() -> ExitCode {
-    let Command::Bench(bench) = Arguments::parse().command;
-    let done = match &bench {
-        Bench::Flights(options) => flights::run(options),
-        Bench::Fraud(options) => fraud::run(options),
-        Bench::Operators(options) => operators::run(options),
-        Bench::Startup => startup::run(),
+    let done = match &Arguments::parse().command {
+        Command::Bench(Bench::Flights(options)) => flights::run(options),
+        Command::Bench(Bench::Fraud(options)) => fraud::run(options),
+        Command::Bench(Bench::Operators(options)) => operators::run(options),
+        Command::Bench(Bench::Startup) => startup::run(),
+        Command::Chaos(options) => chaos::run(options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

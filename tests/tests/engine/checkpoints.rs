@@ -4,71 +4,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sabot::JobError;
 use sabot::prelude::*;
-use std::fmt::Write;
+use sabot_tests::interrupted::{PIPELINES, ROWS, from_environment, input, rows, undisturbed};
 use std::fs;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
-
-const ROWS: u64 = 60_000;
-
-/// Two files of rows `at, key, n`, in order of time up to a second.
-fn input(folder: &Path, seed: u64) {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    for number in 0..2 {
-        let mut text = String::from("at,key,n\n");
-        for row in 0..ROWS / 2 {
-            let at = row * 40 + random.random_range(0..1_000);
-            let (key, n) = (random.random_range(0..200), random.random_range(-50..50));
-            let (minutes, seconds, millis) = (at / 60_000, at / 1_000 % 60, at % 1_000);
-            writeln!(text, "2020-01-01T00:{minutes:02}:{seconds:02}.{millis:03},{key},{n}").unwrap();
-        }
-        fs::write(folder.join(format!("in-{number}.csv")), text).unwrap();
-    }
-}
-
-fn rows(folder: &Path) -> sabot::Result<Stream> {
-    let columns = "at timestamp(us), key int64, n int64";
-    let read = csv(folder.join("in-*.csv")).option("schema", columns);
-    Stream::read(read)?.event_time("at", out_of_orderness(seconds(1)))
-}
-
-type Pipeline = fn(&Path) -> sabot::Result<Stream>;
-
-/// Every kind of state that there is.
-const PIPELINES: [(&str, Pipeline); 6] = [
-    ("map", |folder| {
-        rows(folder)?.filter(col("n").gt(0))?.select([col("at"), (col("n") * 2).alias("twice")])
-    }),
-    ("window", |folder| {
-        let windows = rows(folder)?.window(hopping(seconds(20), seconds(5)))?.group_by(["key"])?;
-        windows.aggregate([count().alias("rows"), sum(col("n")), max(col("n"))])
-    }),
-    ("session", |folder| {
-        let sessions = rows(folder)?.window(session(seconds(6)))?.group_by(["key"])?;
-        sessions.aggregate([count().alias("rows"), first(col("n")), avg(col("n"))])
-    }),
-    ("group by", |folder| rows(folder)?.group_by(["key"])?.aggregate([count().alias("rows"), sum(col("n"))])),
-    ("over", |folder| {
-        let before = range(seconds(30));
-        rows(folder)?.with_columns([
-            count().over(["key"], before).alias("rows"),
-            avg(col("n")).over(["key"], before).alias("mean"),
-            lag("n", 1).over(["key"], whole()).alias("previous"),
-        ])
-    }),
-    ("join", |folder| {
-        let totals = rows(folder)?.group_by(["key"])?.aggregate([sum(col("n")).alias("total")])?;
-        rows(folder)?.filter(col("n").gt(25))?.join(&totals, on("key", "key"))
-    }),
-];
-
-/// What a job without checkpoints writes.
-fn undisturbed(pipeline: Pipeline, folder: &Path) -> String {
-    let path = folder.join("undisturbed.csv");
-    Job::new("undisturbed").write(&pipeline(folder).unwrap(), csv(&path)).unwrap().run().unwrap();
-    fs::read_to_string(path).unwrap()
-}
 
 fn engine(workers: usize) -> Engine {
     Engine::builder().workers(workers).morsel_rows(512).build().unwrap()
@@ -103,10 +42,6 @@ fn with_breaks(job: impl Fn() -> Job, random: &mut ChaCha8Rng) -> Ran {
 }
 
 /// `SABOT_BREAK_SEED` is where random numbers come from, and `SABOT_BREAK_RUNS` how often each pipeline is run.
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect(name))
-}
-
 #[test]
 fn what_is_broken_off_goes_on() {
     let mut random = ChaCha8Rng::seed_from_u64(from_environment("SABOT_BREAK_SEED", 0x5eed));

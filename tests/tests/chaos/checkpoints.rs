@@ -1,0 +1,221 @@
+//! Processes that are killed at any moment, and whose work is gone on with.
+//!
+//! The test runs itself once more as a child, which runs a pipeline with checkpoints, and kills it; again and again, each
+//! time with another number of workers, until the child comes to its end. `SABOT_CHAOS_CYCLES` is how many kills there
+//! have to be, `SABOT_CHAOS_SEED` where random numbers come from.
+
+use arrow::util::display::array_value_to_string;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sabot::prelude::*;
+use sabot_tests::interrupted::{PIPELINES, from_environment, input, undisturbed};
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const CHILD: &str = "SABOT_TEST_CHAOS_CHILD";
+
+/// How a child writes.
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    /// One file.
+    File,
+    /// A folder of files.
+    Folder,
+    /// By itself, what comes out of a channel: as if nothing were staged and committed.
+    ByItself,
+}
+
+/// The child: pipeline, workers, how it writes, and the folder of it all.
+fn child(order: &str) {
+    let [pipeline, workers, how, folder] = order.split('|').collect::<Vec<_>>()[..] else {
+        panic!("{order}")
+    };
+    let (_, pipeline) = PIPELINES[pipeline.parse::<usize>().unwrap()];
+    let folder = Path::new(folder);
+    let rows = pipeline(folder.parent().unwrap()).unwrap();
+    let checkpoints = Checkpoints::folder(folder.join("kept")).every_rows(2_000);
+    let job = Job::new("killed").checkpoints(checkpoints);
+    let engine = Engine::builder().workers(workers.parse().unwrap()).morsel_rows(256).build().unwrap();
+    match how {
+        "file" => drop(engine.run(job.write(&rows, csv(folder.join("out.csv"))).unwrap()).unwrap()),
+        "folder" => {
+            let out = format!("{}/", folder.join("out").display());
+            drop(engine.run(job.write_ordered(&rows, csv(out)).unwrap()).unwrap());
+        }
+        _ => by_itself(&engine, job, &rows, folder),
+    }
+}
+
+fn by_itself(engine: &Engine, job: Job, rows: &Stream, folder: &Path) {
+    let (sink, mut rows_out) = to_channel(4);
+    let handle = engine.start(job.write(rows, sink).unwrap()).unwrap();
+    let mut file = fs::File::options().create(true).append(true).open(folder.join("out.csv")).unwrap();
+    while let Some(batch) = rows_out.recv_blocking().unwrap() {
+        let mut text = String::new();
+        for row in 0..batch.num_rows() {
+            let values = batch.columns().iter().map(|column| array_value_to_string(column, row).unwrap());
+            text.push_str(&values.collect::<Vec<_>>().join(","));
+            text.push('\n');
+        }
+        file.write_all(text.as_bytes()).unwrap();
+    }
+    handle.wait().unwrap();
+}
+
+/// How often a pipeline was killed until it came to its end, and how often it went on from a checkpoint of its own.
+#[derive(Default)]
+struct Ran {
+    kills: u32,
+    went_on: u32,
+}
+
+/// Runs a pipeline until it comes to its end, killed up to `kills_max` times.
+fn run(pipeline: usize, how: How, folder: &Path, random: &mut ChaCha8Rng, kills_max: u32) -> Ran {
+    let how = match how {
+        How::File => "file",
+        How::Folder => "folder",
+        How::ByItself => "by itself",
+    };
+    let mut ran = Ran::default();
+    // How long it took to come to the end; the time of a kill is drawn from a little more than that.
+    let mut took = Duration::from_millis(400);
+    loop {
+        let order = format!("{pipeline}|{}|{how}|{}", random.random_range(1..5), folder.display());
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "checkpoints::what_is_killed_goes_on", "--nocapture"])
+            .env(CHILD, order)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        if ran.kills < kills_max {
+            sleep(took.mul_f64(random.random_range(0.02..1.1)));
+            // It may have come to its end.
+            let _ = process.kill();
+        }
+        let status = process.wait().unwrap();
+        if status.success() {
+            return ran;
+        }
+        // Killed by a signal it has no code.
+        assert!(status.code().is_none(), "the child failed by itself: {status}");
+        took = took.max(begun.elapsed());
+        ran.kills += 1;
+        // State is written with every checkpoint, and with nothing else.
+        let blocks = fs::read_dir(folder.join("kept/blocks")).map_or(0, Iterator::count);
+        ran.went_on += u32::from(blocks > 0);
+    }
+}
+
+/// What is visible of the output, in the order of its files.
+fn output(folder: &Path) -> String {
+    let one = folder.join("out.csv");
+    if one.exists() {
+        return fs::read_to_string(one).unwrap();
+    }
+    let files = fs::read_dir(folder.join("out")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|e| e == "csv")).collect();
+    let epoch = |path: &Path| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        name.split('-').next().unwrap().parse::<u64>().unwrap()
+    };
+    files.sort_by_key(|path| epoch(path));
+    let mut text = String::new();
+    for file in files {
+        let part = fs::read_to_string(file).unwrap();
+        // Each file has a header.
+        text.push_str(if text.is_empty() { &part } else { part.split_once('\n').unwrap().1 });
+    }
+    text
+}
+
+/// Lines that are missing, that come too often, and that should not be there.
+#[derive(Debug, Default, PartialEq)]
+struct Damage {
+    lost: usize,
+    duplicate: usize,
+    wrong: usize,
+}
+
+fn damage(wanted: &str, found: &str) -> Damage {
+    let mut counts: HashMap<&str, i64> = HashMap::new();
+    wanted.lines().for_each(|line| *counts.entry(line).or_default() += 1);
+    let known: Vec<&str> = counts.keys().copied().collect();
+    found.lines().for_each(|line| *counts.entry(line).or_default() -= 1);
+    let known: std::collections::HashSet<&str> = known.into_iter().collect();
+    let mut damage = Damage::default();
+    for (line, left) in counts {
+        match left {
+            1.. => damage.lost += left as usize,
+            ..=-1 if known.contains(line) => damage.duplicate += left.unsigned_abs() as usize,
+            ..=-1 => damage.wrong += left.unsigned_abs() as usize,
+            0 => {}
+        }
+    }
+    damage
+}
+
+#[test]
+fn what_is_killed_goes_on() {
+    if let Ok(order) = std::env::var(CHILD) {
+        return child(&order);
+    }
+    let cycles = from_environment("SABOT_CHAOS_CYCLES", 50) as u32;
+    let mut random = ChaCha8Rng::seed_from_u64(from_environment("SABOT_CHAOS_SEED", 0x5eed));
+    let folder = tempfile::tempdir().unwrap();
+    input(folder.path(), random.random());
+    let wanted: Vec<String> =
+        PIPELINES.iter().map(|(_, pipeline)| undisturbed(*pipeline, folder.path())).collect();
+    let (mut kills, mut went_on, mut runs) = (0, 0, 0);
+    while kills < cycles {
+        let pipeline = runs as usize % PIPELINES.len();
+        let how = if runs / 6 % 2 == 0 { How::File } else { How::Folder };
+        let own = folder.path().join(format!("run-{runs}"));
+        fs::create_dir(&own).unwrap();
+        let ran = run(pipeline, how, &own, &mut random, 6);
+        let killed = ran.kills;
+        let found = output(&own);
+        let name = PIPELINES[pipeline].0;
+        assert_eq!(
+            damage(&wanted[pipeline], &found),
+            Damage::default(),
+            "{name} after {killed} kills, run {runs}"
+        );
+        assert!(found == wanted[pipeline], "{name}: the order of lines is another one after {killed} kills");
+        fs::remove_dir_all(&own).unwrap();
+        (kills, went_on, runs) = (kills + killed, went_on + ran.went_on, runs + 1);
+    }
+    assert!(cycles < 10 || went_on > 0, "nothing was ever gone on with");
+    println!("{kills} kills in {runs} runs, {went_on} gone on with: 0 lost, 0 duplicate, 0 wrong");
+}
+
+/// The comparison finds what a job does that shows its rows at once.
+#[test]
+fn rows_that_are_shown_at_once_are_caught() {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let folder = tempfile::tempdir().unwrap();
+    input(folder.path(), 1);
+    let wanted = undisturbed(PIPELINES[0].1, folder.path());
+    let lines = |folder: &Path| fs::read_to_string(folder.join("out.csv")).unwrap().lines().count();
+    // Without a header, and in the words of another writer.
+    let wanted = wanted.lines().count() - 1;
+    let own = folder.path().join("undisturbed");
+    fs::create_dir(&own).unwrap();
+    assert_eq!((run(0, How::ByItself, &own, &mut random, 0).kills, lines(&own)), (0, wanted));
+    let mut caught = false;
+    for attempt in 0..20 {
+        let own = folder.path().join(format!("run-{attempt}"));
+        fs::create_dir(&own).unwrap();
+        let kills = run(0, How::ByItself, &own, &mut random, 6).kills;
+        caught |= kills > 0 && lines(&own) != wanted;
+        if caught {
+            break;
+        }
+    }
+    assert!(caught, "killed again and again, it never showed a row twice");
+}
