@@ -291,9 +291,19 @@ impl JobCore {
 
     /// The job is over, and this is how.
     pub(crate) fn conclude(&self, outcome: Result<(), JobError>) {
-        // With checkpoints nothing that is staged is removed, and sinks only let go of their outputs.
-        if outcome.is_err() || self.checkpoints.is_some() {
-            self.abort_sinks();
+        match &outcome {
+            Err(_) => self.abort_sinks(|_| true),
+            // With checkpoints nothing that is staged is removed, and sinks only let go of their outputs. Where rows are
+            // there at once, a run that is suspended ends well.
+            Ok(()) if self.checkpoints.is_some() => {
+                self.abort_sinks(|sink| sink.is_transactional());
+                for sink in self.sinks.iter().filter(|sink| !sink.sink.is_transactional()) {
+                    if let Err(error) = sink.attempt(|to| to.finish()) {
+                        tracing::warn!(job = %self.name, %error, "an output was not ended");
+                    }
+                }
+            }
+            Ok(()) => {}
         }
         let outcome = outcome.map(|()| self.counters.report());
         let wakers = {
@@ -327,8 +337,8 @@ impl JobCore {
         self.sinks.iter().try_for_each(|sink| sink.attempt(|to| to.finish()))
     }
 
-    fn abort_sinks(&self) {
-        for sink in &self.sinks {
+    fn abort_sinks(&self, of: impl Fn(&dyn Sink) -> bool) {
+        for sink in self.sinks.iter().filter(|sink| of(&*sink.sink)) {
             // The job has failed already; a sink that cannot clean up adds a warning to that.
             match guarded(|| sink.sink.abort()) {
                 Ok(Ok(())) => {}

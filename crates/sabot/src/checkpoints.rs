@@ -13,8 +13,8 @@ use std::time::Duration;
 /// and what had become visible of its output does not come again. Where there is none it begins. One that had come to
 /// its end ends at once.
 ///
-/// A folder belongs to one job. Two runs of it at one time take it from each other: the one that started last goes on,
-/// the other one fails.
+/// A folder belongs to one job. A second run of it is refused while the first one has the outputs. Where it cannot see that,
+/// on another machine or with outputs that have no lock, it takes over, and the first one fails.
 ///
 /// ```
 /// # use sabot::prelude::*;

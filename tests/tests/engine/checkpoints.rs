@@ -149,3 +149,36 @@ fn what_cannot_go_on_is_refused() {
     let error = refused(parts.checkpoints(Checkpoints::folder(folder.path().join("of parts"))));
     assert!(error.contains("holds output already"), "{error}");
 }
+
+/// A channel delivers at once, so a run that stops at a savepoint ends it like any other end.
+#[test]
+fn a_channel_ends_well_at_a_savepoint() {
+    let folder = tempfile::tempdir().unwrap();
+    input(folder.path(), 3);
+    let (sink, mut received) = to_channel(1_000);
+    let job = Job::new("to a channel").write(&rows(folder.path()).unwrap(), sink).unwrap();
+    let handle = engine(2).start(job.checkpoints(Checkpoints::folder(folder.path().join("kept")))).unwrap();
+    handle.stop(Stop::Suspend);
+    while received.recv_blocking().unwrap().is_some() {}
+    handle.wait().unwrap();
+}
+
+#[test]
+fn a_second_run_is_refused_while_the_first_has_the_outputs() {
+    let folder = tempfile::tempdir().unwrap();
+    input(folder.path(), 4);
+    let job = || {
+        let rows = rows(folder.path()).unwrap();
+        let (sink, received) = to_channel(1);
+        let job = Job::new("twice").write(&rows, csv(folder.path().join("out.csv"))).unwrap();
+        let job = job.write(&rows, sink).unwrap();
+        (job.checkpoints(Checkpoints::folder(folder.path().join("kept"))), received)
+    };
+    // It cannot come to its end before somebody takes its rows.
+    let (first, mut received) = job();
+    let first = engine(1).start(first).unwrap();
+    let refused = engine(1).start(job().0).unwrap_err().to_string();
+    assert!(refused.contains("out.csv"), "{refused}");
+    while received.recv_blocking().unwrap().is_some() {}
+    first.wait().unwrap();
+}

@@ -60,8 +60,11 @@ pub(crate) struct Built {
 impl Built {
     /// Lets the tasks have a first look, and asks growing sources for what has come.
     pub(crate) fn launch(self) -> Result<(), JobError> {
-        if let Some(driver) = self.driver {
-            driver.launch()?;
+        if let Some(Err(error)) = self.driver.map(Driver::launch) {
+            // Nobody else would ever say that it is over.
+            self.tasks.iter().for_each(|task| task.clear());
+            self.job.conclude(Err(error.clone()));
+            return Err(error);
         }
         self.job.launch(self.tasks, self.sources);
         for (growth, tasks) in self.growths {

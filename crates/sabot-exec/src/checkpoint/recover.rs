@@ -72,8 +72,8 @@ impl Recovering<'_> {
 
     fn done(&self, recovered: Recovered) -> Result<Begin, JobError> {
         match recovered {
-            Recovered::Ready(start) if start.manifest.epoch == Epoch::FIRST => {
-                // Nothing was committed: what is visible is of somebody else.
+            Recovered::Ready(start) if start.manifest.sources.is_empty() => {
+                // No run of the job has committed anything: what is visible is of somebody else.
                 match self.visible_after(Epoch(0)) {
                     Ok(None) => Ok(Begin::From(start)),
                     Ok(Some(sink)) => Err(JobError::Checkpoint {
