@@ -158,9 +158,17 @@ fn a_channel_ends_well_at_a_savepoint() {
     let (sink, mut received) = to_channel(1_000);
     let job = Job::new("to a channel").write(&rows(folder.path()).unwrap(), sink).unwrap();
     let handle = engine(2).start(job.checkpoints(Checkpoints::folder(folder.path().join("kept")))).unwrap();
+    while handle.metrics().rows_written == 0 {
+        sleep(Duration::from_micros(200));
+    }
     handle.stop(Stop::Suspend);
-    while received.recv_blocking().unwrap().is_some() {}
-    handle.wait().unwrap();
+    let written = handle.wait().unwrap().rows_written;
+    let mut rows = 0;
+    // Also for those who take their time.
+    while let Some(batch) = received.recv_blocking().unwrap() {
+        rows += batch.num_rows() as u64;
+    }
+    assert_eq!(rows, written);
 }
 
 #[test]
