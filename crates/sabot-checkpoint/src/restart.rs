@@ -9,6 +9,17 @@ use std::time::Duration;
 use crate::Now;
 
 /// What to do about failures.
+///
+/// ```
+/// # use sabot_checkpoint::{Now, Restart, RestartDecision, RestartStrategy};
+/// # use std::time::Duration;
+/// let (first, longest) = (Duration::from_millis(100), Duration::from_secs(10));
+/// let strategy =
+///     RestartStrategy::Exponential { first, longest, jitter_percent: 0, stable_after: Duration::from_secs(60) };
+/// let mut restart = Restart::new(strategy, 7);
+/// assert_eq!(restart.on_failure(Now::default()), RestartDecision::Retry { after: first });
+/// assert_eq!(restart.on_failure(Now::default()), RestartDecision::Retry { after: 2 * first });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RestartStrategy {
     /// A failure ends the job.

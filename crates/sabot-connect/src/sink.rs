@@ -174,6 +174,15 @@ pub trait Sink: Debug + Send + Sync {
     /// # Errors
     /// [`ConnectError`] when something could not be removed.
     fn abort(&self) -> Result<(), ConnectError>;
+
+    /// A run of a job with checkpoints has failed, and another one follows in this process unless [`Sink::abort`] is
+    /// called: what the run had taken is let go of, and whoever waits for rows goes on waiting. Idempotent.
+    ///
+    /// # Errors
+    /// As [`Sink::abort`].
+    fn release(&self) -> Result<(), ConnectError> {
+        self.abort()
+    }
 }
 
 /// One task's end of a sink. Dropping it without [`SinkWriter::close`] means that the task failed.

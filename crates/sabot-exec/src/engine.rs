@@ -1,5 +1,6 @@
 //! The engine: threads, memory and devices that jobs share.
 
+use sabot_checkpoint::RestartStrategy;
 use sabot_common::limits::{MORSEL_ROWS_DEFAULT, QUEUE_MORSELS_DEFAULT};
 use sabot_common::{Clock, SystemClock};
 use sabot_cpu::CpuBackend;
@@ -13,8 +14,10 @@ use crate::budget::MemoryBudget;
 use crate::build::build;
 use crate::checkpoint::Checkpoints;
 use crate::error::JobError;
-use crate::job::{JobCore, JobHandle};
+use crate::handle::{JobHandle, Runs};
+use crate::job::JobCore;
 use crate::scheduler::{Scheduler, on_worker};
+use crate::supervisor::{Supervisor, Work};
 use crate::timers::Timers;
 
 /// How an engine is set up.
@@ -133,6 +136,22 @@ impl EngineCore {
             .as_ref()
             .ok_or_else(|| JobError::Start { message: "the engine is going down".to_owned() })
     }
+
+    /// Builds a job and lets it run. `again` says that an earlier run of it has failed, and that others may follow.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        name: &str,
+        plan: &PhysicalPlan,
+        bindings: &Bindings,
+        checkpoints: Option<&Checkpoints>,
+        again: bool,
+    ) -> Result<Arc<JobCore>, JobError> {
+        let built = build(name, plan, bindings, self, checkpoints, again)?;
+        let job = built.job.clone();
+        self.jobs.add(&job);
+        built.launch()?;
+        Ok(job)
+    }
 }
 
 impl Drop for EngineCore {
@@ -207,11 +226,21 @@ impl Engine {
         bindings: &Bindings,
         checkpoints: Option<&Checkpoints>,
     ) -> Result<JobHandle, JobError> {
-        let built = build(name, plan, bindings, &self.core, checkpoints)?;
-        let job = built.job.clone();
-        self.core.jobs.add(&job);
-        let handle = JobHandle::new(job, self.core.clone());
-        built.launch()?;
-        Ok(handle)
+        let job = self.core.begin(name, plan, bindings, checkpoints, false)?;
+        let restarted = checkpoints.filter(|checkpoints| checkpoints.restart != RestartStrategy::None);
+        let runs = match restarted {
+            None => Runs::One(job),
+            Some(checkpoints) => Runs::Several(Supervisor::start(
+                job,
+                Work {
+                    name: name.to_owned(),
+                    plan: plan.clone(),
+                    bindings: bindings.clone(),
+                    checkpoints: checkpoints.clone(),
+                    engine: Arc::downgrade(&self.core),
+                },
+            )?),
+        };
+        Ok(JobHandle::new(name, runs, self.core.clone()))
     }
 }

@@ -125,6 +125,17 @@ pub enum JobError {
         /// What went wrong.
         reason: String,
     },
+    /// Another run of the job has taken over its checkpoints.
+    #[error("another run of this job has taken over its checkpoints; only one can go on with them")]
+    TakenOver,
+    /// The job has failed, and is not started again.
+    #[error("{error} (not started again: {reason})")]
+    GaveUp {
+        /// Why there is no further restart.
+        reason: String,
+        /// What its last run failed with.
+        error: Arc<JobError>,
+    },
     /// Threads could not be started.
     #[error("cannot start the engine: {message}")]
     Start {
@@ -138,6 +149,18 @@ fn place(location: &Option<RowLocation>) -> String {
 }
 
 impl JobError {
+    /// Whether it may be another one, or none, when the job is started again. What lies in how the job was made stays.
+    pub(crate) fn may_pass(&self) -> bool {
+        !matches!(
+            self,
+            JobError::Aborted
+                | JobError::TakenOver
+                | JobError::NoCheckpoints { .. }
+                | JobError::Unbound { .. }
+                | JobError::GaveUp { .. }
+        )
+    }
+
     /// A connector's failure in an operator.
     pub(crate) fn connect(operator: &OperatorId, source: ConnectError) -> Self {
         JobError::Connect { operator: operator.clone(), source: Arc::new(source) }

@@ -1,24 +1,23 @@
-//! A running job: what its tasks share, and the handle that its owner holds.
+//! A running job: what its tasks share.
 
 use sabot_batch::Morsel;
 use sabot_checkpoint::Cut;
 use sabot_common::{Epoch, OperatorId};
 use sabot_connect::{Committable, ConnectError, Sink};
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use crate::budget::JobAccount;
 use crate::checkpoint::Message;
 use crate::element::{Barrier, BarrierKind};
+use crate::ending::{Ending, Outcome};
 use crate::engine::{EngineCore, RunningJobs};
 use crate::error::JobError;
-use crate::metrics::{Counters, JobMetrics};
+use crate::metrics::Counters;
 use crate::scheduler::{TaskCell, TaskOwner, panic_message};
 use crate::source_task::NewPartition;
 
@@ -107,14 +106,14 @@ pub(crate) struct JobCore {
     epochs: AtomicU64,
     keyed_tasks: AtomicUsize,
     shared: Mutex<Shared>,
-    ended: Condvar,
+    /// Another run may follow this one.
+    supervised: bool,
+    pub(crate) ending: Ending,
 }
 
 #[derive(Default)]
 struct Shared {
     error: Option<JobError>,
-    outcome: Option<Result<JobMetrics, JobError>>,
-    wakers: Vec<Waker>,
     tasks: Vec<Arc<TaskCell>>,
     sources: Vec<Arc<SourceControl>>,
     staged: Vec<(usize, Committable)>,
@@ -131,6 +130,7 @@ impl JobCore {
         engine: &Arc<EngineCore>,
         sinks: Vec<JobSink>,
         checkpoints: Option<Sender<Message>>,
+        supervised: bool,
     ) -> Arc<Self> {
         let config = &engine.config;
         Arc::new(JobCore {
@@ -147,7 +147,8 @@ impl JobCore {
             epochs: AtomicU64::new(Epoch::FIRST.0),
             keyed_tasks: AtomicUsize::new(0),
             shared: Mutex::default(),
-            ended: Condvar::new(),
+            supervised,
+            ending: Ending::default(),
         })
     }
 
@@ -176,7 +177,7 @@ impl JobCore {
     pub(crate) fn fail(&self, error: JobError) {
         {
             let mut shared = self.lock();
-            if shared.error.is_none() && shared.outcome.is_none() {
+            if shared.error.is_none() && !self.ending.is_known() {
                 tracing::warn!(job = %self.name, error = %error, "job failed");
                 shared.error = Some(error);
             }
@@ -292,6 +293,7 @@ impl JobCore {
     /// The job is over, and this is how.
     pub(crate) fn conclude(&self, outcome: Result<(), JobError>) {
         match &outcome {
+            Err(_) if self.supervised => self.release_sinks(),
             Err(_) => self.abort_sinks(|_| true),
             // With checkpoints nothing that is staged is removed, and sinks only let go of their outputs. Where rows are
             // there at once, a run that is suspended ends well.
@@ -305,17 +307,14 @@ impl JobCore {
             }
             Ok(()) => {}
         }
-        let outcome = outcome.map(|()| self.counters.report());
-        let wakers = {
-            let mut shared = self.lock();
-            shared.outcome = Some(outcome);
-            std::mem::take(&mut shared.wakers)
-        };
+        let outcome: Outcome = outcome.map(|()| self.counters.report());
         self.running.remove(self);
-        self.ended.notify_all();
-        for waker in wakers {
-            waker.wake();
-        }
+        self.ending.tell(outcome);
+    }
+
+    /// No other run follows one that has failed: what it has only let go of is given up.
+    pub(crate) fn abandon(&self) {
+        self.abort_sinks(|_| true);
     }
 
     fn commit(&self, staged: &[(usize, Committable)]) -> Result<(), JobError> {
@@ -338,16 +337,22 @@ impl JobCore {
     }
 
     fn abort_sinks(&self, of: impl Fn(&dyn Sink) -> bool) {
-        for sink in self.sinks.iter().filter(|sink| of(&*sink.sink)) {
-            // The job has failed already; a sink that cannot clean up adds a warning to that.
-            match guarded(|| sink.sink.abort()) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(job = %self.name, sink = %sink.operator, %error, "abort failed")
-                }
-                Err(message) => {
-                    tracing::warn!(job = %self.name, sink = %sink.operator, message, "abort panicked")
-                }
+        self.let_go(self.sinks.iter().filter(|sink| of(&*sink.sink)), |sink| sink.abort());
+    }
+
+    fn release_sinks(&self) {
+        self.let_go(self.sinks.iter(), |sink| sink.release());
+    }
+
+    fn let_go<'a>(
+        &self,
+        sinks: impl Iterator<Item = &'a JobSink>,
+        how: impl Fn(&dyn Sink) -> Result<(), ConnectError>,
+    ) {
+        for sink in sinks {
+            // The job is over already; a sink that cannot clean up adds a warning to that.
+            if let Err(error) = sink.attempt(&how) {
+                tracing::warn!(job = %self.name, %error, "an output was not cleaned up");
             }
         }
     }
@@ -377,199 +382,46 @@ impl TaskOwner for JobCore {
     }
 }
 
-/// A started job. Dropping the handle aborts the job unless it has ended.
-///
-/// `wait` blocks the calling thread and may be called from anywhere but the engine's own threads;
-/// `.await` on the handle does the same in any async runtime.
-///
-/// ```
-/// # use sabot::prelude::*;
-/// let flights = Stream::read(csv("../sabot/data/flights.csv"))?;
-/// let handle = Job::new("copy").write(&flights, to_memory().0)?.start()?;
-/// assert_eq!(handle.name(), "copy");
-/// let metrics = handle.wait()?;
-/// assert!(handle.is_finished());
-/// assert_eq!(handle.metrics(), metrics);
-/// # Ok::<(), sabot::Error>(())
-/// ```
-#[must_use = "dropping the handle aborts the job"]
-pub struct JobHandle {
-    core: Arc<JobCore>,
-    /// Keeps the engine's threads until the job is over.
-    _engine: Arc<EngineCore>,
-}
-
-impl JobHandle {
-    pub(crate) fn new(core: Arc<JobCore>, engine: Arc<EngineCore>) -> Self {
-        Self { core, _engine: engine }
-    }
-
-    /// The job's name.
-    pub fn name(&self) -> &str {
-        &self.core.name
-    }
-
-    /// What the job has done so far.
-    pub fn metrics(&self) -> JobMetrics {
-        self.core.counters.report()
-    }
-
-    /// Tells the job to stop; `wait` then waits for the rest. The first stop counts.
-    ///
-    /// ```
-    /// # use sabot::prelude::*;
-    /// let made = sabot::generator().option("columns", "id sequence(0, 1)"); // without end
-    /// let (sink, mut results) = to_channel(4);
-    /// let handle = Job::new("endless").write(&Stream::read(made)?, sink)?.start()?;
-    /// assert!(results.recv_blocking()?.is_some());
-    /// handle.stop(Stop::Suspend);
-    /// while results.recv_blocking()?.is_some() {}
-    /// assert!(handle.wait()?.rows_written > 0);
-    /// # Ok::<(), sabot::Error>(())
-    /// ```
-    pub fn stop(&self, stop: Stop) {
+impl JobCore {
+    /// Tells the job to stop. The first stop counts.
+    pub(crate) fn stop(&self, stop: Stop) {
         match stop {
-            Stop::Drain => drop(self.core.order(None, Some(stop))),
-            Stop::Suspend if self.core.request(Cut::Suspend) => {}
-            Stop::Suspend => drop(self.core.order(Some(BarrierKind::Suspend), Some(stop))),
+            Stop::Drain => drop(self.order(None, Some(stop))),
+            Stop::Suspend if self.request(Cut::Suspend) => {}
+            Stop::Suspend => drop(self.order(Some(BarrierKind::Suspend), Some(stop))),
         }
     }
 
-    /// Sends a barrier through the job and gives the epoch that it closes. A job with checkpoints makes one, as soon
-    /// as none is under way; the epoch is then the one that is open now.
-    ///
-    /// ```
-    /// # use sabot::prelude::*;
-    /// let flights = Stream::read(csv("../sabot/data/flights.csv"))?;
-    /// let handle = Job::new("copy").write(&flights, to_memory().0)?.start()?;
-    /// let first = handle.barrier();
-    /// assert_eq!(handle.barrier(), first.next());
-    /// handle.wait()?;
-    /// # Ok::<(), sabot::Error>(())
-    /// ```
-    pub fn barrier(&self) -> Epoch {
-        if self.core.request(Cut::Checkpoint) {
-            return self.core.open_epoch();
+    /// Sends a barrier, or asks for one; the epoch that it closes.
+    pub(crate) fn barrier(&self) -> Epoch {
+        if self.request(Cut::Checkpoint) {
+            return self.open_epoch();
         }
         // An epoch is always there when a kind is given.
-        self.core.order(Some(BarrierKind::Checkpoint), None).unwrap_or(Epoch::FIRST)
+        self.order(Some(BarrierKind::Checkpoint), None).unwrap_or(Epoch::FIRST)
     }
 
-    /// The barriers that have reached the sinks, in order of arrival, with the sink's index in the job.
-    ///
-    /// ```
-    /// # use sabot::prelude::*;
-    /// # use arrow::datatypes::{Field, Schema};
-    /// # use std::sync::Arc;
-    /// let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, false)]));
-    /// let (sender, source) = input_channel("numbers", 4, schema);
-    /// let (sink, _results) = to_channel(4);
-    /// let handle = Job::new("copy").write(&Stream::from_channel(source)?, sink)?.start()?;
-    /// let epoch = handle.barrier();
-    /// drop(sender);
-    /// handle.wait()?;
-    /// let arrived = handle.barriers_at_sinks();
-    /// assert!(arrived.iter().all(|(sink, barrier)| (*sink, barrier.epoch) == (0, epoch)));
-    /// # Ok::<(), sabot::Error>(())
-    /// ```
-    pub fn barriers_at_sinks(&self) -> Vec<(usize, Barrier)> {
-        self.core.lock().barriers_at_sinks.clone()
+    pub(crate) fn barriers_at_sinks(&self) -> Vec<(usize, Barrier)> {
+        self.lock().barriers_at_sinks.clone()
     }
 
-    /// State of the keyed operators as of the latest barrier that has passed all of them, with its
-    /// epoch.
-    ///
-    /// ```
-    /// # use sabot::prelude::*;
-    /// let flights = Stream::read(csv("../sabot/data/flights.csv"))?;
-    /// let handle = Job::new("copy").write(&flights, to_memory().0)?.start()?;
-    /// handle.wait()?;
-    /// assert!(handle.snapshot().is_none()); // no barrier was sent
-    /// # Ok::<(), sabot::Error>(())
-    /// ```
-    pub fn snapshot(&self) -> Option<(Epoch, Snapshot)> {
-        let shared = self.core.lock();
-        let complete = self.core.keyed_tasks.load(Ordering::SeqCst);
+    /// The state as of the latest barrier that has passed all keyed tasks.
+    pub(crate) fn newest_snapshot(&self) -> Option<(Epoch, Snapshot)> {
+        let shared = self.lock();
+        let complete = self.keyed_tasks.load(Ordering::SeqCst);
         let found = shared.snapshots.iter().rev().find(|(_, snapshot)| snapshot.len() == complete);
         found.map(|(epoch, snapshot)| (*epoch, snapshot.clone()))
     }
 
-    /// Ends the job at once: nothing that it had not committed remains.
-    ///
-    /// ```
-    /// # use sabot::prelude::*;
-    /// # use sabot::JobError;
-    /// let made = sabot::generator().option("columns", "id sequence(0, 1)"); // without end
-    /// let (sink, _results) = to_channel(1);
-    /// let handle = Job::new("endless").write(&Stream::read(made)?, sink)?.start()?;
-    /// handle.abort();
-    /// assert!(matches!(handle.wait(), Err(JobError::Aborted)));
-    /// # Ok::<(), sabot::Error>(())
-    /// ```
-    pub fn abort(&self) {
-        self.core.abort();
-    }
-
-    /// Whether the job is over.
-    pub fn is_finished(&self) -> bool {
-        self.core.lock().outcome.is_some()
-    }
-
-    /// Waits until the job is over.
-    ///
-    /// # Errors
-    /// The [`JobError`] that ended it.
-    pub fn wait(&self) -> Result<JobMetrics, JobError> {
-        self.core.wait()
-    }
-}
-
-impl std::fmt::Debug for JobHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "JobHandle({})", self.core.name)
-    }
-}
-
-/// Waits without blocking a thread; cancel-safe, and the handle can be awaited again.
-impl Future for &JobHandle {
-    type Output = Result<JobMetrics, JobError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut shared = self.core.lock();
-        match &shared.outcome {
-            Some(outcome) => Poll::Ready(outcome.clone()),
-            None => {
-                if !shared.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    shared.wakers.push(cx.waker().clone());
-                }
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl Drop for JobHandle {
-    fn drop(&mut self) {
-        self.abort();
-    }
-}
-
-impl JobCore {
     /// Ends the job unless it has ended.
     pub(crate) fn abort(&self) {
-        if self.lock().outcome.is_none() {
+        if !self.ending.is_known() {
             self.cancel();
         }
     }
 
     /// Waits until the job is over.
-    pub(crate) fn wait(&self) -> Result<JobMetrics, JobError> {
-        let mut shared = self.lock();
-        loop {
-            if let Some(outcome) = &shared.outcome {
-                return outcome.clone();
-            }
-            shared = self.ended.wait(shared).unwrap_or_else(PoisonError::into_inner);
-        }
+    pub(crate) fn wait(&self) -> Outcome {
+        self.ending.wait()
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Counters {
     pub(crate) row_groups_pruned: AtomicU64,
     pub(crate) fallback_morsels: AtomicU64,
     pub(crate) refused_fragments: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) checkpoints_given_up: AtomicU64,
     devices: Mutex<BTreeMap<DeviceId, u64>>,
     sources: Mutex<BTreeMap<String, Vec<Arc<SourceCounters>>>>,
     sinks: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
@@ -92,6 +94,9 @@ impl Counters {
             row_groups_pruned: get(&self.row_groups_pruned),
             fallback_morsels: get(&self.fallback_morsels),
             refused_fragments: get(&self.refused_fragments),
+            checkpoints: get(&self.checkpoints),
+            checkpoints_given_up: get(&self.checkpoints_given_up),
+            restarts: 0,
             sources: self.sources(),
             sinks: self.sinks(),
             morsels_by_device: self.devices.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -127,6 +132,12 @@ pub struct JobMetrics {
     pub fallback_morsels: u64,
     /// Fragments that a configured backend does not support, so that the CPU backend runs them.
     pub refused_fragments: u64,
+    /// Checkpoints that were written.
+    pub checkpoints: u64,
+    /// Checkpoints that were begun and given up: something could not be written, or took too long.
+    pub checkpoints_given_up: u64,
+    /// How often the job was started again after a failure. Everything else here is of the newest run.
+    pub restarts: u64,
     /// What was read of each source, by its name: a file's path.
     pub sources: BTreeMap<String, SourceMetrics>,
     /// Rows that were handed to each sink, by its name: a file's path. Sinks of one name count together.

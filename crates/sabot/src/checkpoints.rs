@@ -1,6 +1,6 @@
 //! Checkpoints of a job.
 
-use sabot_checkpoint::{CheckpointConfig, CheckpointStore, StoreError};
+use sabot_checkpoint::{CheckpointConfig, CheckpointStore, RestartStrategy, StoreError};
 use sabot_exec::JobError;
 use sabot_state::FolderStore;
 use std::path::PathBuf;
@@ -38,12 +38,13 @@ use std::time::Duration;
 pub struct Checkpoints {
     folder: PathBuf,
     config: CheckpointConfig,
+    restart: RestartStrategy,
 }
 
 impl Checkpoints {
     /// In a folder, which is made if it is not there: one every ten seconds, of which two are kept.
     pub fn folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), config: CheckpointConfig::default() }
+        Self { folder: folder.into(), config: CheckpointConfig::default(), restart: RestartStrategy::None }
     }
 
     /// One so long after the one before has begun.
@@ -97,6 +98,37 @@ impl Checkpoints {
         self
     }
 
+    /// A job that fails is started again, inside the process: it goes on from the newest checkpoint, or begins where
+    /// there is none yet. Without this a failure ends it.
+    ///
+    /// A user's function that panicked, a disk that was full, a store that could not be reached: any failure counts, save
+    /// those that lie in how the job was made. A row that cannot be computed fails every time, until the strategy gives
+    /// up; [`JobError::GaveUp`] then says why, and names the failure.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # use std::sync::atomic::{AtomicBool, Ordering};
+    /// # use std::time::Duration;
+    /// # let folder = std::env::temp_dir().join(format!("sabot-doc-restart-{}", std::process::id()));
+    /// let strategy = RestartStrategy::FixedDelay { attempts: 3, delay: Duration::from_millis(10) };
+    /// let flights = Stream::read(csv("data/flights.csv"))?;
+    /// let first = AtomicBool::new(true);
+    /// let shaky = flights.clone().map_batches(flights.schema().clone(), move |batch| {
+    ///     assert!(!first.swap(false, Ordering::Relaxed), "the first batch always fails");
+    ///     Ok::<_, sabot::Error>(batch)
+    /// })?;
+    /// let (sink, rows) = to_memory();
+    /// let checkpoints = Checkpoints::folder(&folder).restart(strategy);
+    /// let metrics = Job::new("shaky").write(&shaky, sink)?.checkpoints(checkpoints).run()?;
+    /// assert_eq!((metrics.restarts, rows.take()[0].num_rows()), (1, 4));
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restart(mut self, strategy: RestartStrategy) -> Self {
+        self.restart = strategy;
+        self
+    }
+
     /// Whether there is anything to go on from.
     ///
     /// ```
@@ -118,7 +150,8 @@ impl Checkpoints {
     }
 
     pub(crate) fn open(&self) -> Result<sabot_exec::Checkpoints, JobError> {
-        Ok(sabot_exec::Checkpoints { store: Arc::new(self.store()?), config: self.config })
+        let Self { config, restart, .. } = *self;
+        Ok(sabot_exec::Checkpoints { store: Arc::new(self.store()?), config, restart })
     }
 }
 

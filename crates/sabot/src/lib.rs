@@ -63,6 +63,7 @@ pub use read::{
     Connect, FileOptions, ReadFrom, ToChannel, ToMemory, WriteTo, arrow_ipc, connector, csv, file, generator,
     ndjson, parquet, to_channel, to_memory,
 };
+pub use sabot_checkpoint::RestartStrategy;
 pub use sabot_connect::{
     ChannelPartitions, ChannelReceiver, ChannelSender, ChannelSource, Collected, ConnectError, Sink, Source,
     growing_channel, input_channel, input_channels,
@@ -95,7 +96,7 @@ pub use window::{Grouped, Window, Windowed, calendar, count_window, cumulate, ho
 /// What most programs import.
 pub mod prelude {
     pub use crate::{
-        Checkpoints, Devices, Emit, Engine, Expr, Job, JobHandle, Keep, Stop, Stream, Table,
+        Checkpoints, Devices, Emit, Engine, Expr, Job, JobHandle, Keep, RestartStrategy, Stop, Stream, Table,
         approx_count_distinct, approx_quantile, array_agg, arrow_ipc, asc, avg, bool_and, bool_or, calendar,
         coalesce, col, concat, corr, count, count_distinct, count_of, count_window, covar_pop, covar_samp,
         csv, cumulate, days, dense_rank, desc, elements, file, first, first_value, greatest, hopping, hours,

@@ -14,6 +14,7 @@ mod limits;
 mod partitions;
 mod pipes;
 mod refusals;
+mod restarts;
 mod stop;
 mod streams;
 mod threads;

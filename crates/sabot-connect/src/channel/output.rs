@@ -8,7 +8,7 @@ use sabot_common::Epoch;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use super::queue::{Queue, Waiter};
@@ -44,13 +44,22 @@ struct Shared {
 struct Opened {
     schema: Option<SchemaRef>,
     tasks: BTreeSet<u32>,
+    /// The sink has a share in the queue of its own, so that the receiver meets no end between two runs of a job.
+    held: bool,
+}
+
+impl Shared {
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The job's end of an output channel.
 ///
 /// Rows reach the receiver when they are written and not when their epoch is committed: what a job has
 /// sent before it failed stays sent. The receiver then meets an error instead of the end. A job that goes
-/// on from a checkpoint sends what came after the checkpoint a second time.
+/// on from a checkpoint sends what came after the checkpoint a second time; a receiver that is there while the job is
+/// started again by itself sees that, and no error.
 #[derive(Debug)]
 pub struct ChannelSink {
     shared: Arc<Shared>,
@@ -73,8 +82,18 @@ impl Sink for ChannelSink {
         false
     }
 
+    fn resume(&self, _schema: SchemaRef) -> Result<(), ConnectError> {
+        let mut opened = self.shared.opened();
+        // Those of the run before are gone.
+        opened.tasks.clear();
+        if !std::mem::replace(&mut opened.held, true) {
+            self.shared.queue.add_producer();
+        }
+        Ok(())
+    }
+
     fn open(&self, schema: SchemaRef, task: u32) -> Result<Box<dyn SinkWriter>, ConnectError> {
-        let mut opened = self.shared.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = self.shared.opened();
         if !opened.tasks.insert(task) {
             let reason = format!("task {task} has a writer already");
             return Err(ConnectError::LifeCycle { name: self.name(), reason });
@@ -90,6 +109,7 @@ impl Sink for ChannelSink {
             waiter: Waiter::default(),
             reserved: false,
             closed: false,
+            held: opened.held,
         }))
     }
 
@@ -106,13 +126,17 @@ impl Sink for ChannelSink {
         self.shared.queue.abort();
         Ok(())
     }
+
+    fn release(&self) -> Result<(), ConnectError> {
+        Ok(())
+    }
 }
 
 impl Drop for ChannelSink {
     fn drop(&mut self) {
-        // A sink that no job ever opened: its receiver must not wait for ever.
-        let opened = self.shared.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if opened.tasks.is_empty() {
+        // A sink that no job ever opened, or goes on with: its receiver must not wait for ever.
+        let opened = self.shared.opened();
+        if opened.tasks.is_empty() || opened.held {
             self.shared.queue.abort();
         }
     }
@@ -127,6 +151,8 @@ struct ChannelWriter {
     waiter: Waiter,
     reserved: bool,
     closed: bool,
+    /// Another run may go on where this one fails.
+    held: bool,
 }
 
 impl SinkWriter for ChannelWriter {
@@ -165,7 +191,9 @@ impl SinkWriter for ChannelWriter {
 impl Drop for ChannelWriter {
     fn drop(&mut self) {
         if !self.closed {
-            self.queue.abort();
+            if !self.held {
+                self.queue.abort();
+            }
             self.close();
         }
     }
@@ -202,7 +230,7 @@ pub struct ChannelReceiver {
 impl ChannelReceiver {
     /// The schema of the batches, once a job has opened the channel.
     pub fn schema(&self) -> Option<SchemaRef> {
-        self.shared.opened.lock().unwrap_or_else(PoisonError::into_inner).schema.clone()
+        self.shared.opened().schema.clone()
     }
 
     /// The next batch, `None` after the last, waiting without holding a thread.

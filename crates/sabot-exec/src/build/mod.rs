@@ -6,7 +6,7 @@
 mod endpoints;
 mod wiring;
 
-use sabot_checkpoint::{PartitionState, Role, Start};
+use sabot_checkpoint::{PartitionState, RestartStrategy, Role, Start};
 use sabot_common::{EventTime, OperatorId};
 use sabot_connect::{Boundedness, PartitionId, ReadRequest};
 use sabot_plan::{
@@ -74,13 +74,14 @@ impl Built {
     }
 }
 
-/// Builds the tasks of a plan.
+/// Builds the tasks of a plan. `again` says that this is not the first run, and may not be the last.
 pub(crate) fn build(
     name: &str,
     plan: &PhysicalPlan,
     bindings: &Bindings,
     engine: &Arc<EngineCore>,
     checkpoints: Option<&Checkpoints>,
+    again: bool,
 ) -> Result<Built, JobError> {
     // Sinks first: a job that cannot write must not have claimed a channel.
     let mut sinks = resolve_sinks(plan, bindings)?;
@@ -89,7 +90,7 @@ pub(crate) fn build(
         for sink in sinks.values_mut() {
             // Writers may have made temporary files already; they are gone before their sink cleans up.
             drop(sink.writer.take());
-            let _ = sink.sink.abort();
+            let _ = if again { sink.sink.release() } else { sink.sink.abort() };
         }
     }
     built
@@ -136,14 +137,15 @@ fn build_with(
             Some(begun) => Some((begun, checkpoints)),
             None => {
                 // It had come to its end, and all of its output is there.
-                let job = JobCore::new(name.to_owned(), engine, Vec::new(), None);
+                let job = JobCore::new(name.to_owned(), engine, Vec::new(), None, false);
                 return Ok(Built { job, driver: None, tasks: vec![], sources: vec![], growths: vec![] });
             }
         },
     };
     let (driver, from) = channel();
     let driver = checkpoints.map(|_| driver);
-    let job = JobCore::new(name.to_owned(), engine, job_sinks, driver.clone());
+    let supervised = checkpoints.is_some_and(|c| c.restart != RestartStrategy::None);
+    let job = JobCore::new(name.to_owned(), engine, job_sinks, driver.clone(), supervised);
     let (begun, checkpoints) = begun.unzip();
     let scheduler = engine.scheduler()?;
     let gates = gates(plan, &wiring.instances);

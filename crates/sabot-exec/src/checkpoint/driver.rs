@@ -72,10 +72,7 @@ impl Driver {
             }
             match &self.outcome {
                 Some(Outcome::Finished | Outcome::Suspended) if self.gone => return Ok(()),
-                Some(Outcome::Fenced) => {
-                    let reason = "another run of this job has taken over its checkpoints".to_owned();
-                    return Err(JobError::Checkpoint { reason });
-                }
+                Some(Outcome::Fenced) => return Err(JobError::TakenOver),
                 Some(Outcome::Failed { reason }) => {
                     return Err(JobError::Checkpoint { reason: reason.clone() });
                 }
@@ -164,8 +161,12 @@ impl Driver {
                 let result = self.job.at_sink(sink, |to| to.finish().map_err(|error| error.to_string()));
                 return Some(Event::SinkFinished { sink, result });
             }
-            Action::Committed { epoch } => self.parts.committed(epoch),
+            Action::Committed { epoch } => {
+                self.job.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
+                self.parts.committed(epoch);
+            }
             Action::GaveUp { epoch, reason } => {
+                self.job.counters.checkpoints_given_up.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(job = %self.job.name, %epoch, reason, "an epoch was given up");
             }
             Action::Stop(outcome) => self.outcome = Some(outcome),

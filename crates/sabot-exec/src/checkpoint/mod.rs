@@ -13,14 +13,14 @@ mod state;
 mod topology;
 
 use arrow::record_batch::RecordBatch;
-use sabot_checkpoint::{CheckpointConfig, CheckpointStore, Cut, PartitionState, TaskId};
+use sabot_checkpoint::{CheckpointConfig, CheckpointStore, Cut, PartitionState, RestartStrategy, TaskId};
 use sabot_common::{Epoch, KeyGroupRange};
 use sabot_connect::Committable;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 pub(crate) use driver::Driver;
-pub(crate) use recover::{Begin, Recovering};
+pub(crate) use recover::{Begin, Recovering, Watch};
 pub(crate) use state::{Restore, Restored, position_bytes, position_of};
 pub(crate) use topology::{Places, waiting};
 
@@ -31,6 +31,8 @@ pub struct Checkpoints {
     pub store: Arc<dyn CheckpointStore>,
     /// When epochs start, how long they may take, and how many are kept.
     pub config: CheckpointConfig,
+    /// Whether a job that fails goes on from the newest one by itself.
+    pub restart: RestartStrategy,
 }
 
 /// What a task holds as of a barrier, or in the end.
