@@ -9,6 +9,7 @@ mod flights;
 mod fraud;
 mod operators;
 mod startup;
+mod state;
 mod stats;
 mod workspace;
 
@@ -29,6 +30,13 @@ enum Command {
     Bench(Bench),
     /// Kills jobs with checkpoints again and again, and compares what they have written.
     Chaos(chaos::Options),
+    /// Looks into a folder of checkpoints: `cargo xtask state --help`.
+    #[command(disable_help_flag = true)]
+    State {
+        /// The folder, and what to show of it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -50,6 +58,7 @@ fn main() -> ExitCode {
         Command::Bench(Bench::Operators(options)) => operators::run(options),
         Command::Bench(Bench::Startup) => startup::run(),
         Command::Chaos(options) => chaos::run(options),
+        Command::State { arguments } => state::run(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

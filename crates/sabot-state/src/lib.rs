@@ -13,6 +13,7 @@
 
 pub mod block;
 mod folder;
+pub mod inspect;
 mod snapshot;
 mod table;
 #[cfg(test)]
@@ -20,4 +21,4 @@ mod tests;
 
 pub use folder::FolderStore;
 pub use snapshot::{BlockSizes, Cut, CutBlock, SnapshotCutter, join_snapshot};
-pub use table::{GROUP, KeyedTable, StateColumns, StateError};
+pub use table::{GROUP, KeyedTable, PART, StateColumns, StateError};

@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// The column of a snapshot that holds each row's key group: uint16, not null, ascending.
 pub const GROUP: &str = "__sabot.group";
 
+/// The key of a snapshot's schema metadata that says which of an operator's kinds of rows these are.
+pub const PART: &str = "sabot.part";
+
 /// What an operator knows of its keys, as columns indexed by dense id.
 ///
 /// The contract: [`StateColumns::merge`] of what [`StateColumns::snapshot`] gave, into ids that are as

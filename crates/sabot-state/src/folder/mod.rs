@@ -89,21 +89,33 @@ impl FolderStore {
     /// # Errors
     /// [`StoreError`] where the folder cannot be made or read.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let folder = folder.into();
-        // Folders above it are synced as well, up to the root; of a bare name there are none.
-        let absolute = std::path::absolute(&folder);
-        let absolute = absolute.map_err(|error| {
-            let kind = StoreErrorKind::Io { problem: error.to_string() };
-            StoreError::new("make the folder", folder.display().to_string(), kind)
-        })?;
-        Self::on(absolute, Box::new(RealDisk))
+        Self::on(absolute(folder.into())?, Box::new(RealDisk))
+    }
+
+    /// The store in a folder, to look into: nothing is made or tidied up.
+    ///
+    /// ```
+    /// # use sabot_checkpoint::{CheckpointStore, StoreErrorKind};
+    /// # use sabot_state::FolderStore;
+    /// let nowhere = FolderStore::look("no folder of this name")?;
+    /// assert_eq!(nowhere.manifests().unwrap_err().kind, StoreErrorKind::NotFound);
+    /// # Ok::<(), sabot_checkpoint::StoreError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError`] for a path that cannot be made absolute. What is not there is noticed when it is read.
+    pub fn look(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Ok(Self::new(absolute(folder.into())?, Box::new(RealDisk)))
+    }
+
+    fn new(folder: PathBuf, disk: Box<dyn Disk>) -> Self {
+        // Two processes with the same number would be one accident; a file that is there is not overwritten.
+        let process = RandomState::new().hash_one(std::process::id());
+        Self { folder, disk, made: Mutex::default(), process, calls: AtomicU64::new(0) }
     }
 
     fn on(folder: PathBuf, disk: Box<dyn Disk>) -> Result<Self, StoreError> {
-        let made = Mutex::default();
-        // Two processes with the same number would be one accident; a file that is there is not overwritten.
-        let process = RandomState::new().hash_one(std::process::id());
-        let store = Self { folder, disk, made, process, calls: AtomicU64::new(0) };
+        let store = Self::new(folder, disk);
         store.make_root().map_err(|error| store.error("make the folder", &store.folder, error))?;
         for folder in [store.epochs(), store.folder.join(BLOCKS)] {
             store.make_folder(&folder).map_err(|error| store.error("make the folder", &folder, error))?;
@@ -315,6 +327,14 @@ impl CheckpointStore for FolderStore {
             _ => Ok(()),
         }
     }
+}
+
+/// Folders above it are synced as well, up to the root; of a bare name there are none.
+fn absolute(folder: PathBuf) -> Result<PathBuf, StoreError> {
+    std::path::absolute(&folder).map_err(|error| {
+        let kind = StoreErrorKind::Io { problem: error.to_string() };
+        StoreError::new("find the folder", folder.display().to_string(), kind)
+    })
 }
 
 fn check(id: BlockId, bytes: &[u8]) -> Result<(), StoreErrorKind> {

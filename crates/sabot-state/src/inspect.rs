@@ -1,0 +1,135 @@
+//! Looking into checkpoints: what there is, how large it is, and the state itself as batches. Nothing is changed, so a job
+//! may be running on the same store.
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::UInt16Type;
+use sabot_checkpoint::{
+    BlockId, CheckpointStore, Manifest, OperatorState, StoreError, StoreErrorKind, read_manifest,
+};
+use sabot_common::KeyGroupRange;
+use std::collections::{BTreeMap, HashSet};
+
+use crate::block::BlockError;
+use crate::{GROUP, PART, join_snapshot};
+
+/// Why something cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A block, or several that should belong together.
+    #[error("operator {operator}: {error}")]
+    Block {
+        /// Whose state it is.
+        operator: String,
+        /// What is wrong.
+        error: BlockError,
+    },
+}
+
+/// An epoch that can be gone on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochFound {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Bytes of all blocks that it refers to.
+    pub bytes: u64,
+    /// Bytes of those that the epoch before it, of the ones that are kept, does not refer to.
+    pub bytes_new: u64,
+}
+
+/// The epochs of a store, oldest first; what is deleted meanwhile is left out.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read, or a manifest cannot be used.
+pub fn epochs(store: &dyn CheckpointStore) -> Result<Vec<EpochFound>, StoreError> {
+    let mut epochs = store.manifests()?;
+    epochs.sort_unstable();
+    let mut found: Vec<EpochFound> = Vec::new();
+    let mut before: HashSet<BlockId> = HashSet::new();
+    for epoch in epochs {
+        let manifest = match read_manifest(store, epoch) {
+            Ok(manifest) => manifest,
+            Err(error) if error.kind == StoreErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let parts = manifest.operators.iter().flat_map(|operator| &operator.parts);
+        // A block may be named more than once, and is one file.
+        let blocks: BTreeMap<BlockId, u64> =
+            parts.flat_map(|part| &part.blocks).map(|block| (block.id, block.bytes)).collect();
+        let bytes = blocks.values().sum();
+        let bytes_new = blocks.iter().filter(|(id, _)| !before.contains(id)).map(|(_, bytes)| bytes).sum();
+        before = blocks.into_keys().collect();
+        found.push(EpochFound { manifest, bytes, bytes_new });
+    }
+    Ok(found)
+}
+
+/// The state of some key groups of an operator, by the kind of rows; of operators with one kind alone under its name.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt16Array};
+/// # use sabot_checkpoint::{CheckpointStore, MemoryStore, OperatorState, StatePart};
+/// # use sabot_common::{Epoch, KeyGroups, OperatorId};
+/// # use sabot_state::{BlockSizes, GROUP, SnapshotCutter, block::Origin, inspect};
+/// # use std::sync::Arc;
+/// # let groups = KeyGroups::default().all();
+/// # let columns: [(&str, ArrayRef); 2] = [
+/// #     (GROUP, Arc::new(UInt16Array::from(vec![3, 90]))),
+/// #     ("total", Arc::new(Int64Array::from(vec![10, 20]))),
+/// # ];
+/// # let rows = RecordBatch::try_from_iter(columns)?;
+/// # let cutter = SnapshotCutter::new(groups, BlockSizes::default(), &[]);
+/// # let cut = cutter.cut(&cutter.ranges(|_| true), &[rows], Origin { generation: 1, epoch: Epoch(1) })?;
+/// # let store = MemoryStore::default();
+/// # for block in &cut.blocks {
+/// #     store.put_block(block.block.id, block.bytes.as_ref().unwrap())?;
+/// # }
+/// # let blocks = cut.blocks.iter().map(|block| block.block).collect();
+/// # let (id, kind, shape) = (OperatorId::new("totals"), String::new(), String::new());
+/// # let operator = OperatorState { id, kind, shape, parts: vec![StatePart { task: 0, groups, blocks }] };
+/// let kinds = inspect::rows(&store, &operator, groups)?;
+/// assert_eq!(kinds[inspect::UNNAMED].iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
+/// assert_eq!(inspect::rows_by_group(&kinds[inspect::UNNAMED]).into_iter().collect::<Vec<_>>(), [(3, 1), (90, 1)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`InspectError`] when a block cannot be read.
+pub fn rows(
+    store: &dyn CheckpointStore,
+    operator: &OperatorState,
+    groups: KeyGroupRange,
+) -> Result<BTreeMap<String, Vec<RecordBatch>>, InspectError> {
+    let mut kinds: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+    for part in &operator.parts {
+        if part.groups.start >= groups.end || groups.start >= part.groups.end {
+            continue;
+        }
+        let blocks = part.blocks.iter().map(|block| store.block(block.id));
+        let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
+        let batches = join_snapshot(blocks, groups)
+            .map_err(|error| InspectError::Block { operator: operator.id.to_string(), error })?;
+        for batch in batches {
+            let name = batch.schema_ref().metadata().get(PART).map_or(UNNAMED, String::as_str).to_owned();
+            kinds.entry(name).or_default().push(batch);
+        }
+    }
+    Ok(kinds)
+}
+
+/// What rows are called that have no name.
+pub const UNNAMED: &str = "rows";
+
+/// How many rows each key group has, of those that have any.
+pub fn rows_by_group(batches: &[RecordBatch]) -> BTreeMap<u16, u64> {
+    let mut counts = BTreeMap::new();
+    for batch in batches {
+        let groups = batch.column_by_name(GROUP).and_then(|groups| groups.as_primitive_opt::<UInt16Type>());
+        for group in groups.into_iter().flat_map(|groups| groups.values()) {
+            *counts.entry(*group).or_default() += 1;
+        }
+    }
+    counts
+}
