@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use sabot_common::{Epoch, RowLocation};
 use sabot_connect::{Committable, ConnectError, DeadLetter, DeadLetters, Sink, SinkOrder, SinkWriter};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,9 +48,13 @@ struct State {
     partitions: BTreeMap<u32, Partition>,
     /// Kept, so that a commit can be repeated.
     staged: BTreeMap<Epoch, Vec<Committable>>,
+    /// The job has checkpoints: its tasks stage, and say what is to be committed.
+    resumed: bool,
 }
 
 struct Partition {
+    /// None where the place is held without a letter.
+    name: Option<Arc<str>>,
     writer: Box<dyn SinkWriter>,
     /// What was staged when the partition ended.
     ended: Vec<Committable>,
@@ -59,7 +64,7 @@ struct Partition {
 
 impl Partition {
     fn new(writer: Box<dyn SinkWriter>) -> Self {
-        Self { writer, ended: Vec::new(), passed: 0 }
+        Self { name: None, writer, ended: Vec::new(), passed: 0 }
     }
 
     /// Everything that the partition has for an epoch.
@@ -81,8 +86,8 @@ impl fmt::Debug for DeadLetterFile {
 }
 
 impl DeadLetterFile {
-    /// Takes the file for a job.
-    pub(crate) fn begin(options: &DeadLetterOptions) -> Result<Self, ConnectError> {
+    /// Letters for a job, which has not taken the file yet.
+    pub(crate) fn new(options: &DeadLetterOptions) -> Result<Self, ConnectError> {
         let fields = [
             ("file", DataType::Utf8, false),
             ("record", DataType::UInt64, false),
@@ -95,10 +100,7 @@ impl DeadLetterFile {
         let fields = fields.map(|(name, data_type, nullable)| Field::new(name, data_type, nullable));
         let schema: SchemaRef = Arc::new(Schema::new(fields.to_vec()));
         let sink = FileSink::of_path(options.path.clone())?;
-        let mut state = State::default();
-        // The first writer takes the output, so that another job's is refused before this one runs.
-        state.partitions.insert(0, Partition::new(sink.open(schema.clone(), 0)?));
-        Ok(Self { sink, schema, max: options.max, state: Mutex::new(state) })
+        Ok(Self { sink, schema, max: options.max, state: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -128,7 +130,22 @@ impl DeadLetterFile {
     }
 }
 
+impl State {
+    /// The place of a partition, made if it is not there.
+    fn partition(&mut self, number: u32, file: &DeadLetterFile) -> Result<&mut Partition, ConnectError> {
+        Ok(match self.partitions.entry(number) {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(free) => free.insert(Partition::new(file.sink.open(file.schema.clone(), number)?)),
+        })
+    }
+}
+
 impl DeadLetters for DeadLetterFile {
+    fn take(&self) -> Result<(), ConnectError> {
+        // The first writer takes the output, so that another job's is refused before this one runs.
+        self.lock().partition(0, self).map(drop)
+    }
+
     fn put(&self, partition: u32, letters: &[DeadLetter]) -> Result<u64, ConnectError> {
         let mut state = self.lock();
         let passed = state.partitions.get(&partition).map_or(0, |found| found.passed);
@@ -142,12 +159,9 @@ impl DeadLetters for DeadLetterFile {
             return Err(ConnectError::TooManyDeadLetters { name, max, location, reason });
         }
         let batch = self.batch(new)?;
-        let found = match state.partitions.entry(partition) {
-            std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
-            std::collections::btree_map::Entry::Vacant(free) => {
-                free.insert(Partition::new(self.sink.open(self.schema.clone(), partition)?))
-            }
-        };
+        let name = last.partition.clone();
+        let found = state.partition(partition, self)?;
+        found.name = Some(name);
         found.writer.write(&batch.into())?;
         found.passed = last.offset + 1;
         state.letters += new.len() as u64;
@@ -161,6 +175,23 @@ impl DeadLetters for DeadLetterFile {
             found.ended.push(staged);
         }
         Ok(())
+    }
+
+    fn stage(&self, task: u32, partitions: &[Arc<str>], epoch: Epoch) -> Result<Committable, ConnectError> {
+        let mut state = self.lock();
+        if task == 0 && state.partitions.is_empty() {
+            // A file without letters appears as well, and it has to be told from one that is finished.
+            state.partition(0, self)?;
+        }
+        let mut all = Committable { epoch, task, rows: 0, parts: Vec::new() };
+        for found in state.partitions.values_mut() {
+            if found.name.as_ref().map_or(task == 0, |name| partitions.contains(name)) {
+                let staged = found.stage(epoch)?;
+                all.rows += staged.rows;
+                all.parts.extend(staged.parts);
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -182,8 +213,29 @@ impl Sink for DeadLetterFile {
         Err(ConnectError::LifeCycle { name: self.name(), reason })
     }
 
-    fn commit(&self, epoch: Epoch, _staged: &[Committable]) -> Result<(), ConnectError> {
+    fn is_transactional(&self) -> bool {
+        self.sink.is_transactional()
+    }
+
+    fn resume(&self, _schema: SchemaRef) -> Result<(), ConnectError> {
         let mut state = self.lock();
+        *state = State { resumed: true, ..State::default() };
+        self.sink.resume(self.schema.clone())
+    }
+
+    fn visible_after(&self, epoch: Epoch) -> Result<bool, ConnectError> {
+        self.sink.visible_after(epoch)
+    }
+
+    fn clean(&self, generation: u64) -> Result<(), ConnectError> {
+        self.sink.clean(generation)
+    }
+
+    fn commit(&self, epoch: Epoch, staged: &[Committable]) -> Result<(), ConnectError> {
+        let mut state = self.lock();
+        if state.resumed {
+            return self.sink.commit(epoch, staged);
+        }
         if !state.staged.contains_key(&epoch) {
             let partitions = state.partitions.values_mut();
             let staged = partitions.map(|partition| partition.stage(epoch)).collect::<Result<Vec<_>, _>>()?;
@@ -248,7 +300,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead.ndjson");
         let file =
-            DeadLetterFile::begin(&DeadLetterOptions { path: path.as_path().into(), max: None }).unwrap();
+            DeadLetterFile::new(&DeadLetterOptions { path: path.as_path().into(), max: None }).unwrap();
+        file.take().unwrap();
         assert_eq!(file.put(7, &[letter(0)]).unwrap(), 1);
         assert_eq!(file.put(0, &[letter(2), letter(3)]).unwrap(), 2);
         // A second reader of the partition finds the same letters, cut otherwise.
@@ -283,15 +336,53 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead.csv");
         let options = DeadLetterOptions { path: path.as_path().into(), max: Some(2) };
-        let file = DeadLetterFile::begin(&options).unwrap();
-        let busy = DeadLetterFile::begin(&options).err().unwrap();
+        let file = DeadLetterFile::new(&options).unwrap();
+        file.take().unwrap();
+        let busy = DeadLetterFile::new(&options).unwrap().take().unwrap_err();
         assert!(matches!(busy, ConnectError::OutputBusy { .. }));
         file.put(0, &[letter(0)]).unwrap();
         let over = file.put(1, &[letter(4), letter(5)]).unwrap_err().to_string();
         assert!(over.contains("more than 2 records cannot be read, the last one at in.csv, row 6"), "{over}");
         file.abort().unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        drop(DeadLetterFile::begin(&options).unwrap());
+        let file = DeadLetterFile::new(&options).unwrap();
+        file.take().unwrap();
+        drop(file);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// What was put before a barrier belongs to its epoch; what came after is found again by whoever goes on.
+    #[test]
+    fn letters_of_a_job_that_goes_on_appear_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dead.csv");
+        let options = DeadLetterOptions { path: path.as_path().into(), max: None };
+        let begin = |generation| {
+            let file = DeadLetterFile::new(&options).unwrap();
+            file.resume(file.schema.clone()).unwrap();
+            (file, generation)
+        };
+        let (file, generation) = begin(1);
+        file.clean(generation).unwrap();
+        file.put(0, &[letter(2)]).unwrap();
+        let mine: [Arc<str>; 1] = ["in.csv".into()];
+        let first = file.stage(0, &mine, Epoch(2)).unwrap();
+        assert_eq!((first.rows, file.stage(1, &["other.csv".into()], Epoch(2)).unwrap().rows), (1, 0));
+        file.commit(Epoch(2), std::slice::from_ref(&first)).unwrap();
+        file.put(0, &[letter(4)]).unwrap();
+        drop(file); // killed
+
+        let (file, generation) = begin(2);
+        file.commit(Epoch(2), &[first]).unwrap();
+        file.clean(generation).unwrap();
+        file.put(0, &[letter(4)]).unwrap();
+        file.end(0).unwrap();
+        let last = file.stage(0, &mine, Epoch(5)).unwrap();
+        file.commit(Epoch(5), &[last]).unwrap();
+        assert!(!path.exists());
+        file.finish().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let offsets: Vec<&str> = text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap()).collect();
+        assert_eq!(offsets, ["2", "4"], "{text}");
     }
 }

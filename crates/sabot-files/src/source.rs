@@ -137,7 +137,7 @@ impl Source for FileSource {
 
     fn dead_letters(&self) -> Result<Option<Arc<dyn DeadLetters>>, ConnectError> {
         let Some(options) = &self.dead_letters else { return Ok(None) };
-        Ok(Some(Arc::new(DeadLetterFile::begin(options)?)))
+        Ok(Some(Arc::new(DeadLetterFile::new(options)?)))
     }
 
     fn discover(&self) -> Result<Vec<PartitionId>, ConnectError> {

@@ -11,8 +11,8 @@ mod partition;
 
 use sabot_batch::Morsel;
 use sabot_checkpoint::PartitionState;
-use sabot_common::EventTime;
-use sabot_connect::SourceItem;
+use sabot_common::{Epoch, EventTime};
+use sabot_connect::{Committable, DeadLetters, SourceItem};
 use sabot_time::{MergeEvent, WatermarkMerge};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -67,8 +67,18 @@ pub(crate) struct SourceTask {
     enough: bool,
     /// Where the job has checkpoints, and the task takes part.
     reporter: Option<Reporter>,
+    /// Where records go that cannot be read, in a job with checkpoints.
+    letters: Option<Letters>,
     /// Partitions that have ended.
     over: Vec<PartitionState>,
+}
+
+/// Dead letters that a task stages. They are put there when the rows before them have been let in, so that what was
+/// put before a barrier is what its positions are behind.
+pub(crate) struct Letters {
+    pub(crate) to: Arc<dyn DeadLetters>,
+    pub(crate) task: u32,
+    pub(crate) reporter: Reporter,
 }
 
 /// Where a source task stands in its job.
@@ -77,6 +87,7 @@ pub(crate) struct Surroundings {
     pub(crate) control: Arc<SourceControl>,
     pub(crate) outputs: Outputs,
     pub(crate) reporter: Option<Reporter>,
+    pub(crate) letters: Option<Letters>,
     /// Partitions that had ended before the job started, for the record.
     pub(crate) over: Vec<PartitionState>,
 }
@@ -96,7 +107,7 @@ impl SourceTask {
         growth: Option<Arc<Growth>>,
         surroundings: Surroundings,
     ) -> Result<Self, JobError> {
-        let Surroundings { waker, control, outputs, reporter, over } = surroundings;
+        let Surroundings { waker, control, outputs, reporter, letters, over } = surroundings;
         let complete = growth.is_none();
         // Input TO_COME, and one for each partition.
         let merge = WatermarkMerge::new(1 + partitions.len());
@@ -119,6 +130,7 @@ impl SourceTask {
             stopping: None,
             enough: false,
             reporter,
+            letters,
             over,
         };
         task.open()?;
@@ -136,18 +148,18 @@ impl SourceTask {
         let mut moved = false;
         for _ in 0..MORSELS_PER_STEP {
             if self.control.pending.swap(false, Ordering::SeqCst) {
-                self.obey();
+                self.obey()?;
             }
             // A morsel that was read and waits for memory is drained; a suspended run leaves it unread.
             let settled = self.waiting.is_none() || self.stopping == Some(Stop::Suspend);
             if let Some(stop) = self.stopping
                 && settled
             {
-                self.end(stop == Stop::Drain);
+                self.end(stop == Stop::Drain)?;
                 return Ok(Step::Finished);
             }
             if self.enough {
-                return Ok(self.complete_end());
+                return self.complete_end();
             }
             if self.context.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
                 self.held_back();
@@ -156,14 +168,14 @@ impl SourceTask {
             match self.next()? {
                 Next::Moved => moved = true,
                 Next::Wait => return Ok(if moved { Step::Progress } else { Step::Blocked }),
-                Next::Ended => return Ok(self.complete_end()),
+                Next::Ended => return self.complete_end(),
             }
         }
         Ok(Step::Progress)
     }
 
     /// Carries out the job's orders. A barrier leaves at once, full queue or not.
-    fn obey(&mut self) {
+    fn obey(&mut self) -> Result<(), JobError> {
         let (barriers, partitions, complete) = {
             let mut orders = self.control.orders.lock().unwrap_or_else(PoisonError::into_inner);
             self.stopping = orders.stop;
@@ -173,8 +185,12 @@ impl SourceTask {
         };
         for barrier in barriers {
             let positions = self.reporter.is_some().then(|| self.positions(false));
+            let staged = self.stage_letters(barrier.epoch)?;
             if let (Some(reporter), Some(positions)) = (&mut self.reporter, positions) {
                 reporter.answer(barrier.epoch, Report::Positions(positions));
+            }
+            if let (Some(letters), Some(staged)) = (&mut self.letters, staged) {
+                letters.reporter.answer(barrier.epoch, Report::Staged(staged));
             }
             self.outputs.control(&Element::Barrier(barrier));
         }
@@ -187,16 +203,30 @@ impl SourceTask {
             let event = self.merge.on_end(TO_COME);
             self.merged(event);
         }
+        Ok(())
+    }
+
+    /// What could not be read up to here.
+    fn stage_letters(&self, epoch: Epoch) -> Result<Option<Committable>, JobError> {
+        let Some(Letters { to, task, .. }) = &self.letters else { return Ok(None) };
+        let names: Vec<Arc<str>> =
+            self.positions(false).into_iter().map(|partition| partition.name.into()).collect();
+        let staged = to.stage(*task, &names, epoch);
+        staged.map(Some).map_err(|e| JobError::connect(&self.context.operator, e))
     }
 
     /// All rows that are wanted have been read.
-    fn complete_end(&mut self) -> Step {
-        self.end(true);
+    fn complete_end(&mut self) -> Result<Step, JobError> {
+        self.end(true)?;
         self.context.opens.iter().for_each(|gate| gate.ended());
-        Step::Finished
+        Ok(Step::Finished)
     }
 
-    fn end(&mut self, drain: bool) {
+    fn end(&mut self, drain: bool) -> Result<(), JobError> {
+        let staged = self.stage_letters(self.context.job.open_epoch())?;
+        if let (Some(letters), Some(staged)) = (&self.letters, staged) {
+            letters.reporter.end(Report::Staged(staged));
+        }
         if let Some(reporter) = &self.reporter {
             // Of a source that nobody wants more of, nobody will want more later.
             reporter.end(Report::Positions(self.positions(self.enough)));
@@ -206,6 +236,7 @@ impl SourceTask {
         }
         self.outputs.control(&Element::End);
         self.count();
+        Ok(())
     }
 
     /// How far each partition was let in.
