@@ -22,8 +22,10 @@ mod manifest;
 mod moment;
 mod recovery;
 mod restart;
+mod shape;
 mod store;
 mod topology;
+mod upgrade;
 
 pub use alternating::{Alternating, Slot, TransactionAction, TransactionEvent};
 pub use block::{BlockId, BlockIdError, BlockRef};
@@ -35,8 +37,10 @@ pub use manifest::{
 pub use moment::{Attempts, Now};
 pub use recovery::{Found, Recovered, Recovery, RecoveryAction, RecoveryError, RecoveryEvent, Start};
 pub use restart::{Restart, RestartDecision, RestartStrategy};
+pub use shape::{StateColumn, StateShape, StateShapeError};
 pub use store::{
     Call, CheckpointStore, Created, Fault, MemoryStore, StoreError, StoreErrorKind, WriteOutcome,
-    read_manifest, write_manifest,
+    newest_manifest, read_manifest, write_manifest,
 };
 pub use topology::{Answer, Endpoint, KeyedOperator, Role, TaskId, Topology};
+pub use upgrade::{Fate, Piece, Upgrade, UpgradeLine};

@@ -76,7 +76,7 @@ pub struct KeyedOperator {
     pub id: OperatorId,
     /// What kind of operator it is: `group_by`.
     pub kind: String,
-    /// What its state consists of.
+    /// What its state consists of, as a [`StateShape`](crate::StateShape) is written.
     pub shape: String,
     /// Its tasks.
     pub tasks: u32,

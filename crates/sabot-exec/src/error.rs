@@ -1,5 +1,6 @@
 //! Why a job ended badly.
 
+use sabot_checkpoint::Upgrade;
 use sabot_common::{OperatorId, RowLocation};
 use sabot_connect::ConnectError;
 use sabot_expr::RowError;
@@ -125,6 +126,16 @@ pub enum JobError {
         /// What went wrong.
         reason: String,
     },
+    /// The job has changed since its newest checkpoint, in a way that loses state or cannot do anything with it.
+    #[error(
+        "checkpoints: the job has changed since the newest one{}; start the job as it was, allow what is dropped to be \
+         lost, or give it an empty place for its checkpoints to start from the beginning",
+        against(upgrade)
+    )]
+    Changed {
+        /// What would become of the checkpoint.
+        upgrade: Arc<Upgrade>,
+    },
     /// Another run of the job has taken over its checkpoints.
     #[error("another run of this job has taken over its checkpoints; only one can go on with them")]
     TakenOver,
@@ -144,6 +155,12 @@ pub enum JobError {
     },
 }
 
+/// What stands against going on, in words.
+fn against(upgrade: &Upgrade) -> String {
+    let lines = upgrade.lines.iter().filter(|line| line.stands_against(false));
+    lines.map(|line| format!("\n  {line}")).collect::<String>() + "\n"
+}
+
 fn place(location: &Option<RowLocation>) -> String {
     location.as_ref().map_or_else(String::new, |at| format!("{at}: "))
 }
@@ -156,6 +173,7 @@ impl JobError {
             JobError::Aborted
                 | JobError::TakenOver
                 | JobError::NoCheckpoints { .. }
+                | JobError::Changed { .. }
                 | JobError::Unbound { .. }
                 | JobError::GaveUp { .. }
         )

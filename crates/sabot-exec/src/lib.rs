@@ -38,7 +38,7 @@ mod timers;
 
 pub use bindings::{BatchFunction, Bindings};
 pub use budget::MemoryBudget;
-pub use checkpoint::Checkpoints;
+pub use checkpoint::{Checkpoints, upgrade};
 pub use element::{Barrier, BarrierKind};
 pub use engine::{Engine, EngineConfig};
 pub use error::JobError;

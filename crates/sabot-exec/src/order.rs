@@ -8,18 +8,30 @@
 
 use arrow::array::{AsArray, BinaryArray, BooleanArray, Int64Array, UInt16Array, UInt32Array, UInt64Array};
 use arrow::compute::{filter_record_batch, interleave_record_batch};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use sabot_batch::hidden;
 use sabot_common::EventTime;
-use sabot_state::GROUP;
+use sabot_state::{GROUP, PART};
+use sabot_stream::KeptRows;
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The column of a snapshot that says from which input a row came: uint32, not null.
 const INPUT: &str = "__sabot.input";
+
+/// The kind of rows in a snapshot.
+const WAITING: &str = "waiting";
+
+/// The columns of rows in a snapshot.
+fn with_input(rows: &SchemaRef) -> Vec<FieldRef> {
+    let mut fields: Vec<FieldRef> = rows.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(INPUT, DataType::UInt32, false)));
+    fields.push(Arc::new(Field::new(GROUP, DataType::UInt16, false)));
+    fields
+}
 
 /// Which rows should leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +118,11 @@ impl OrderBuffer {
         }
     }
 
+    /// What a snapshot has of rows with these columns.
+    pub(crate) fn kept(rows: &SchemaRef) -> KeptRows {
+        KeptRows { part: WAITING, schema: Schema::new(with_input(rows)).into() }
+    }
+
     /// The rows whose turn has not come, as they came, with the input that they came from.
     pub(crate) fn snapshot(&self) -> Result<Vec<RecordBatch>, ArrowError> {
         let mut batches = Vec::new();
@@ -115,13 +132,12 @@ impl OrderBuffer {
             if rows.num_rows() == 0 {
                 continue;
             }
-            let mut fields: Vec<FieldRef> = rows.schema_ref().fields().iter().cloned().collect();
-            fields.push(Arc::new(Field::new(INPUT, DataType::UInt32, false)));
-            fields.push(Arc::new(Field::new(GROUP, DataType::UInt16, false)));
+            let part = HashMap::from([(PART.to_owned(), WAITING.to_owned())]);
+            let schema = Schema::new(with_input(rows.schema_ref())).with_metadata(part);
             let mut columns = rows.columns().to_vec();
             columns.push(Arc::new(UInt32Array::from(vec![held.input as u32; rows.num_rows()])));
             columns.push(Arc::new(UInt16Array::from(vec![0; rows.num_rows()])));
-            batches.push(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?);
+            batches.push(RecordBatch::try_new(Arc::new(schema), columns)?);
         }
         Ok(batches)
     }

@@ -1,27 +1,66 @@
-//! A stable digest of a node: the same on every machine, in every run and every build.
+//! Stable digests of a node: the same on every machine, in every run and every build.
 //!
-//! Ids of unnamed operators are made of it, and state is found again by id, so it must not depend on
-//! addresses, on hash seeds, or on how a type is laid out in memory. It is therefore taken over what
+//! Ids of unnamed operators are made of them, and state is found again by id, so they must not depend on
+//! addresses, on hash seeds, or on how a type is laid out in memory. They are therefore taken over what
 //! serde writes: two nodes that are stored alike have the same digest.
+//!
+//! There are two. The *own* digest is of what the node itself does, so that an operator keeps its state when the
+//! pipeline changes around it: a source is what is read and by which time, a sink is where rows go. Where two
+//! operators of a plan agree in it, state could go to the wrong one; those are told apart by the digest *with all
+//! above*, which changes with any of that.
 
-use sabot_common::OperatorId;
 use serde::ser::{self, Serialize, Serializer};
 use std::fmt::{self, Display};
 
-use crate::NodeKind;
+use crate::{Connector, NodeKind};
 
-/// The digest of a node: of its kind with all parameters, and of the ids of its inputs.
-pub(crate) fn digest<'a>(kind: &NodeKind, inputs: impl Iterator<Item = &'a OperatorId>) -> u64 {
-    let mut digest = Digest(OFFSET);
-    if let Err(error) = kind.serialize(&mut digest) {
-        // Only types that plans do not know cannot be written, and they are refused before. Were one to
-        // come here all the same, the id would still be stable.
-        digest.text(&error.0);
+/// The digests of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Digests {
+    /// Of what it does by itself.
+    pub(crate) own: u64,
+    /// Of that and everything above.
+    pub(crate) with_all_above: u64,
+}
+
+impl Digests {
+    pub(crate) fn new(kind: &NodeKind, inputs: &[Digests]) -> Self {
+        let of = |f: &dyn Fn(&mut Digest) -> Result<(), Unwritable>| {
+            let mut digest = Digest(OFFSET);
+            if let Err(error) = f(&mut digest) {
+                // Only types that plans do not know cannot be written, and they are refused before. Were one to
+                // come here all the same, the id would still be stable.
+                digest.text(&error.0);
+            }
+            digest
+        };
+        let own = of(&|digest| match kind {
+            // How it is read and written may change.
+            NodeKind::Source { connector, .. } | NodeKind::Sink { connector, .. } => match connector {
+                Connector::Registered { kind, options, .. } if options.contains_key("path") => {
+                    (kind, &options["path"]).serialize(digest)
+                }
+                connector => connector.serialize(digest),
+            },
+            // It belongs to its source; how late rows may be can change.
+            NodeKind::EventTime { column, .. } => {
+                column.serialize(&mut *digest)?;
+                inputs.iter().try_for_each(|input| input.own.serialize(&mut *digest))
+            }
+            kind => kind.serialize(digest),
+        });
+        let mut whole = of(&|digest| kind.serialize(digest));
+        inputs.iter().for_each(|input| whole.bytes(&input.with_all_above.to_le_bytes()));
+        Self { own: own.finish(), with_all_above: whole.finish() }
     }
-    for input in inputs {
-        digest.text(input.as_str());
+
+    /// Of a node with a name, which shields what follows from changes before it.
+    pub(crate) fn of_name(name: &str) -> Self {
+        let mut digest = Digest(OFFSET);
+        digest.text(name);
+        let digest = digest.finish();
+        Self { own: digest, with_all_above: digest }
     }
-    digest.finish()
 }
 
 // FNV-1a with 64 bits: a few bytes a node, no seed, and every implementation of it agrees.
@@ -305,7 +344,6 @@ impl ser::SerializeMap for &mut Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Connector;
 
     fn of(value: &impl Serialize) -> u64 {
         let mut digest = Digest(OFFSET);
@@ -334,17 +372,29 @@ mod tests {
         assert_eq!(distinct.len(), all.len());
     }
 
-    /// State is found again by ids, so a change here loses it: the number is part of the format.
-    #[test]
-    fn digests_never_change() {
-        let kind = NodeKind::Sink {
+    fn sink(ordered: bool) -> NodeKind {
+        NodeKind::Sink {
             connector: Connector::registered("csv", [("path", "out.csv")]),
-            ordered: true,
+            ordered,
             accepts: crate::ChangeMode::AppendOnly,
             collects: None,
-        };
-        let inputs = [OperatorId::new("flights")];
-        assert_eq!(format!("{:016x}", digest(&kind, inputs.iter())), "c027295dc55ec300");
-        assert_ne!(digest(&kind, inputs.iter()), digest(&kind, [].iter()));
+        }
+    }
+
+    /// State is found again by ids, so a change here loses it: the numbers are part of the format.
+    #[test]
+    fn digests_never_change() {
+        let alone = Digests::new(&sink(true), &[]);
+        let below = Digests::new(&sink(true), &[alone]);
+        let shown = |digests: Digests| format!("{:016x} {:016x}", digests.own, digests.with_all_above);
+        assert_eq!(shown(alone), "a811d66e962d0fef 800ff767a181678f");
+        assert_eq!(shown(below), "a811d66e962d0fef 01454879406c9311");
+    }
+
+    #[test]
+    fn a_sink_is_where_rows_go() {
+        let (ordered, not) = (Digests::new(&sink(true), &[]), Digests::new(&sink(false), &[]));
+        assert_eq!(ordered.own, not.own);
+        assert_ne!(ordered.with_all_above, not.with_all_above);
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::aggregate::call_text;
 use crate::derive::derive;
-use crate::digest::digest;
+use crate::digest::Digests;
 use crate::{Join, KeyedWindow, Over, PlanError, Ranking, Unnest};
 
 /// What a source or sink is connected to.
@@ -320,6 +320,7 @@ pub struct NodeRef(Arc<LogicalNode>);
 struct LogicalNode {
     id: OperatorId,
     named: bool,
+    digests: Digests,
     kind: NodeKind,
     inputs: Vec<NodeRef>,
     properties: Properties,
@@ -329,21 +330,27 @@ impl NodeRef {
     /// A node, checked against its inputs.
     pub(crate) fn new(kind: NodeKind, inputs: Vec<NodeRef>) -> Result<Self, PlanError> {
         let properties = derive(&kind, &inputs)?;
-        let hash = digest(&kind, inputs.iter().map(NodeRef::id));
-        // Six digits keep ids readable; two nodes that agree in them are told apart in the plan.
-        let id = OperatorId::new(format!("{}-{:06x}", kind.name(), hash >> 40));
-        Ok(Self(Arc::new(LogicalNode { id, named: false, kind, inputs, properties })))
+        let above: Vec<Digests> = inputs.iter().map(|input| input.0.digests).collect();
+        let digests = Digests::new(&kind, &above);
+        let id = derived_id(&kind, digests.own);
+        Ok(Self(Arc::new(LogicalNode { id, named: false, digests, kind, inputs, properties })))
     }
 
     /// The same node under a name of the user's.
     pub(crate) fn renamed(&self, id: OperatorId) -> Self {
         let LogicalNode { kind, inputs, properties, .. } = &*self.0;
         let (kind, inputs, properties) = (kind.clone(), inputs.clone(), properties.clone());
-        Self(Arc::new(LogicalNode { id, named: true, kind, inputs, properties }))
+        let digests = Digests::of_name(id.as_str());
+        Self(Arc::new(LogicalNode { id, named: true, digests, kind, inputs, properties }))
     }
 
-    /// The operator's id: its name, or one that is derived from its structure. In a plan a derived id
-    /// may have a suffix that tells it from another.
+    /// The id of an unnamed node where others of the plan do the same with other inputs.
+    pub(crate) fn id_by_all_above(&self) -> OperatorId {
+        derived_id(self.kind(), self.0.digests.with_all_above)
+    }
+
+    /// The operator's id: its name, or one that is derived from what it does. In a plan a derived id may be another
+    /// one that tells it from others that do the same.
     pub fn id(&self) -> &OperatorId {
         &self.0.id
     }
@@ -410,6 +417,11 @@ impl fmt::Debug for NodeRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeRef").field("id", &self.0.id).field("kind", &self.0.kind).finish_non_exhaustive()
     }
+}
+
+/// Six digits keep ids readable; two nodes that agree in them are told apart in the plan.
+fn derived_id(kind: &NodeKind, digest: u64) -> OperatorId {
+    OperatorId::new(format!("{}-{:06x}", kind.name(), digest >> 40))
 }
 
 /// The zone of a column's type.

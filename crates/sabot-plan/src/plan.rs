@@ -75,7 +75,9 @@ impl Plan {
     /// The plan of everything above these sinks.
     ///
     /// Operators that do the same with the same input become one. Two different operators never share an
-    /// id: derived ids that collide get a suffix, given ones are refused.
+    /// id. One without a name has an id that is derived from what it does by itself, and stays when the plan changes
+    /// around it; where several do the same with different inputs, from all that is above them as well. Given names
+    /// that collide are refused.
     ///
     /// # Errors
     /// [`PlanError`] when there is no sink, something else is among them, two different operators have
@@ -92,8 +94,9 @@ impl Plan {
             }
             interner.add_tree(sink)?;
         }
-        check_single_readings(&interner.nodes)?;
-        Ok(Self { nodes: interner.nodes, keying: Keying::default() })
+        let nodes = interner.with_ids();
+        check_single_readings(&nodes)?;
+        Ok(Self { nodes, keying: Keying::default() })
     }
 
     /// The same plan with other key groups or another hash seed; state of the one does not fit the other.
@@ -200,9 +203,10 @@ struct Interner {
     nodes: Vec<PlanNode>,
     /// Where a shared node went.
     by_address: HashMap<*const (), usize>,
-    /// Nodes by the id that they came with, before any suffix.
+    /// Nodes by the id that they came with.
     by_id: HashMap<OperatorId, Vec<usize>>,
-    taken: HashSet<OperatorId>,
+    /// Of each node the id that says what is above it.
+    by_all_above: Vec<OperatorId>,
 }
 
 impl Interner {
@@ -234,20 +238,34 @@ impl Interner {
         if let Some(index) = namesakes.iter().find(|i| same(&self.nodes[**i])) {
             return Ok(*index);
         }
-        let id = if node.is_named() {
-            if let Some(other) = self.nodes.iter().find(|other| &other.id == node.id()) {
-                let (first, second) = (other.kind.name(), node.kind().name());
-                return Err(PlanError::DuplicateOperatorName { name: node.id().to_string(), first, second });
-            }
-            node.id().clone()
-        } else {
-            free_id(node.id(), &self.taken)
-        };
+        let id = node.id().clone();
+        if node.is_named()
+            && let Some(other) = self.nodes.iter().find(|other| other.named && other.id == id)
+        {
+            let (first, second) = (other.kind.name(), node.kind().name());
+            return Err(PlanError::DuplicateOperatorName { name: id.to_string(), first, second });
+        }
         namesakes.push(self.nodes.len());
-        self.taken.insert(id.clone());
+        self.by_all_above.push(node.id_by_all_above());
         let (kind, properties) = (node.kind().clone(), node.properties().clone());
         self.nodes.push(PlanNode { id, named: node.is_named(), kind, inputs, properties });
         Ok(self.nodes.len() - 1)
+    }
+
+    /// The nodes, each with an id of its own.
+    fn with_ids(self) -> Vec<PlanNode> {
+        let Self { mut nodes, by_id, by_all_above, .. } = self;
+        let mut taken: HashSet<OperatorId> =
+            nodes.iter().filter(|node| node.named).map(|node| node.id.clone()).collect();
+        let unnamed = |namesakes: &Vec<usize>| namesakes.iter().filter(|i| !nodes[**i].named).count();
+        let alone: HashSet<OperatorId> =
+            by_id.iter().filter(|(_, all)| unnamed(all) == 1).map(|(id, _)| id.clone()).collect();
+        for (node, by_all_above) in nodes.iter_mut().zip(by_all_above).filter(|(node, _)| !node.named) {
+            let alone = alone.contains(&node.id);
+            node.id = free_id(if alone { &node.id } else { &by_all_above }, &taken);
+            taken.insert(node.id.clone());
+        }
+        nodes
     }
 }
 

@@ -77,7 +77,11 @@ pub trait KeyedOperator: Debug + Send {
     /// Bytes allocated for state, and for results that have not left.
     fn state_bytes(&self) -> usize;
 
-    /// The state of these key groups, between two steps and with all output taken.
+    /// The kinds of rows that a snapshot may have, with their columns.
+    fn kept(&self) -> Vec<KeptRows>;
+
+    /// The state of these key groups, between two steps and with all output taken. The schema of each batch says in
+    /// its metadata which of the [`KeyedOperator::kept`] rows it has, under [`sabot_state::PART`].
     ///
     /// # Errors
     /// [`OperatorError::Order`] while output has not been taken, because it is in no state.
@@ -89,6 +93,15 @@ pub trait KeyedOperator: Debug + Send {
     /// # Errors
     /// [`OperatorError`] for snapshots of another operator or of different epochs.
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError>;
+}
+
+/// A kind of rows in an operator's snapshots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptRows {
+    /// Its name.
+    pub part: &'static str,
+    /// The columns, without metadata.
+    pub schema: SchemaRef,
 }
 
 /// An operator without state for one task of a stage: the owner of `owned`. `output` is the stage's
@@ -144,6 +157,10 @@ impl KeyedOperator for KeyedAggregate {
 
     fn state_bytes(&self) -> usize {
         KeyedAggregate::state_bytes(self)
+    }
+
+    fn kept(&self) -> Vec<KeptRows> {
+        KeyedAggregate::kept(self)
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {

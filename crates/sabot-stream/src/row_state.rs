@@ -9,12 +9,12 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt16Type
 use sabot_batch::hidden;
 use sabot_batch::key_hash::KeyHasher;
 use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
-use sabot_state::GROUP;
+use sabot_state::{GROUP, PART};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::OperatorError;
+use crate::{KeptRows, OperatorError};
 
 /// The key of the schema's metadata under which the watermark stands, in µs.
 const WATERMARK: &str = "sabot.watermark";
@@ -22,6 +22,8 @@ const WATERMARK: &str = "sabot.watermark";
 /// How rows of one schema are written down.
 #[derive(Debug)]
 pub(crate) struct RowState {
+    /// What kind of rows these are.
+    part: &'static str,
     rows: SchemaRef,
     /// The columns whose hash says which key group a row is of; without any it is group 0.
     keys: Vec<usize>,
@@ -32,12 +34,18 @@ pub(crate) struct RowState {
 
 impl RowState {
     pub(crate) fn new(
+        part: &'static str,
         rows: SchemaRef,
         keys: Vec<usize>,
         seed: u64,
         (key_groups, owned): (KeyGroups, KeyGroupRange),
     ) -> Self {
-        Self { rows, keys, seed, key_groups, owned }
+        Self { part, rows, keys, seed, key_groups, owned }
+    }
+
+    /// What a snapshot has of these rows.
+    pub(crate) fn kept(&self) -> KeptRows {
+        KeptRows { part: self.part, schema: Schema::new(self.fields()).into() }
     }
 
     /// Checks that a batch has the planned columns, whatever their names: names are the planner's affair.
@@ -97,8 +105,8 @@ impl RowState {
     pub(crate) fn wrote(&self, snapshot: &RecordBatch) -> bool {
         let same =
             |(a, b): (&Arc<Field>, &Arc<Field>)| a.name() == b.name() && a.data_type() == b.data_type();
-        let (expected, got) = (self.schema(EventTime::MIN), snapshot.schema_ref());
-        got.fields().len() == expected.fields().len() && got.fields().iter().zip(expected.fields()).all(same)
+        let (expected, got) = (self.fields(), snapshot.schema_ref());
+        got.fields().len() == expected.len() && got.fields().iter().zip(&expected).all(same)
     }
 
     fn groups(&self, rows: &RecordBatch) -> Result<Vec<u16>, OperatorError> {
@@ -111,14 +119,19 @@ impl RowState {
         Ok(hashes.into_iter().map(|hash| self.key_groups.group_of(hash)).collect())
     }
 
-    fn schema(&self, watermark: EventTime) -> SchemaRef {
+    fn fields(&self) -> Vec<Arc<Field>> {
         let mut fields = vec![
             Arc::new(Field::new(hidden::WINDOW, DataType::Int64, false)),
             Arc::new(Field::new(GROUP, DataType::UInt16, false)),
         ];
         fields.extend(self.rows.fields().iter().cloned());
+        fields
+    }
+
+    fn schema(&self, watermark: EventTime) -> SchemaRef {
         let watermark = (WATERMARK.to_owned(), watermark.micros().to_string());
-        Arc::new(Schema::new(fields).with_metadata(HashMap::from([watermark])))
+        let part = (PART.to_owned(), self.part.to_owned());
+        Arc::new(Schema::new(self.fields()).with_metadata(HashMap::from([watermark, part])))
     }
 }
 

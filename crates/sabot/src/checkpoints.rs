@@ -1,6 +1,6 @@
 //! Checkpoints of a job.
 
-use sabot_checkpoint::{CheckpointConfig, CheckpointStore, RestartStrategy, StoreError};
+use sabot_checkpoint::{CheckpointConfig, RestartStrategy, StoreError};
 use sabot_exec::JobError;
 use sabot_state::FolderStore;
 use std::path::PathBuf;
@@ -39,12 +39,14 @@ pub struct Checkpoints {
     folder: PathBuf,
     config: CheckpointConfig,
     restart: RestartStrategy,
+    may_drop: bool,
 }
 
 impl Checkpoints {
     /// In a folder, which is made if it is not there: one every ten seconds, of which two are kept.
     pub fn folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), config: CheckpointConfig::default(), restart: RestartStrategy::None }
+        let (config, restart) = (CheckpointConfig::default(), RestartStrategy::None);
+        Self { folder: folder.into(), config, restart, may_drop: false }
     }
 
     /// One so long after the one before has begun.
@@ -129,6 +131,30 @@ impl Checkpoints {
         self
     }
 
+    /// A job that no longer has some of its sources or operators starts all the same; their positions and state are
+    /// lost. Without this it does not. See [`Job::explain_upgrade`](crate::Job::explain_upgrade).
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # let folder = std::env::temp_dir().join(format!("sabot-doc-drop-{}", std::process::id()));
+    /// let totals = |column: &str| -> sabot::Result<Job> {
+    ///     let totals = Stream::read(csv("data/flights.csv"))?.group_by([column])?.aggregate([count()])?;
+    ///     Ok(Job::new("totals").write(&totals, to_memory().0)?)
+    /// };
+    /// let checkpoints = Checkpoints::folder(&folder);
+    /// let handle = totals("origin")?.checkpoints(checkpoints.clone()).start()?;
+    /// handle.stop(Stop::Suspend);
+    /// handle.wait()?;
+    /// assert!(totals("delay")?.checkpoints(checkpoints.clone()).run().is_err()); // what of the totals by origin?
+    /// totals("delay")?.checkpoints(checkpoints.allow_dropped()).run()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn allow_dropped(mut self) -> Self {
+        self.may_drop = true;
+        self
+    }
+
     /// Whether there is anything to go on from.
     ///
     /// ```
@@ -141,17 +167,24 @@ impl Checkpoints {
     /// # Errors
     /// When the folder is there and cannot be read.
     pub fn exist(&self) -> crate::Result<bool> {
-        // Looking makes no folder.
-        Ok(self.folder.exists() && !self.store()?.manifests().map_err(failed)?.is_empty())
+        let Some(looked) = self.look()? else { return Ok(false) };
+        Ok(!looked.store.manifests().map_err(failed)?.is_empty())
     }
 
-    fn store(&self) -> Result<FolderStore, JobError> {
-        FolderStore::open(&self.folder).map_err(failed)
+    /// To look into, where there is anything: no folder is made.
+    pub(crate) fn look(&self) -> Result<Option<sabot_exec::Checkpoints>, JobError> {
+        let there = self.folder.join("epochs").exists();
+        let store = there.then(|| FolderStore::look(&self.folder)).transpose().map_err(failed)?;
+        Ok(store.map(|store| self.on(store)))
     }
 
     pub(crate) fn open(&self) -> Result<sabot_exec::Checkpoints, JobError> {
-        let Self { config, restart, .. } = *self;
-        Ok(sabot_exec::Checkpoints { store: Arc::new(self.store()?), config, restart })
+        Ok(self.on(FolderStore::open(&self.folder).map_err(failed)?))
+    }
+
+    fn on(&self, store: FolderStore) -> sabot_exec::Checkpoints {
+        let Self { config, restart, may_drop, .. } = *self;
+        sabot_exec::Checkpoints { store: Arc::new(store), config, restart, may_drop }
     }
 }
 

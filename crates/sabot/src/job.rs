@@ -128,6 +128,46 @@ impl Job {
         self
     }
 
+    /// What becomes of the newest checkpoint when the job goes on from it, a line for each source, operator and sink:
+    /// `unchanged`, `restored` in another form, `new`, `dropped`, or `incompatible` with what is different. `None`
+    /// where there is no checkpoint. Nothing is started, and nothing written.
+    ///
+    /// A source is what it reads, a sink where it writes to; an operator is known by its name
+    /// ([`Stream::named`](crate::Stream::named)), and without one by what it does: keys, windows, aggregates. What
+    /// is computed before and behind it may change. Columns of state that may be null can be added, and types widened.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # let folder = std::env::temp_dir().join(format!("sabot-doc-upgrade-{}", std::process::id()));
+    /// let job = |aggregates: Vec<sabot::AggregateExpr>| -> sabot::Result<Job> {
+    ///     let flights = Stream::read(csv("data/flights.csv"))?;
+    ///     let totals = flights.group_by(["origin"])?.aggregate(aggregates)?.named("totals")?;
+    ///     let checkpoints = Checkpoints::folder(&folder);
+    ///     Ok(Job::new("totals").write(&totals, to_memory().0)?.checkpoints(checkpoints))
+    /// };
+    /// assert_eq!(job(vec![sum(col("delay"))])?.explain_upgrade()?, None);
+    /// let handle = job(vec![sum(col("delay"))])?.start()?;
+    /// handle.stop(Stop::Suspend);
+    /// handle.wait()?;
+    ///
+    /// let text = job(vec![sum(col("delay")), max(col("delay"))])?.explain_upgrade()?.unwrap();
+    /// assert!(text.contains("restored      operator  totals: groups/max(delay) int64 is null in what was kept"), "{text}");
+    /// let text = job(vec![max(col("delay"))])?.explain_upgrade()?.unwrap();
+    /// assert!(text.contains("incompatible  operator  totals: "), "{text}");
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Job::plan`]; when the job cannot have checkpoints, or those that are there cannot be read.
+    pub fn explain_upgrade(&self) -> Result<Option<String>> {
+        let looked = self.checkpoints.as_ref().map(Checkpoints::look).transpose()?.flatten();
+        let Some(checkpoints) = looked else { return Ok(None) };
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let upgrade = sabot_exec::upgrade(&self.name, &self.cut(workers)?, &self.bindings, &checkpoints)?;
+        Ok(upgrade.map(|upgrade| upgrade.to_string()))
+    }
+
     pub(crate) fn open_checkpoints(&self) -> Result<Option<sabot_exec::Checkpoints>> {
         Ok(self.checkpoints.as_ref().map(Checkpoints::open).transpose()?)
     }

@@ -90,6 +90,13 @@ pub(crate) fn run(options: &Run) -> Result<(), Box<dyn Error>> {
         job = job.checkpoints(checkpoints);
     }
     // ANCHOR_END: keep
+    // ANCHOR: upgrade
+    if options.resume
+        && let Some(text) = job.explain_upgrade()?
+    {
+        eprint!("{text}");
+    }
+    // ANCHOR_END: upgrade
     if options.explain {
         print!("{}", job.explain_for(&engine)?);
         return Ok(());

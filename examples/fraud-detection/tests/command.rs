@@ -450,4 +450,15 @@ fn a_killed_run_goes_on() {
     }
     let error = fails(&[&arguments[..], &["--workers", "2"]].concat());
     assert!(error.contains("--resume goes on from them"), "{error}");
+
+    // Written to another file, the job is another one, and is told what becomes of each of its parts.
+    let other = path("other.ndjson");
+    arguments[4] = &other;
+    let said = Command::new(env!("CARGO_BIN_EXE_fraud-detection"))
+        .args(&arguments)
+        .arg("--resume")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("unchanged     source") && said.contains("new           sink"), "{said}");
 }

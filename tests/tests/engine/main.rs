@@ -18,3 +18,4 @@ mod restarts;
 mod stop;
 mod streams;
 mod threads;
+mod upgrades;

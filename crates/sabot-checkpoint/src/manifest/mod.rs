@@ -90,7 +90,7 @@ pub struct OperatorState {
     pub id: OperatorId,
     /// What kind of operator it is: `group_by`.
     pub kind: String,
-    /// What its state consists of, in a form that can be compared: columns and types.
+    /// What its state consists of, as a [`StateShape`](crate::StateShape) is written.
     pub shape: String,
     /// The parts, in order of their key groups; those of a finished task are missing.
     pub parts: Vec<StatePart>,
@@ -186,10 +186,11 @@ impl Manifest {
         }
     }
 
-    /// The same state as the manifest of a later epoch, with nothing left to commit.
+    /// The same state as the manifest of a later epoch, with nothing left to commit in any sink.
     #[must_use]
     pub(crate) fn again(&self, epoch: Epoch, kind: ManifestKind, created_ms: u64) -> Self {
-        Self { epoch, kind, created_ms, sinks: Vec::new(), ..self.clone() }
+        let sinks = self.sinks.iter().map(|sink| SinkState { id: sink.id.clone(), staged: Vec::new() });
+        Self { epoch, kind, created_ms, sinks: sinks.collect(), ..self.clone() }
     }
 
     /// All blocks that the manifest refers to.

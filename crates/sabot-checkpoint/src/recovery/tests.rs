@@ -100,7 +100,8 @@ fn the_newest_epoch_is_finished_and_then_taken_over() {
     );
     let taken = &start.manifest;
     assert_eq!((taken.epoch, taken.kind, taken.generation), (Epoch(7), ManifestKind::TakeOver, 5));
-    assert_eq!((taken.writer, taken.created_ms, taken.sinks.len()), (9, 77, 0));
+    assert_eq!((taken.writer, taken.created_ms, taken.sinks.len()), (9, 77, 1));
+    assert!(taken.sinks[0].staged.is_empty());
     assert_eq!(taken.operators, manifest(6).operators);
     assert_eq!(start.kept.keys().map(|epoch| epoch.0).collect::<Vec<_>>(), [5, 6, 7]);
     assert_eq!(start.orphans.len(), 17, "all blocks but those of epochs 5 and 6");

@@ -117,6 +117,28 @@ pub fn read_manifest(store: &dyn CheckpointStore, epoch: Epoch) -> Result<Manife
     }
 }
 
+/// The newest manifest that can be used; what was torn or deleted meanwhile is passed over.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read, or the newest one was written by a newer version.
+pub fn newest_manifest(store: &dyn CheckpointStore) -> Result<Option<Manifest>, StoreError> {
+    let mut epochs = store.manifests()?;
+    epochs.sort_unstable();
+    for epoch in epochs.into_iter().rev() {
+        let error = match read_manifest(store, epoch) {
+            Ok(manifest) => return Ok(Some(manifest)),
+            Err(error) => error,
+        };
+        match &error.kind {
+            StoreErrorKind::Manifest { error: ManifestError::Newer { .. } }
+            | StoreErrorKind::Full
+            | StoreErrorKind::Io { .. } => return Err(error),
+            StoreErrorKind::NotFound | StoreErrorKind::Damaged { .. } | StoreErrorKind::Manifest { .. } => {}
+        }
+    }
+    Ok(None)
+}
+
 /// Why a store could not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreErrorKind {

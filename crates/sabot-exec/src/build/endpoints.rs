@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use crate::bindings::{Bindings, Unresolved};
 use crate::error::JobError;
-use crate::job::JobSink;
 use crate::source_task::tasks_of;
 
 pub(super) struct OpenSource {
@@ -80,17 +79,30 @@ pub(super) fn open_sources(
     Ok(opened)
 }
 
-/// The places for dead letters, each once.
-pub(super) fn dead_letter_sinks(plan: &PhysicalPlan, opened: &BTreeMap<usize, OpenSource>) -> Vec<JobSink> {
-    let mut found: Vec<JobSink> = Vec::new();
+/// The places for dead letters, each once, with the first stage that puts something there.
+pub(super) fn dead_letters(opened: &BTreeMap<usize, OpenSource>) -> Vec<(usize, Arc<dyn DeadLetters>)> {
+    let mut found: Vec<(usize, Arc<dyn DeadLetters>)> = Vec::new();
     for (index, open) in opened {
-        let Some(letters) = open.dead_letters.clone() else { continue };
-        let sink: Arc<dyn Sink> = letters;
-        if !found.iter().any(|other| Arc::ptr_eq(&other.sink, &sink)) {
-            found.push(JobSink { operator: last_operator(&plan.stages[*index]), sink });
+        let Some(letters) = &open.dead_letters else { continue };
+        if !found.iter().any(|(_, other)| Arc::ptr_eq(other, letters)) {
+            found.push((*index, letters.clone()));
         }
     }
     found
+}
+
+/// The source stages whose dead letters a job with checkpoints keeps.
+pub(crate) fn stages_with_letters(plan: &PhysicalPlan, bindings: &Bindings) -> Result<Vec<usize>, JobError> {
+    let mut found: Vec<usize> = Vec::new();
+    for (index, stage) in plan.stages.iter().enumerate() {
+        let StageKind::Source(spec) = &stage.kind else { continue };
+        let operator = last_operator(stage);
+        let source = bindings.source(&spec.connector).map_err(|e| unresolved(&operator, e))?;
+        if source.dead_letters().map_err(|e| JobError::connect(&operator, e))?.is_some() {
+            found.push(index);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn resolve_sinks(

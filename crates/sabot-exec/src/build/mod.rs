@@ -3,12 +3,14 @@
 //! Nothing runs while a job is built. Everything that can be refused is refused here: unbound names,
 //! sources that do not open, sinks that cannot write.
 
+mod begin;
 mod endpoints;
 mod wiring;
 
-use sabot_checkpoint::{PartitionState, RestartStrategy, Role, Start};
-use sabot_common::{EventTime, OperatorId};
-use sabot_connect::{Boundedness, PartitionId, ReadRequest};
+use arrow::datatypes::Schema;
+use sabot_checkpoint::{RestartStrategy, Role};
+use sabot_common::OperatorId;
+use sabot_connect::{Boundedness, ReadRequest};
 use sabot_plan::{
     JoinStage, KeyedStage, PhysicalPlan, SinkStage, SourceStage, Stage, StageKind, encode_keys,
 };
@@ -19,10 +21,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use crate::bindings::Bindings;
-use crate::checkpoint::{
-    Begin, Checkpoints, Driver, Message, Places, Recovering, Reporter, Restore, Restored, position_of,
-    waiting,
-};
+use crate::checkpoint::{Checkpoints, Driver, Message, Reporter, Restore, Restored, waiting};
 use crate::engine::EngineCore;
 use crate::error::JobError;
 use crate::event_times::EventTimes;
@@ -38,12 +37,13 @@ use crate::programs::Programs;
 use crate::scheduler::{Scheduler, TaskCell};
 use crate::sink_task::SinkTask;
 use crate::source_task::{
-    Growth, NewPartition, PARTITIONS_MAX, Settled, SourceContext, SourceTask, Surroundings, deal, number,
-    too_many,
+    Growth, Letters, PARTITIONS_MAX, SourceContext, SourceTask, Surroundings, deal, too_many,
 };
 use crate::stage_waker::StageWaker;
+use begin::{Begun, begin, partitions};
+pub(crate) use endpoints::stages_with_letters;
 use endpoints::{
-    OpenSource, ResolvedSink, dead_letter_sinks, last_operator, open_sources, resolve_sinks, unresolved,
+    OpenSource, ResolvedSink, dead_letters, last_operator, open_sources, resolve_sinks, unresolved,
 };
 use wiring::Wiring;
 
@@ -130,10 +130,23 @@ fn build_with(
     let wiring = Wiring::new(plan, &opened, engine.config.queue_morsels);
     let job_sinks = sinks.values().map(|s| JobSink { operator: s.operator.clone(), sink: s.sink.clone() });
     // Dead letters are committed with the rest; behind it, so that the numbers of sink stages stay.
-    let job_sinks = job_sinks.chain(dead_letter_sinks(plan, &opened)).collect();
+    let letters = dead_letters(&opened);
+    for (index, letters) in &letters {
+        let taken = match checkpoints {
+            None => letters.take(),
+            // Its columns are its own.
+            Some(_) => letters.resume(Arc::new(Schema::empty())),
+        };
+        taken.map_err(|e| JobError::connect(&last_operator(&plan.stages[*index]), e))?;
+    }
+    let of_letters = letters.iter().map(|(index, letters)| JobSink {
+        operator: last_operator(&plan.stages[*index]),
+        sink: letters.clone(),
+    });
+    let job_sinks: Vec<JobSink> = job_sinks.chain(of_letters).collect();
     let begun = match checkpoints {
         None => None,
-        Some(checkpoints) => match begin(name, plan, &opened, sinks, &wiring, checkpoints)? {
+        Some(checkpoints) => match begin(name, plan, (&opened, &letters), sinks, &wiring, checkpoints)? {
             Some(begun) => Some((begun, checkpoints)),
             None => {
                 // It had come to its end, and all of its output is there.
@@ -175,51 +188,6 @@ fn build_with(
         Driver::new(job.clone(), checkpoints.clone(), &places, start, from)
     });
     Ok(Built { job, driver, tasks, sources, growths })
-}
-
-/// How a job with checkpoints begins.
-struct Begun {
-    places: Places,
-    start: Start,
-    restore: Option<Restore>,
-}
-
-/// Finishes what an earlier run has begun, and opens the sinks; nothing when the job had come to its end.
-fn begin(
-    name: &str,
-    plan: &PhysicalPlan,
-    opened: &BTreeMap<usize, OpenSource>,
-    sinks: &mut BTreeMap<usize, ResolvedSink>,
-    wiring: &Wiring,
-    checkpoints: &Checkpoints,
-) -> Result<Option<Begun>, JobError> {
-    let places = Places::of(name, plan, &wiring.instances)?;
-    for (index, open) in opened {
-        let refused = match () {
-            _ if places.task(*index, Role::Source, 0).is_none() => continue,
-            _ if !open.source.replayable() => "it cannot be read again; a file or a log can",
-            _ if open.dead_letters.is_some() => {
-                "records that cannot be read are put aside as they are read, which \
-                                                 checkpoints do not take back yet; leave dead letters out"
-            }
-            _ => continue,
-        };
-        let operator = last_operator(&plan.stages[*index]);
-        return Err(JobError::NoCheckpoints { operator, reason: refused.to_owned() });
-    }
-    let topology = places.topology.clone();
-    let of_job = sinks.values().map(|sink| sink.sink.clone()).collect();
-    let start = match (Recovering { checkpoints, topology: topology.clone(), sinks: of_job }).run()? {
-        Begin::From(start) => start,
-        Begin::Finished => return Ok(None),
-    };
-    let restore = Restore::new(&start.manifest, &checkpoints.store, &topology)?;
-    for (index, sink) in sinks {
-        if let StageKind::Sink(spec) = &plan.stages[*index].kind {
-            sink.open(spec)?;
-        }
-    }
-    Ok(Some(Begun { places, start, restore }))
 }
 
 /// What each source that must wait waits for: the ends of all tasks of other sources.
@@ -320,46 +288,6 @@ impl Builder<'_> {
         self.begun?.restore.as_ref()
     }
 
-    /// The partitions of a source with where they are gone on with, and those that have ended.
-    fn partitions(
-        &self,
-        index: usize,
-        operator: &OperatorId,
-        open: &OpenSource,
-    ) -> Result<(Vec<NewPartition>, Vec<PartitionState>), JobError> {
-        let takes_part = self.reporter(index, Role::Source, 0).is_some();
-        let known = self.restore().filter(|_| takes_part).and_then(|restore| restore.source(operator));
-        let Some(known) = known else { return Ok((number(&open.partitions), Vec::new())) };
-        let gone = known
-            .partitions
-            .iter()
-            .find(|state| !state.ended && !open.partitions.iter().any(|id| id.as_str() == state.name));
-        if let Some(gone) = gone {
-            let reason =
-                format!("{} is gone; {} rows of it were read, and more may follow", gone.name, gone.rows);
-            return Err(JobError::Checkpoint { reason });
-        }
-        let (ended, going): (Vec<_>, Vec<_>) =
-            known.partitions.iter().cloned().partition(|state| state.ended);
-        let mut next = known.partitions.iter().map(|state| state.ordinal + 1).max().unwrap_or(0);
-        let mut partitions = Vec::new();
-        for state in &going {
-            let settled = Settled {
-                position: position_of(state)?,
-                event_time_max: state.event_time_max.map(EventTime),
-            };
-            let id = PartitionId::new(state.name.as_str());
-            partitions.push(NewPartition { id, number: state.ordinal, from: Some(settled) });
-        }
-        for id in &open.partitions {
-            if !known.partitions.iter().any(|state| state.name == id.as_str()) {
-                partitions.push(NewPartition { id: id.clone(), number: next, from: None });
-                next += 1;
-            }
-        }
-        Ok((partitions, ended))
-    }
-
     fn cell(&mut self, stage: usize, operator: &OperatorId) -> Arc<TaskCell> {
         let depth = self.wiring.depths[stage];
         let cell = self.scheduler.cell(operator.as_str().to_owned(), depth, self.job.clone());
@@ -383,7 +311,9 @@ impl Builder<'_> {
         let interval = self.engine.config.discovery_interval;
         let growth = open.may_grow.then(|| Growth::new(context.clone(), &open.partitions, interval));
         let mut controls = Vec::with_capacity(open.tasks);
-        let (partitions, mut over) = self.partitions(index, &operator, open)?;
+        let takes_part = self.reporter(index, Role::Source, 0).is_some();
+        let known = self.restore().filter(|_| takes_part).and_then(|restore| restore.source(&operator));
+        let (partitions, mut over) = partitions(known, open)?;
         for (number, partitions) in deal(partitions, open.tasks).into_iter().enumerate() {
             let cell = self.cell(index, &operator);
             context.gate.iter().for_each(|gate| gate.add_waiting(cell.waker()));
@@ -396,11 +326,14 @@ impl Builder<'_> {
             });
             self.sources.push(control.clone());
             controls.push(control.clone());
+            let task = u32::try_from(number).unwrap_or(u32::MAX);
+            let letters = open.dead_letters.clone().zip(self.reporter(index, Role::Sink, number));
             let surroundings = Surroundings {
                 waker: cell.waker(),
                 control,
                 outputs,
                 reporter: self.reporter(index, Role::Source, number),
+                letters: letters.map(|(to, reporter)| Letters { to, task, reporter }),
                 over: std::mem::take(&mut over),
             };
             cell.fill(Box::new(SourceTask::new(context.clone(), partitions, growth.clone(), surroundings)?));
@@ -524,8 +457,8 @@ impl Builder<'_> {
             let mut state = keyed_operator(spec, &stage.output, groups, owned).map_err(failed)?;
             let reporter = self.reporter(index, Role::State, task);
             let restore = self.restore().filter(|_| reporter.is_some());
-            let restored =
-                restore.map_or(Ok(Restored::Nothing), |restore| restore.state(&operator, owned))?;
+            let restored = restore
+                .map_or(Ok(Restored::Nothing), |restore| restore.state(&operator, owned, &state.kept()))?;
             if let Restored::State(snapshots) = &restored {
                 state.restore(snapshots).map_err(failed)?;
             }
@@ -568,7 +501,11 @@ impl Builder<'_> {
         let groups = self.plan.key_groups.all();
         let mut order = spec.ordered.then(OrderBuffer::default);
         if let (Some(order), Some(restore)) = (&mut order, self.restore())
-            && let Restored::State(snapshots) = restore.state(&waiting(operator), groups)?
+            && let Restored::State(snapshots) = restore.state(
+                &waiting(operator),
+                groups,
+                &[OrderBuffer::kept(&self.plan.stages[index].output)],
+            )?
         {
             let restored = snapshots.iter().try_for_each(|snapshot| order.restore(snapshot));
             restored.map_err(|e| JobError::internal(operator, e))?;

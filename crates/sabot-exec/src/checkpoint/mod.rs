@@ -11,6 +11,7 @@ mod driver;
 mod recover;
 mod state;
 mod topology;
+mod upgrade;
 
 use arrow::record_batch::RecordBatch;
 use sabot_checkpoint::{CheckpointConfig, CheckpointStore, Cut, PartitionState, RestartStrategy, TaskId};
@@ -23,6 +24,7 @@ pub(crate) use driver::Driver;
 pub(crate) use recover::{Begin, Recovering, Watch};
 pub(crate) use state::{Restore, Restored, position_bytes, position_of};
 pub(crate) use topology::{Places, waiting};
+pub use upgrade::upgrade;
 
 /// Where a job keeps its checkpoints, and when it makes them.
 #[derive(Clone, Debug)]
@@ -33,6 +35,9 @@ pub struct Checkpoints {
     pub config: CheckpointConfig,
     /// Whether a job that fails goes on from the newest one by itself.
     pub restart: RestartStrategy,
+    /// Whether a job may start that no longer has sources or operators of the newest one, whose positions and state
+    /// are then lost.
+    pub may_drop: bool,
 }
 
 /// What a task holds as of a barrier, or in the end.

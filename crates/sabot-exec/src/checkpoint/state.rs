@@ -1,18 +1,22 @@
 //! State out of tasks into blocks, and back.
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
-use arrow::datatypes::UInt16Type;
+use arrow::array::{AsArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
+use arrow::compute::{cast, take_record_batch};
+use arrow::datatypes::{FieldRef, Schema, UInt16Type};
+use arrow::error::ArrowError;
 use sabot_checkpoint::{
     BlockRef, CheckpointStore, Manifest, OperatorState, PartitionState, SourceState, TaskId, Topology,
+    Upgrade,
 };
 use sabot_common::{Epoch, KeyGroupRange, OperatorId};
 use sabot_connect::{Committable, Position};
 use sabot_state::block::Origin;
-use sabot_state::{BlockSizes, Cut, GROUP, SnapshotCutter, join_snapshot};
+use sabot_state::{BlockSizes, Cut, GROUP, PART, SnapshotCutter, join_snapshot};
+use sabot_stream::KeptRows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Checkpoints;
 use crate::error::JobError;
 
 /// What changes in the metadata of snapshots from epoch to epoch.
@@ -100,50 +104,20 @@ impl Restore {
     /// What `manifest` holds for a job; nothing when the job has not read anything.
     pub(crate) fn new(
         manifest: &Arc<Manifest>,
-        store: &Arc<dyn CheckpointStore>,
+        checkpoints: &Checkpoints,
         topology: &Topology,
     ) -> Result<Option<Self>, JobError> {
         if manifest.sources.is_empty() && manifest.operators.is_empty() {
             return Ok(None);
         }
-        let restore = Self { manifest: manifest.clone(), store: store.clone() };
-        match restore.difference(topology) {
-            Some(reason) => Err(JobError::Checkpoint { reason }),
-            None => Ok(Some(restore)),
+        let upgrade = Upgrade::of(manifest, topology);
+        for line in &upgrade.lines {
+            tracing::info!(job = %topology.job, epoch = %manifest.epoch, "{line}");
         }
-    }
-
-    /// What keeps a job from going on, because it is not the one that made the checkpoint.
-    fn difference(&self, topology: &Topology) -> Option<String> {
-        let manifest = &*self.manifest;
-        let changed = |what: String| {
-            Some(format!(
-                "{what}; start the job as it was, or give it an empty place for its checkpoints to start from the \
-                 beginning"
-            ))
-        };
-        if (manifest.hash_seed, manifest.key_groups) != (topology.hash_seed, topology.key_groups.into()) {
-            return changed("the checkpoint has other key groups, or another seed of their hash".to_owned());
+        match upgrade.lines.iter().any(|line| line.stands_against(checkpoints.may_drop)) {
+            true => Err(JobError::Changed { upgrade: Arc::new(upgrade) }),
+            false => Ok(Some(Self { manifest: manifest.clone(), store: checkpoints.store.clone() })),
         }
-        let names =
-            |ids: Vec<&OperatorId>| ids.into_iter().cloned().collect::<std::collections::BTreeSet<_>>();
-        let was = names(manifest.sources.iter().map(|source| &source.id).collect());
-        let is = names(topology.sources.iter().map(|source| &source.id).collect());
-        if let Some(id) = was.symmetric_difference(&is).next() {
-            let there = if was.contains(id) { "the checkpoint" } else { "the job" };
-            return changed(format!("source {id} is in {there} alone"));
-        }
-        let was: BTreeMap<_, _> =
-            manifest.operators.iter().map(|op| (&op.id, (&op.kind, &op.shape))).collect();
-        let is: BTreeMap<_, _> =
-            topology.operators.iter().map(|op| (&op.id, (&op.kind, &op.shape))).collect();
-        let gone = was.keys().find(|id| !is.contains_key(*id)).map(|id| (*id, "the checkpoint"));
-        let new = is.keys().find(|id| !was.contains_key(*id)).map(|id| (*id, "the job"));
-        if let Some((id, there)) = gone.or(new) {
-            return changed(format!("operator {id} is in {there} alone"));
-        }
-        let other = was.iter().find(|(id, shape)| is.get(*id) != Some(*shape))?;
-        changed(format!("the state of operator {} is of another kind, or has other columns", other.0))
     }
 
     /// How far a source was read.
@@ -151,8 +125,13 @@ impl Restore {
         self.manifest.sources.iter().find(|source| source.id == *id)
     }
 
-    /// The state of some key groups of an operator.
-    pub(crate) fn state(&self, id: &OperatorId, owned: KeyGroupRange) -> Result<Restored, JobError> {
+    /// The state of some key groups of an operator, with the columns that it has now.
+    pub(crate) fn state(
+        &self,
+        id: &OperatorId,
+        owned: KeyGroupRange,
+        kept: &[KeptRows],
+    ) -> Result<Restored, JobError> {
         let operator: Option<&OperatorState> = self.manifest.operators.iter().find(|found| found.id == *id);
         let Some(operator) = operator.filter(|_| owned.start < owned.end) else {
             return Ok(Restored::Nothing);
@@ -168,10 +147,39 @@ impl Restore {
             ended = false;
             let blocks = part.blocks.iter().map(|block| self.store.block(block.id));
             let blocks = blocks.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(error.to_string()))?;
-            batches.extend(join_snapshot(blocks, owned).map_err(|error| wrong(error.to_string()))?);
+            for rows in join_snapshot(blocks, owned).map_err(|error| wrong(error.to_string()))? {
+                batches.push(as_kept(rows, kept).map_err(|error| wrong(error.to_string()))?);
+            }
         }
         Ok(if ended { Restored::Ended } else { Restored::State(batches) })
     }
+}
+
+/// Rows of a snapshot with the columns that their kind has now, which [`StateShape`] has found to be possible.
+///
+/// [`StateShape`]: sabot_checkpoint::StateShape
+fn as_kept(rows: RecordBatch, kept: &[KeptRows]) -> Result<RecordBatch, ArrowError> {
+    let metadata = rows.schema_ref().metadata();
+    let part = metadata.get(PART);
+    // Some operators keep rows as they came in, of which they do not know the columns before.
+    let Some(wanted) = kept.iter().find(|kept| part.is_some_and(|part| part == kept.part)) else {
+        return Ok(rows);
+    };
+    if wanted.schema.fields() == rows.schema_ref().fields() {
+        return Ok(rows);
+    }
+    let schema = Arc::new(Schema::new(wanted.schema.fields().clone()).with_metadata(metadata.clone()));
+    if rows.num_rows() == 0 {
+        return Ok(RecordBatch::new_empty(schema));
+    }
+    let column = |field: &FieldRef| match rows.column_by_name(field.name()) {
+        Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
+        Some(column) => cast(column, field.data_type()),
+        None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+    };
+    let columns = wanted.schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    RecordBatch::try_new_with_options(schema, columns, &options)
 }
 
 /// A place in a partition as a manifest holds it: the rows before it stand beside.

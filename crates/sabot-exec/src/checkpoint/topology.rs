@@ -1,14 +1,15 @@
 //! The tasks of a plan that take part in checkpoints.
 
-use arrow::datatypes::SchemaRef;
-use sabot_checkpoint::{Endpoint, KeyedOperator, Role, TaskId, Topology};
-use sabot_common::OperatorId;
+use sabot_checkpoint::{Endpoint, KeyedOperator, Role, StateColumn, StateShape, TaskId, Topology};
+use sabot_common::{KeyGroupRange, OperatorId};
+use sabot_expr::type_name;
 use sabot_plan::{KeyedStage, PhysicalPlan, Stage, StageKind};
+use sabot_stream::{KeptRows, OperatorError, keyed_operator};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::error::JobError;
+use crate::order::OrderBuffer;
 
 /// A job as the coordinator sees it, and where each stage stands in it.
 #[derive(Clone, Debug)]
@@ -19,8 +20,14 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// `instances` are the tasks of each stage.
-    pub(crate) fn of(job: &str, plan: &PhysicalPlan, instances: &[usize]) -> Result<Self, JobError> {
+    /// `instances` are the tasks of each stage, one where nothing is said; `letters` the source stages whose tasks put
+    /// dead letters aside.
+    pub(crate) fn of(
+        job: &str,
+        plan: &PhysicalPlan,
+        instances: &[usize],
+        letters: &[usize],
+    ) -> Result<Self, JobError> {
         let feeds_tables = feeding_tables(plan)?;
         let mut topology = Topology {
             job: job.to_owned(),
@@ -36,7 +43,7 @@ impl Places {
                 continue;
             }
             let id = stage.operators.last().cloned().unwrap_or_else(|| OperatorId::new("unnamed"));
-            let tasks = u32::try_from(instances[index]).unwrap_or(u32::MAX);
+            let tasks = u32::try_from(instances.get(index).copied().unwrap_or(1)).unwrap_or(u32::MAX);
             match &stage.kind {
                 StageKind::Source(_) => {
                     numbers.insert((index, Role::Source), topology.sources.len() as u32);
@@ -44,14 +51,18 @@ impl Places {
                 }
                 StageKind::Keyed(spec) => {
                     numbers.insert((index, Role::State), topology.operators.len() as u32);
-                    let (kind, shape) = (kind(spec).to_owned(), shape(&stage.output));
+                    let kept = kept(spec, stage, plan).map_err(|error| JobError::Operator {
+                        operator: id.clone(),
+                        message: error.to_string(),
+                    })?;
+                    let (kind, shape) = (kind(spec).to_owned(), shape(&kept));
                     topology.operators.push(KeyedOperator { id, kind, shape, tasks });
                 }
                 StageKind::Sink(spec) => {
                     if spec.ordered {
                         // Rows whose turn has not come are state as well.
                         numbers.insert((index, Role::State), topology.operators.len() as u32);
-                        let (id, shape) = (waiting(&id), shape(&stage.output));
+                        let (id, shape) = (waiting(&id), shape(&[OrderBuffer::kept(&stage.output)]));
                         topology.operators.push(KeyedOperator { id, kind: "order".to_owned(), shape, tasks });
                     }
                     numbers.insert((index, Role::Sink), topology.sinks.len() as u32);
@@ -62,6 +73,15 @@ impl Places {
                 | StageKind::Table(_)
                 | StageKind::Lookup(_) => {}
             }
+        }
+        // Behind all others, as in the job.
+        for index in letters.iter().filter(|index| !feeds_tables[**index]) {
+            let id = plan.stages[*index].operators.last().cloned();
+            let id =
+                OperatorId::new(format!("{}/dead-letters", id.unwrap_or_else(|| OperatorId::new("unnamed"))));
+            let tasks = u32::try_from(instances.get(*index).copied().unwrap_or(1)).unwrap_or(u32::MAX);
+            numbers.insert((*index, Role::Sink), topology.sinks.len() as u32);
+            topology.sinks.push(Endpoint { id, tasks });
         }
         Ok(Self { topology: topology.into(), numbers })
     }
@@ -118,13 +138,21 @@ fn kind(stage: &KeyedStage) -> &'static str {
     }
 }
 
-/// Columns and types, as far as state depends on them.
-fn shape(schema: &SchemaRef) -> String {
-    let mut text = String::new();
-    for field in schema.fields() {
-        let separator = if text.is_empty() { "" } else { ", " };
-        // Writing into a text does not fail.
-        let _ = write!(text, "{separator}{} {}", field.name(), field.data_type());
-    }
-    text
+/// What the snapshots of an operator have.
+fn kept(spec: &KeyedStage, stage: &Stage, plan: &PhysicalPlan) -> Result<Vec<KeptRows>, OperatorError> {
+    let nothing = KeyGroupRange { start: 0, end: 0 };
+    Ok(keyed_operator(spec, &stage.output, plan.key_groups, nothing)?.kept())
+}
+
+/// Columns and types, as manifests hold them.
+fn shape(kept: &[KeptRows]) -> String {
+    let columns = kept.iter().flat_map(|rows| {
+        rows.schema.fields().iter().map(|field| StateColumn {
+            part: rows.part.to_owned(),
+            name: field.name().clone(),
+            data_type: type_name(field.data_type()),
+            nullable: field.is_nullable(),
+        })
+    });
+    StateShape(columns.collect()).to_string()
 }

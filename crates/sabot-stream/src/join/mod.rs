@@ -23,7 +23,8 @@ use sabot_cpu::join::{JoinTable, Joiner, Matched, Probe};
 use sabot_plan::JoinStage;
 use std::collections::VecDeque;
 
-use crate::{KeyedOperator, OperatorError};
+use crate::{KeptRows, KeyedOperator, OperatorError};
+use snapshot::PARTS;
 
 /// The input that is looked up.
 const PROBE: usize = 0;
@@ -225,6 +226,11 @@ impl KeyedOperator for KeyedJoin {
     fn state_bytes(&self) -> usize {
         let table = self.table.as_ref().map_or(0, |table| table.rows.bytes() + table.matched.bytes());
         table + self.bytes + self.open.as_ref().map_or(0, |probe| bytes_of(probe.batch()))
+    }
+
+    fn kept(&self) -> Vec<KeptRows> {
+        let of = |input| KeptRows { part: PARTS[input], schema: self.snapshot_schema(input) };
+        vec![of(PROBE), of(BUILD)]
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {

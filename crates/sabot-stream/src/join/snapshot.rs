@@ -5,7 +5,7 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt16Type};
 use sabot_common::{EventTime, KeyGroupRange};
 use sabot_cpu::join::{Matched, in_build_order};
-use sabot_state::GROUP;
+use sabot_state::{GROUP, PART};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ const MATCHED: &str = "__sabot.matched";
 const INPUT: &str = "sabot.input";
 const COMPLETE: &str = "sabot.complete";
 const WATERMARK: &str = "sabot.watermark";
+/// The kinds of rows in a snapshot, by input.
+pub(super) const PARTS: [&str; 2] = ["probe", "build"];
 
 impl KeyedJoin {
     /// The rows of these key groups: one batch of each side at least, though it may be empty, because
@@ -58,6 +60,7 @@ impl KeyedJoin {
         columns.push(Arc::new(UInt16Array::from(groups)));
         let metadata = HashMap::from([
             (INPUT.to_owned(), input.to_string()),
+            (PART.to_owned(), PARTS[input].to_owned()),
             (COMPLETE.to_owned(), self.table.is_some().to_string()),
             (WATERMARK.to_owned(), self.watermark.micros().to_string()),
         ]);
@@ -66,7 +69,7 @@ impl KeyedJoin {
         filter_record_batch(&all, &kept).map_err(OperatorError::input)
     }
 
-    fn snapshot_schema(&self, input: usize) -> SchemaRef {
+    pub(super) fn snapshot_schema(&self, input: usize) -> SchemaRef {
         let side = if input == PROBE { self.joiner.probe_schema() } else { self.joiner.build_schema() };
         let mut fields: Vec<Field> = side.fields().iter().map(|f| f.as_ref().clone()).collect();
         fields.push(Field::new(MATCHED, DataType::Boolean, false));

@@ -288,8 +288,16 @@ impl Counts {
         if self.keys.types().is_empty() { 0 } else { self.key_groups.group_of(hash) }
     }
 
+    /// The columns of windows in a snapshot.
+    pub(super) fn snapshot_schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     /// The open windows of these key groups, and the rows of these that wait.
-    pub(super) fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
+    pub(super) fn snapshot(
+        &self,
+        range: KeyGroupRange,
+    ) -> Result<(RecordBatch, Vec<RecordBatch>), OperatorError> {
         let hashes = self.keys.hashes();
         let group = |key: u32| self.group_of(hashes[key as usize]);
         let mut all = self.open_windows(|key| range.contains(group(key)));
@@ -304,8 +312,8 @@ impl Counts {
         ];
         columns.extend(self.keys.take(&keys)?);
         columns.extend(self.state.partial(&slots)?);
-        let mut batches =
-            vec![RecordBatch::try_new(self.schema.clone(), columns).map_err(OperatorError::input)?];
+        let windows = RecordBatch::try_new(self.schema.clone(), columns).map_err(OperatorError::input)?;
+        let mut waiting = Vec::new();
         for rows in &self.waiting {
             let groups: Vec<u16> = self.hashes(rows)?.into_iter().map(|hash| self.group_of(hash)).collect();
             let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
@@ -319,9 +327,9 @@ impl Counts {
             let mut columns = rows.columns().to_vec();
             columns.push(Arc::new(groups));
             let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
-            batches.push(batch.map_err(OperatorError::input)?);
+            waiting.push(batch.map_err(OperatorError::input)?);
         }
-        Ok(batches)
+        Ok((windows, waiting))
     }
 
     /// Takes in rows of a snapshot, all of which are owned here.

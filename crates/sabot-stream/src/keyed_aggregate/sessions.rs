@@ -321,6 +321,11 @@ impl Sessions {
         if self.keys.types().is_empty() { 0 } else { self.key_groups.group_of(hash) }
     }
 
+    /// The columns of a snapshot.
+    pub(super) fn snapshot_schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     /// The open sessions of these key groups, contiguous and ascending by group.
     pub(super) fn snapshot(&self, range: KeyGroupRange) -> Result<RecordBatch, OperatorError> {
         let hashes = self.keys.hashes();

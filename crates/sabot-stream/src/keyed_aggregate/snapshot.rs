@@ -6,7 +6,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Int64Type, Schema, UInt16Type};
 use sabot_batch::hidden;
 use sabot_common::{EventTime, KeyGroupRange};
-use sabot_state::GROUP;
+use sabot_state::{GROUP, PART};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::KeyedAggregate;
 use super::input::runs;
 use super::layout::GLOBAL;
 use super::panes::{Panes, Table};
-use crate::OperatorError;
+use crate::{KeptRows, OperatorError};
 
 /// The key of the schema's metadata under which the watermark stands, in µs.
 const WATERMARK: &str = "sabot.watermark";
@@ -33,12 +33,20 @@ impl KeyedAggregate {
         if has_output || !self.late.is_empty() {
             return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
         }
-        let stamped = |batch: RecordBatch| {
+        let stamped = |(part, batch): (&str, RecordBatch)| {
             let watermark = (WATERMARK.to_owned(), self.watermark.micros().to_string());
-            let schema = Schema::clone(batch.schema_ref()).with_metadata(HashMap::from([watermark]));
+            let part = (PART.to_owned(), part.to_owned());
+            let schema = Schema::clone(batch.schema_ref()).with_metadata(HashMap::from([watermark, part]));
             batch.with_schema(Arc::new(schema)).map_err(OperatorError::input)
         };
         self.store.snapshot(range)?.into_iter().map(stamped).collect()
+    }
+
+    /// The kinds of rows that a snapshot may have. Of windows by count also rows that wait, which have the columns of
+    /// the input.
+    pub fn kept(&self) -> Vec<KeptRows> {
+        // The tables were made once, so they can be made again.
+        self.store.kept().unwrap_or_default()
     }
 
     /// Takes in state before any input: the rows of `snapshots` whose key groups are owned here, whatever
@@ -67,6 +75,11 @@ impl KeyedAggregate {
 }
 
 impl Panes {
+    /// The columns of a snapshot.
+    pub(super) fn snapshot_schema(&self) -> Result<Schema, OperatorError> {
+        Ok(schema_with_slice(self.empty_table()?.snapshot_schema()))
+    }
+
     /// The state of these key groups, a batch a pane; at least one, though it may be empty.
     pub(super) fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
         let mut batches = Vec::new();
@@ -95,13 +108,19 @@ impl Panes {
     }
 }
 
-fn with_slice(start: i64, rows: &RecordBatch) -> Result<RecordBatch, OperatorError> {
+/// The columns of a snapshot, given those of a table.
+fn schema_with_slice(rows: &Schema) -> Schema {
     let mut fields = vec![Arc::new(Field::new(hidden::WINDOW, arrow::datatypes::DataType::Int64, false))];
-    fields.extend(rows.schema_ref().fields().iter().cloned());
+    fields.extend(rows.fields().iter().cloned());
+    Schema::new(fields)
+}
+
+fn with_slice(start: i64, rows: &RecordBatch) -> Result<RecordBatch, OperatorError> {
     let mut columns: Vec<arrow::array::ArrayRef> =
         vec![Arc::new(Int64Array::from(vec![start; rows.num_rows()]))];
     columns.extend_from_slice(rows.columns());
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(OperatorError::input)
+    let schema = schema_with_slice(rows.schema_ref());
+    RecordBatch::try_new(Arc::new(schema), columns).map_err(OperatorError::input)
 }
 
 fn unknown() -> OperatorError {

@@ -16,7 +16,13 @@ use super::layout::{GLOBAL, Layout};
 use super::panes::Panes;
 use super::results::Results;
 use super::sessions::Sessions;
-use crate::OperatorError;
+use crate::{KeptRows, OperatorError};
+
+/// The kinds of rows in snapshots.
+const GROUPS: &str = "groups";
+const SESSIONS: &str = "sessions";
+const WINDOWS: &str = "windows";
+const WAITING: &str = "waiting";
 
 /// The state of one task's keys.
 #[derive(Debug)]
@@ -171,12 +177,31 @@ impl Store {
         }
     }
 
-    /// The state of these key groups, in one batch or more.
-    pub(super) fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
+    /// The kinds of rows in a snapshot.
+    pub(super) fn kept(&self) -> Result<Vec<KeptRows>, OperatorError> {
+        let (part, schema) = match self {
+            Store::Panes(store) => (GROUPS, store.panes.snapshot_schema()?.into()),
+            Store::Sessions(sessions) => (SESSIONS, sessions.snapshot_schema().clone()),
+            Store::Counts(counts) => (WINDOWS, counts.snapshot_schema().clone()),
+        };
+        Ok(vec![KeptRows { part, schema }])
+    }
+
+    /// The state of these key groups, in one batch or more, each with the kind of its rows.
+    pub(super) fn snapshot(
+        &self,
+        range: KeyGroupRange,
+    ) -> Result<Vec<(&'static str, RecordBatch)>, OperatorError> {
         match self {
-            Store::Panes(store) => store.panes.snapshot(range),
-            Store::Sessions(sessions) => Ok(vec![sessions.snapshot(range)?]),
-            Store::Counts(counts) => counts.snapshot(range),
+            Store::Panes(store) => {
+                Ok(store.panes.snapshot(range)?.into_iter().map(|rows| (GROUPS, rows)).collect())
+            }
+            Store::Sessions(sessions) => Ok(vec![(SESSIONS, sessions.snapshot(range)?)]),
+            Store::Counts(counts) => {
+                let (windows, waiting) = counts.snapshot(range)?;
+                let waiting = waiting.into_iter().map(|rows| (WAITING, rows));
+                Ok(std::iter::once((WINDOWS, windows)).chain(waiting).collect())
+            }
         }
     }
 

@@ -34,7 +34,7 @@ use crate::keyed_aggregate::check_inserts;
 use crate::progress::Progress;
 use crate::ready::Ready;
 use crate::row_state::{RowState, agree};
-use crate::{KeyedOperator, OperatorError};
+use crate::{KeptRows, KeyedOperator, OperatorError};
 
 /// The time of rows that wait for the end of the input.
 const AT_THE_END: i64 = i64::MAX;
@@ -78,8 +78,13 @@ impl KeyedOver {
         owned: KeyGroupRange,
     ) -> Result<Self, OperatorError> {
         let spec = &stage.spec;
-        let state =
-            RowState::new(stage.rows.clone(), spec.partition.clone(), stage.hash_seed, (key_groups, owned));
+        let state = RowState::new(
+            "waiting",
+            stage.rows.clone(),
+            spec.partition.clone(),
+            stage.hash_seed,
+            (key_groups, owned),
+        );
         Ok(Self {
             order: RankOrder::new(&spec.ranking(), &stage.rows).map_err(OperatorError::plan)?,
             step: OverStep::new(spec, &stage.rows).map_err(OperatorError::plan)?,
@@ -171,6 +176,10 @@ impl KeyedOperator for KeyedOver {
 
     fn state_bytes(&self) -> usize {
         self.bytes + self.ranked.len() * size_of::<Ranked>() + self.ready.bytes()
+    }
+
+    fn kept(&self) -> Vec<KeptRows> {
+        vec![self.state.kept()]
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {

@@ -29,7 +29,7 @@ use crate::progress::Progress;
 use crate::ready::Ready;
 use crate::row_state::{RowState, agree};
 use crate::waiting::Waiting;
-use crate::{KeyedOperator, OperatorError, PARTITION_BITS};
+use crate::{KeptRows, KeyedOperator, OperatorError, PARTITION_BITS};
 
 /// The time under which rows stand in a snapshot: they know their own.
 const THEIR_OWN: i64 = i64::MAX;
@@ -87,8 +87,13 @@ impl KeyedRolling {
         };
         let rolling = Rolling::new(spec, &stage.rows, turn, stage.hash_seed).map_err(OperatorError::plan)?;
         let (order, order_columns) = order_of_rows(spec, &stage.rows)?;
-        let history =
-            RowState::new(rolling.snapshot_schema(), rolling.snapshot_keys(), stage.hash_seed, keys);
+        let history = RowState::new(
+            "history",
+            rolling.snapshot_schema(),
+            rolling.snapshot_keys(),
+            stage.hash_seed,
+            keys,
+        );
         Ok(Self {
             history,
             rolling,
@@ -96,7 +101,13 @@ impl KeyedRolling {
             partition: spec.partition.clone(),
             order,
             order_columns,
-            waiting: RowState::new(stage.rows.clone(), spec.partition.clone(), stage.hash_seed, keys),
+            waiting: RowState::new(
+                "waiting",
+                stage.rows.clone(),
+                spec.partition.clone(),
+                stage.hash_seed,
+                keys,
+            ),
             columns: output_columns(stage, output)?,
             output: output.clone(),
             place: ordinal.map(|ordinal| NewPlace::new(spec, &stage.rows, ordinal)).transpose()?,
@@ -240,6 +251,10 @@ impl KeyedOperator for KeyedRolling {
     fn state_bytes(&self) -> usize {
         let late: usize = self.late.iter().map(Morsel::bytes).sum();
         self.rolling.bytes() + self.held.bytes() + self.ready.bytes() + late
+    }
+
+    fn kept(&self) -> Vec<KeptRows> {
+        vec![self.waiting.kept(), self.history.kept()]
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {

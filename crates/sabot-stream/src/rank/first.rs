@@ -16,7 +16,7 @@ use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::rank::{RankKeys, RankOrder, Ranked};
 use sabot_ops::RankSpec;
 use sabot_plan::RankStage;
-use sabot_state::{GROUP, KeyedTable, StateColumns};
+use sabot_state::{GROUP, KeyedTable, PART, StateColumns};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,10 +27,13 @@ use crate::keyed_aggregate::check_inserts;
 use crate::progress::Progress;
 use crate::row_state::{RowState, agree};
 use crate::waiting::Waiting;
-use crate::{KeyedOperator, OperatorError};
+use crate::{KeptRows, KeyedOperator, OperatorError};
 
 /// The time under which waiting rows stand in a snapshot: they know their own.
 const WAITING: i64 = i64::MAX;
+
+/// The kind of rows in a snapshot that say how many rows of a group have passed.
+const PASSED: &str = "passed";
 
 /// One task's share of a limit, unique or distinct over rows with event time.
 #[derive(Debug)]
@@ -82,6 +85,7 @@ impl KeyedFirst {
         Ok(Self {
             order: RankOrder::new(&RankSpec::default(), &stage.rows).map_err(OperatorError::plan)?,
             state: RowState::new(
+                "waiting",
                 stage.rows.clone(),
                 spec.groups.clone(),
                 stage.hash_seed,
@@ -204,13 +208,22 @@ impl KeyedOperator for KeyedFirst {
         self.passed.bytes() + self.waiting.bytes() + self.output.bytes()
     }
 
+    fn kept(&self) -> Vec<KeptRows> {
+        let passed = KeptRows { part: PASSED, schema: self.passed.snapshot_schema().clone() };
+        vec![self.state.kept(), passed]
+    }
+
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
         if !self.output.is_empty() {
             return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
         }
         let waiting = self.waiting.batches();
         let waiting = self.state.write(WAITING, &waiting, range, self.progress.watermark())?;
-        Ok(vec![waiting, self.passed.snapshot(range)?])
+        let passed = self.passed.snapshot(range)?;
+        let schema = passed.schema_ref().as_ref().clone();
+        let schema = schema.with_metadata(HashMap::from([(PART.to_owned(), PASSED.to_owned())]));
+        let passed = passed.with_schema(Arc::new(schema)).map_err(OperatorError::input)?;
+        Ok(vec![waiting, passed])
     }
 
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {

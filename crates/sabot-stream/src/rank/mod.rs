@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use crate::keyed_aggregate::check_inserts;
 use crate::progress::Progress;
 use crate::row_state::{RowState, agree, runs};
-use crate::{KeyedOperator, OperatorError};
+use crate::{KeptRows, KeyedOperator, OperatorError};
 pub use first::KeyedFirst;
 use output::Output;
 use pane::Pane;
@@ -66,7 +66,7 @@ impl KeyedRank {
         let keys = stage.spec.groups.clone();
         Ok(Self {
             order,
-            state: RowState::new(stage.rows.clone(), keys, stage.hash_seed, (key_groups, owned)),
+            state: RowState::new("waiting", stage.rows.clone(), keys, stage.hash_seed, (key_groups, owned)),
             windowed: stage.windowed,
             progress: Progress::new(),
             panes: BTreeMap::new(),
@@ -138,6 +138,10 @@ impl KeyedOperator for KeyedRank {
 
     fn state_bytes(&self) -> usize {
         self.panes.values().map(Pane::bytes).sum::<usize>() + self.output.bytes()
+    }
+
+    fn kept(&self) -> Vec<KeptRows> {
+        vec![self.state.kept()]
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
