@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod chaos;
+mod checkpoints;
 mod flights;
 mod fraud;
 mod operators;
@@ -41,6 +42,8 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// What checkpoints cost a job with much state, and how fast it comes back.
+    Checkpoints(checkpoints::Options),
     /// The flight-delays example from end to end, alone or beside its peers.
     Flights(flights::Options),
     /// The features of the fraud-detection example, alone or beside its peers.
@@ -53,6 +56,7 @@ enum Bench {
 
 fn main() -> ExitCode {
     let done = match &Arguments::parse().command {
+        Command::Bench(Bench::Checkpoints(options)) => checkpoints::run(options),
         Command::Bench(Bench::Flights(options)) => flights::run(options),
         Command::Bench(Bench::Fraud(options)) => fraud::run(options),
         Command::Bench(Bench::Operators(options)) => operators::run(options),

@@ -78,7 +78,7 @@ pub struct Committable {
 /// let named = writer.stage(Epoch(2))?;
 /// writer.write(&batch.clone().into())?;
 /// let lost = writer.stage(Epoch(3))?;
-/// sink.abort()?;
+/// sink.release()?; // or abort, where no other run follows in this process
 ///
 /// // It goes on from there.
 /// sink.resume(batch.schema())?;

@@ -7,6 +7,7 @@ use sabot_stream::{KeyedOperator, OperatorError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crate::checkpoint::{Report, Reporter};
 use crate::element::{Charged, Element};
@@ -70,7 +71,9 @@ impl KeyedTask {
             Input::Failed(error) => self.job.fail(error),
             Input::Idle => self.held.push_back(Element::Idle),
             Input::Barrier(barrier) => {
+                let begun = Instant::now();
                 let state = self.state.snapshot(self.owned)?;
+                self.job.counters.barrier_pauses.note(begun.elapsed());
                 match &mut self.reporter {
                     Some(reporter) => {
                         let state = Report::State { groups: self.owned, batches: state };

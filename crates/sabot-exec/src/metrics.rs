@@ -1,5 +1,6 @@
 //! What a job counts while it runs.
 
+use crate::pauses::{BarrierPauses, Durations};
 use sabot_common::DeviceId;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,7 @@ pub(crate) struct Counters {
     pub(crate) refused_fragments: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) checkpoints_given_up: AtomicU64,
+    pub(crate) barrier_pauses: Durations,
     devices: Mutex<BTreeMap<DeviceId, u64>>,
     sources: Mutex<BTreeMap<String, Vec<Arc<SourceCounters>>>>,
     sinks: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
@@ -96,6 +98,7 @@ impl Counters {
             refused_fragments: get(&self.refused_fragments),
             checkpoints: get(&self.checkpoints),
             checkpoints_given_up: get(&self.checkpoints_given_up),
+            barrier_pauses: self.barrier_pauses.report(),
             restarts: 0,
             sources: self.sources(),
             sinks: self.sinks(),
@@ -136,6 +139,8 @@ pub struct JobMetrics {
     pub checkpoints: u64,
     /// Checkpoints that were begun and given up: something could not be written, or took too long.
     pub checkpoints_given_up: u64,
+    /// How long tasks stood still at barriers.
+    pub barrier_pauses: BarrierPauses,
     /// How often the job was started again after a failure. Everything else here is of the newest run.
     pub restarts: u64,
     /// What was read of each source, by its name: a file's path.

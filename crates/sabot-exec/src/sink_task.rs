@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crate::checkpoint::{Report, Reporter};
 use crate::element::{Barrier, Charged};
@@ -155,6 +156,7 @@ impl SinkTask {
 
     fn stage(&mut self, barrier: Option<Barrier>) -> Result<(), JobError> {
         let epoch = barrier.map_or_else(|| self.job.open_epoch(), |b| b.epoch);
+        let begun = Instant::now();
         let staged = self.writer.stage(epoch).map_err(|e| JobError::connect(&self.operator, e))?;
         let (Some(reporter), order) = (&mut self.reporter, &mut self.order_reporter) else {
             self.job.staged(self.sink, staged);
@@ -168,6 +170,7 @@ impl SinkTask {
             None => Vec::new(),
         };
         let waiting = Report::State { groups: self.groups, batches: waiting };
+        self.job.counters.barrier_pauses.note(begun.elapsed());
         match (barrier, order) {
             (Some(Barrier { epoch, .. }), order) => {
                 if let Some(order) = order {
