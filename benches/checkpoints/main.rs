@@ -9,7 +9,7 @@ use sabot_checkpoint::newest_manifest;
 use sabot_state::FolderStore;
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -153,17 +153,19 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn main() -> Result<()> {
     let options = options()?;
     let kept = options.folder.join("kept");
+    let mut out = std::io::stdout();
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for number in 0..options.runs {
         let ran = run(&options, None, false)?;
-        println!("without: {:.2} M rows/s", ran.rows_per_second / 1e6);
+        writeln!(out, "without: {:.2} M rows/s", ran.rows_per_second / 1e6)?;
         without.push(ran.rows_per_second);
         // What the run before has staged belongs to its checkpoints.
         fs::remove_dir_all(&options.folder)?;
         fs::create_dir_all(&options.folder)?;
         let checkpoints = Checkpoints::folder(&kept).every(options.every);
         let ran = run(&options, Some(checkpoints), number + 1 == options.runs)?;
-        println!(
+        writeln!(
+            out,
             "with:    {:.2} M rows/s, {} checkpoints in {:.1} s, {:.0} MB written, {} pauses: median {:?}, p99 {:?}, longest {:?}",
             ran.rows_per_second / 1e6,
             ran.checkpoints,
@@ -173,11 +175,11 @@ fn main() -> Result<()> {
             ran.pauses.p50,
             ran.pauses.p99,
             ran.pauses.max,
-        );
+        )?;
         with.push(ran.rows_per_second);
     }
     let ratio = median(with) / median(without);
-    println!("throughput with checkpoints: {:.1} % of without", 100.0 * ratio);
+    writeln!(out, "throughput with checkpoints: {:.1} % of without", 100.0 * ratio)?;
 
     let cold = forget_files();
     let (bytes, seconds) = read_blocks(&kept)?;
@@ -192,7 +194,8 @@ fn main() -> Result<()> {
     let seconds = begun.elapsed().as_secs_f64();
     handle.abort();
     drop(handle.wait());
-    println!(
+    writeln!(
+        out,
         "restore ({}): {:.0} MB of blocks; read alone {:.0} MB/s, until the first new row {:.2} s: {:.0} MB/s, {:.0} %",
         if cold { "nothing in the page cache" } else { "from the page cache" },
         bytes as f64 / 1e6,
@@ -200,6 +203,6 @@ fn main() -> Result<()> {
         seconds,
         bytes as f64 / seconds / 1e6,
         100.0 * (bytes as f64 / seconds) / read,
-    );
+    )?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Jobs that are killed: the test of `tests/tests/chaos/checkpoints.rs` with many more kills.
+//! Jobs that are killed: the tests of `tests/tests/chaos/checkpoints.rs` with many more kills, at random times and where
+//! something is half done.
 
 use clap::Args;
 use std::process::Command;
@@ -22,12 +23,14 @@ pub(crate) struct Options {
 /// # Errors
 /// When it cannot be built, or finds that something was lost, came twice or is wrong.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let test = ["--", "checkpoints::what_is_killed_goes_on", "--exact", "--nocapture"];
+    let tests = ["checkpoints::what_is_killed_goes_on", "checkpoints::every_failpoint_is_survived"];
+    let test = ["--", "--exact", "--nocapture", "--test-threads=1", tests[0], tests[1]];
     let status = Command::new(env!("CARGO"))
         .args(["test", "--release", "--package", "sabot-tests", "--test", "chaos"])
         .args(test)
         .current_dir(root())
         .env("SABOT_CHAOS_CYCLES", options.cycles.to_string())
+        .env("SABOT_CHAOS_FAILPOINTS", options.cycles.div_ceil(50).to_string())
         .env("SABOT_CHAOS_SEED", options.seed.to_string())
         .status()
         .map_err(|error| format!("cargo: {error}"))?;

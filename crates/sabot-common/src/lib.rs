@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod failpoint;
 mod ids;
 mod near_miss;
 mod time;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use failpoint::FailPoint;
 pub use ids::{DeviceId, Epoch, KeyGroupRange, KeyGroups, KeyGroupsError, OperatorId, RowLocation};
 pub use near_miss::{did_you_mean, list_names};
 pub use time::{EventTime, Span};

@@ -8,8 +8,9 @@ use arrow::util::display::array_value_to_string;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sabot::prelude::*;
+use sabot_common::FailPoint;
 use sabot_tests::interrupted::{PIPELINES, from_environment, input, undisturbed};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -192,6 +193,69 @@ fn what_is_killed_goes_on() {
     }
     assert!(cycles < 10 || went_on > 0, "nothing was ever gone on with");
     println!("{kills} kills in {runs} runs, {went_on} gone on with: 0 lost, 0 duplicate, 0 wrong");
+}
+
+/// A job dies at every place where something is half done, and is gone on with. `SABOT_CHAOS_FAILPOINTS` is how often each
+/// place is tried; pipelines, workers, outputs and the time at which it is passed change from one to the next.
+#[test]
+fn every_failpoint_is_survived() {
+    let times = from_environment("SABOT_CHAOS_FAILPOINTS", 2);
+    let mut random = ChaCha8Rng::seed_from_u64(from_environment("SABOT_CHAOS_SEED", 0xfa11));
+    let folder = tempfile::tempdir().unwrap();
+    input(folder.path(), random.random());
+    let wanted: Vec<String> =
+        PIPELINES.iter().map(|(_, pipeline)| undisturbed(*pipeline, folder.path())).collect();
+    let mut deaths: BTreeMap<FailPoint, u64> = FailPoint::ALL.iter().map(|point| (*point, 0)).collect();
+    let mut run = 0u64;
+    // Some are passed by few pipelines, and late: they are tried until one dies there.
+    let enough = |tries: u64, deaths: u64| tries >= times && (deaths > 0 || tries >= times + 40);
+    let tries =
+        FailPoint::ALL.into_iter().flat_map(|point| (0..times + 40).map(move |number| (point, number)));
+    for (point, number) in tries {
+        if enough(number, deaths[&point]) {
+            continue;
+        }
+        run += 1;
+        let pipeline = random.random_range(0..PIPELINES.len());
+        // Only one file is made of parts.
+        let how = if point >= FailPoint::WholeJoined || run.is_multiple_of(2) { "file" } else { "folder" };
+        let own = folder.path().join(format!("point-{run}"));
+        fs::create_dir(&own).unwrap();
+        // Every place is passed once; some are passed no second time.
+        let time = if number == 0 || number >= times { 1 } else { random.random_range(1..4) };
+        let mut dies = Some(format!("{point:?}@{time}"));
+        loop {
+            let order = format!("{pipeline}|{}|{how}|{}", random.random_range(1..5), own.display());
+            let mut process = Command::new(std::env::current_exe().unwrap());
+            process.args(["--exact", "checkpoints::what_is_killed_goes_on", "--nocapture"]).env(CHILD, order);
+            if let Some(dies) = dies.take() {
+                process.env(FailPoint::VARIABLE, dies);
+            }
+            let status = process.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+            if status.success() {
+                break;
+            }
+            // Ended by a signal it has no code.
+            assert!(status.code().is_none(), "{point:?}: the child failed by itself: {status}");
+            *deaths.entry(point).or_default() += 1;
+        }
+        let found = output(&own);
+        let name = PIPELINES[pipeline].0;
+        assert_eq!(
+            damage(&wanted[pipeline], &found),
+            Damage::default(),
+            "{name}, {point:?} for the {time}. time"
+        );
+        assert!(found == wanted[pipeline], "{name}, {point:?}: the order of lines is another one");
+        fs::remove_dir_all(&own).unwrap();
+    }
+    let never: Vec<_> = deaths.iter().filter(|(_, deaths)| **deaths == 0).map(|(point, _)| point).collect();
+    assert!(never.is_empty(), "nothing ever died at {never:?}");
+    println!(
+        "{} deaths at {} places: 0 lost, 0 duplicate, 0 wrong",
+        deaths.values().sum::<u64>(),
+        deaths.len()
+    );
 }
 
 /// The comparison finds what a job does that shows its rows at once.

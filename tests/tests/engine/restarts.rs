@@ -17,7 +17,7 @@ fn shaky(rows: Stream, fails: impl Fn(u64) -> bool + Send + Sync + 'static) -> S
     let rows = rows.map_batches(schema, move |batch| {
         let call = calls.fetch_add(1, Ordering::Relaxed);
         // A panic and an error are as good as each other.
-        assert!(!(call % 2 == 0 && fails(call)), "call {call} fails");
+        assert!(!(call.is_multiple_of(2) && fails(call)), "call {call} fails");
         if fails(call) { Err(format!("call {call} fails")) } else { Ok(batch) }
     });
     rows.unwrap().named("shaky").unwrap()

@@ -2,12 +2,12 @@
 
 use sabot_checkpoint::{PartitionState, Role, SourceState, Start};
 use sabot_common::EventTime;
-use sabot_connect::{DeadLetters, PartitionId, Sink};
+use sabot_connect::{PartitionId, Sink};
 use sabot_plan::{PhysicalPlan, StageKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::endpoints::{OpenSource, ResolvedSink, last_operator};
+use super::endpoints::{LettersOf, OpenSource, ResolvedSink, last_operator};
 use super::wiring::Wiring;
 use crate::checkpoint::{Begin, Checkpoints, Places, Recovering, Restore, position_of};
 use crate::error::JobError;
@@ -24,7 +24,7 @@ pub(super) struct Begun {
 pub(super) fn begin(
     name: &str,
     plan: &PhysicalPlan,
-    (opened, letters): (&BTreeMap<usize, OpenSource>, &[(usize, Arc<dyn DeadLetters>)]),
+    (opened, letters): (&BTreeMap<usize, OpenSource>, &[LettersOf]),
     sinks: &mut BTreeMap<usize, ResolvedSink>,
     wiring: &Wiring,
     checkpoints: &Checkpoints,

@@ -79,9 +79,12 @@ pub(super) fn open_sources(
     Ok(opened)
 }
 
-/// The places for dead letters, each once, with the first stage that puts something there.
-pub(super) fn dead_letters(opened: &BTreeMap<usize, OpenSource>) -> Vec<(usize, Arc<dyn DeadLetters>)> {
-    let mut found: Vec<(usize, Arc<dyn DeadLetters>)> = Vec::new();
+/// A place for dead letters, with the first stage that puts something there.
+pub(super) type LettersOf = (usize, Arc<dyn DeadLetters>);
+
+/// The places for dead letters, each once.
+pub(super) fn dead_letters(opened: &BTreeMap<usize, OpenSource>) -> Vec<LettersOf> {
+    let mut found: Vec<LettersOf> = Vec::new();
     for (index, open) in opened {
         let Some(letters) = &open.dead_letters else { continue };
         if !found.iter().any(|(_, other)| Arc::ptr_eq(other, letters)) {

@@ -1,7 +1,7 @@
 //! The thread that carries out what the coordinator of a job asks for.
 
 use sabot_checkpoint::{Action, Answer, Coordinator, Event, Outcome, Staged, Start, TaskId};
-use sabot_common::Epoch;
+use sabot_common::{Epoch, FailPoint};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -148,17 +148,32 @@ impl Driver {
     }
 
     fn act(&mut self, action: Action) -> Option<Event> {
+        if matches!(action, Action::WriteManifest(_)) {
+            FailPoint::ManifestBegun.pass();
+        }
         if let Some(answer) = action.on_store(&*self.checkpoints.store) {
+            match action {
+                Action::WriteManifest(_) => FailPoint::ManifestWritten.pass(),
+                Action::DeleteManifests(_) => FailPoint::ManifestsDeleted.pass(),
+                _ => FailPoint::BlocksDeleted.pass(),
+            }
             return Some(answer);
         }
         match action {
-            Action::InjectBarrier { epoch, cut } => self.job.inject(epoch, cut),
+            Action::InjectBarrier { epoch, cut } => {
+                self.job.inject(epoch, cut);
+                FailPoint::BarrierSent.pass();
+            }
             Action::Commit { sink, epoch, staged } => {
+                FailPoint::CommitBegun.pass();
                 let result = self.job.at_sink(sink, |to| commit(to, epoch, &staged));
+                FailPoint::Committed.pass();
                 return Some(Event::SinkCommitted { sink, epoch, result });
             }
             Action::Finish { sink } => {
+                FailPoint::FinishBegun.pass();
                 let result = self.job.at_sink(sink, |to| to.finish().map_err(|error| error.to_string()));
+                FailPoint::Finished.pass();
                 return Some(Event::SinkFinished { sink, result });
             }
             Action::Committed { epoch } => {

@@ -1,7 +1,7 @@
 //! Before a job starts: which epoch it goes on from, and that it is the only one that does.
 
 use sabot_checkpoint::{Now, Recovered, Recovery, RecoveryAction, RecoveryEvent, Staged, Start, Topology};
-use sabot_common::Epoch;
+use sabot_common::{Epoch, FailPoint};
 use sabot_connect::{Committable, ConnectError, Sink};
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -64,7 +64,16 @@ impl Recovering<'_> {
                 if let RecoveryAction::Done(recovered) = action {
                     return self.done(recovered);
                 }
+                let takes_over = matches!(action, RecoveryAction::WriteManifest(_));
+                if takes_over {
+                    FailPoint::BaseFinished.pass();
+                }
                 let answer = action.on_store(&*self.checkpoints.store).or_else(|| self.on_sinks(&action));
+                match action {
+                    RecoveryAction::WriteManifest(_) => FailPoint::TakenOver.pass(),
+                    RecoveryAction::Clean { .. } => FailPoint::Cleaned.pass(),
+                    _ => {}
+                }
                 events.extend(answer);
             }
         }

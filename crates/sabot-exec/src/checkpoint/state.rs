@@ -8,7 +8,7 @@ use sabot_checkpoint::{
     BlockRef, CheckpointStore, Manifest, OperatorState, PartitionState, SourceState, TaskId, Topology,
     Upgrade,
 };
-use sabot_common::{Epoch, KeyGroupRange, OperatorId};
+use sabot_common::{Epoch, FailPoint, KeyGroupRange, OperatorId};
 use sabot_connect::{Committable, Position};
 use sabot_state::block::Origin;
 use sabot_state::{BlockSizes, Cut, GROUP, PART, SnapshotCutter, join_snapshot};
@@ -53,8 +53,10 @@ impl Parts {
         for block in &cut.blocks {
             if let Some(bytes) = &block.bytes {
                 store.put_block(block.block.id, bytes).map_err(|error| error.to_string())?;
+                FailPoint::BlockWritten.pass();
             }
         }
+        FailPoint::StateStored.pass();
         let blocks = cut.blocks.iter().map(|block| block.block).collect();
         self.cuts.insert((epoch, task), cut);
         Ok(blocks)

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::SchemaRef;
 use sabot_batch::Morsel;
-use sabot_common::Epoch;
+use sabot_common::{Epoch, FailPoint};
 use sabot_connect::{Committable, ConnectError, SinkWriter, check_schema, dense_rows};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,6 +79,7 @@ impl SinkWriter for FileWriter {
             written.finish().map_err(|error| ConnectError::io("flush", &part.path, error))?;
             staged.rows = part.rows;
             if self.resumed {
+                FailPoint::PartWritten.pass();
                 // A checkpoint is going to name the part, which must be found even after a loss of power.
                 self.shared.settle_staged()?;
             }

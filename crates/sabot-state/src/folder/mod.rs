@@ -27,7 +27,7 @@ mod disk;
 mod tests;
 
 use sabot_checkpoint::{BlockId, CheckpointStore, Created, StoreError, StoreErrorKind};
-use sabot_common::Epoch;
+use sabot_common::{Epoch, FailPoint};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -203,7 +203,10 @@ impl FolderStore {
         let path = folder.join(format!("{TEMPORARY}{:016x}-{call}", self.process));
         let written = self.disk.create(&path).and_then(|mut file| {
             file.write(bytes)?;
-            file.sync()
+            FailPoint::FileWritten.pass();
+            file.sync()?;
+            FailPoint::FileSynced.pass();
+            Ok(())
         });
         match written {
             Ok(()) => Ok(path),
@@ -255,6 +258,7 @@ impl CheckpointStore for FolderStore {
             self.forget(&temporary);
             return Err(self.error(what(), &path, error));
         }
+        FailPoint::FileNamed.pass();
         self.disk.sync_folder(folder).map_err(|error| self.unsure(what(), &path, error))
     }
 
@@ -279,6 +283,7 @@ impl CheckpointStore for FolderStore {
                 return Err(self.error(what(), &path, error));
             }
         };
+        FailPoint::FileNamed.pass();
         let synced = self.disk.sync_folder(&folder);
         self.forget(&temporary);
         synced.map_err(|error| self.unsure(what(), &path, error))?;

@@ -16,7 +16,7 @@
 //! any order otherwise. Without the marker on the disk no part goes, and without all parts gone no marker.
 
 use arrow::datatypes::SchemaRef;
-use sabot_common::Epoch;
+use sabot_common::{Epoch, FailPoint};
 use sabot_connect::{Committable, ConnectError};
 use std::path::{Path, PathBuf};
 
@@ -173,7 +173,10 @@ impl Shared {
             }
         };
         match (self.is_there(&hidden)?, self.is_there(&committed)?) {
-            (true, false) => self.store.publish(&hidden, &committed)?,
+            (true, false) => {
+                self.store.publish(&hidden, &committed)?;
+                FailPoint::PartCommitted.pass();
+            }
             (true, true) => {
                 // A rename leaves one of them, so what is there came from elsewhere.
                 let found = committed.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -225,13 +228,17 @@ impl Shared {
                 }
                 several => {
                     let whole = self.join(several)?;
+                    FailPoint::WholeJoined.pass();
                     self.store.publish(&whole, file)?;
+                    FailPoint::WholePublished.pass();
                     self.store.settle(folder)?;
                 }
             }
             self.mark_finished(folder)?;
+            FailPoint::WholeMarked.pass();
         }
         self.remove_parts(folder, &parts)?;
+        FailPoint::PartsRemoved.pass();
         remove_if_there(&self.hidden(Hidden::Finished))?;
         self.store.settle(folder)
     }
