@@ -65,6 +65,9 @@ impl fmt::Display for StateColumn {
 pub struct StateShape(pub Vec<StateColumn>);
 
 impl StateShape {
+    /// The part whose columns are no columns of rows: the functions by which results are computed, under their names.
+    pub const FUNCTIONS: &str = "functions";
+
     /// What has changed since state of another shape was written, for people. None when nothing has.
     ///
     /// # Errors
@@ -81,7 +84,10 @@ impl StateShape {
                 if !nullable {
                     return Err(format!("{column} is new in the job, and cannot be null"));
                 }
-                changes.push(format!("{column} is null in what was kept"));
+                // A function has no rows, and its columns are new as well.
+                if part != Self::FUNCTIONS {
+                    changes.push(format!("{column} is null in what was kept"));
+                }
                 continue;
             };
             let was_type = before.data_type;

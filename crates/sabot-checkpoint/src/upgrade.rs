@@ -121,8 +121,8 @@ impl UpgradeLine {
     pub fn stands_against(&self, may_drop: bool) -> bool {
         match self.fate {
             Fate::Incompatible { .. } => true,
-            // A sink keeps nothing but what it has staged, and that is another matter.
-            Fate::Dropped => !may_drop && self.piece != Piece::Sink,
+            // Of a sink that is one file what was committed, and cannot be seen before the end.
+            Fate::Dropped => !may_drop,
             Fate::Unchanged | Fate::Restored { .. } | Fate::New => false,
         }
     }

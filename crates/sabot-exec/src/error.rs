@@ -1,6 +1,6 @@
 //! Why a job ended badly.
 
-use sabot_checkpoint::Upgrade;
+use sabot_checkpoint::{Fate, Upgrade, UpgradeLine};
 use sabot_common::{OperatorId, RowLocation};
 use sabot_connect::ConnectError;
 use sabot_expr::RowError;
@@ -157,7 +157,8 @@ pub enum JobError {
 
 /// What stands against going on, in words.
 fn against(upgrade: &Upgrade) -> String {
-    let lines = upgrade.lines.iter().filter(|line| line.stands_against(false));
+    let is_against = |line: &&UpgradeLine| line.stands_against(false) || line.fate == Fate::New;
+    let lines = upgrade.lines.iter().filter(is_against);
     lines.map(|line| format!("\n  {line}")).collect::<String>() + "\n"
 }
 
@@ -168,6 +169,12 @@ fn place(location: &Option<RowLocation>) -> String {
 impl JobError {
     /// Whether it may be another one, or none, when the job is started again. What lies in how the job was made stays.
     pub(crate) fn may_pass(&self) -> bool {
+        if let JobError::Connect { source, .. } = self
+            && matches!(**source, ConnectError::TooManyDeadLetters { .. })
+        {
+            // They are counted from the beginning in each run, so that a restart would pass the limit by.
+            return false;
+        }
         !matches!(
             self,
             JobError::Aborted

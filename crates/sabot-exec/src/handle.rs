@@ -115,6 +115,34 @@ impl JobHandle {
         self.current().barrier()
     }
 
+    /// Writes a savepoint, waits until it is there, and gives its epoch; the job goes on. It is a checkpoint that stays
+    /// when later ones are written and older ones deleted. A job can be started from it alone, elsewhere and with
+    /// another number of workers, where it was copied with `cargo xtask state <folder> --epoch <N> --export <folder>`.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # let folder = std::env::temp_dir().join(format!("sabot-doc-savepoint-{}", std::process::id()));
+    /// let made = sabot::generator().option("columns", "id sequence(0, 1)"); // without end
+    /// let (sink, mut results) = to_channel(4);
+    /// let job = Job::new("endless").write(&Stream::read(made)?, sink)?.checkpoints(Checkpoints::folder(&folder));
+    /// let handle = job.start()?;
+    /// let reads_on = std::thread::spawn(move || while matches!(results.recv_blocking(), Ok(Some(_))) {});
+    /// let first = handle.savepoint()?;
+    /// assert!(handle.savepoint()? > first);
+    /// handle.stop(Stop::Suspend);
+    /// handle.wait()?;
+    /// # reads_on.join().unwrap();
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`JobError::Checkpoint`] where the job has no checkpoints, is over before the savepoint is written, or the savepoint
+    /// could not be written; it may be asked for again.
+    pub fn savepoint(&self) -> Result<Epoch, JobError> {
+        self.current().savepoint()
+    }
+
     /// The barriers that have reached the sinks, in order of arrival, with the sink's index in the job.
     ///
     /// ```

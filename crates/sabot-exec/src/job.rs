@@ -7,7 +7,7 @@ use sabot_connect::{Committable, ConnectError, Sink};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -390,6 +390,19 @@ impl JobCore {
             Stop::Suspend if self.request(Cut::Suspend) => {}
             Stop::Suspend => drop(self.order(Some(BarrierKind::Suspend), Some(stop))),
         }
+    }
+
+    /// Asks for a savepoint and waits for it.
+    pub(crate) fn savepoint(&self) -> Result<Epoch, JobError> {
+        let failed = |reason: String| JobError::Checkpoint { reason };
+        let driver = self.checkpoints.as_ref();
+        let driver =
+            driver.ok_or_else(|| failed("the job has none, so there can be no savepoint".to_owned()))?;
+        let (asker, answer) = channel();
+        let over = || failed("the job was over before the savepoint was written".to_owned());
+        driver.send(Message::Savepoint(asker)).map_err(|_| over())?;
+        // The driver lets go of the line when the job is over.
+        answer.recv().map_err(|_| over())?.map_err(failed)
     }
 
     /// Sends a barrier, or asks for one; the epoch that it closes.

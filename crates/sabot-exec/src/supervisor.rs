@@ -4,8 +4,10 @@
 //! the newest checkpoint, as another process would. Whoever holds the job's handle sees one job.
 
 use sabot_checkpoint::{Restart, RestartDecision, RestartStrategy};
+use sabot_common::OperatorId;
 use sabot_plan::PhysicalPlan;
 use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use crate::ending::{Ending, Outcome};
 use crate::engine::EngineCore;
 use crate::error::JobError;
 use crate::job::{JobCore, Stop};
+use crate::scheduler::panic_message;
 
 /// All that it takes to start a job once more.
 pub(crate) struct Work {
@@ -99,7 +102,11 @@ impl Supervisor {
 
     fn watch(&self, work: &Work) {
         let strategy = work.checkpoints.restart;
-        let outcome = self.runs(work, strategy);
+        // A source or a sink may panic when it is opened again, and somebody waits for the end.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.runs(work, strategy))).unwrap_or_else(|panic| {
+            let (operator, message) = (OperatorId::new(work.name.clone()), panic_message(panic.as_ref()));
+            Err(JobError::Panicked { operator, message })
+        });
         if outcome.is_err() {
             // Runs have only let go of their sinks.
             self.current().abandon();

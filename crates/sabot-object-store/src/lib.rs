@@ -1,4 +1,4 @@
-//! Files in object stores: S3 and what speaks like it, Google Cloud Storage, Azure, web servers, memory.
+//! Files and checkpoints in object stores: S3 and what speaks like it, Google Cloud Storage, Azure, web servers, memory.
 //!
 //! Formats read blobs and publish files through the blocking traits of `sabot-connect`. This crate stands
 //! behind them: it alone knows the client library, keeps the threads that speak to the network, and lets
@@ -10,6 +10,7 @@
 //! and nowhere else, and whatever the client says passes through one place that takes them out.
 #![forbid(unsafe_code)]
 
+mod checkpoints;
 mod client;
 mod connector;
 mod error;
@@ -20,4 +21,5 @@ mod stores;
 mod stream;
 mod upload;
 
+pub use checkpoints::ObjectCheckpoints;
 pub use stores::ObjectStores;

@@ -42,14 +42,8 @@ impl Access {
 }
 
 impl RemoteStore {
-    pub(crate) fn new(
-        kind: Kind,
-        root: &str,
-        client: Arc<dyn ObjectStore>,
-        io: Arc<Io>,
-        secrets: Secrets,
-    ) -> Self {
-        Self { kind, root: root.to_owned(), access: Access { client, io, secrets } }
+    pub(crate) fn new(kind: Kind, root: &str, access: Access) -> Self {
+        Self { kind, root: root.to_owned(), access }
     }
 
     /// The key of a path; the empty one for the root.

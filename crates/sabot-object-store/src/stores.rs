@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::checkpoints::ObjectCheckpoints;
 use crate::client::{Kind, SCHEMES, connect, is_option};
 use crate::error::{Secrets, is_secret};
 use crate::io::Io;
-use crate::remote::RemoteStore;
+use crate::remote::{Access, RemoteStore};
 
 /// The object stores of a program: options, credentials and connections for all URLs that are read and
 /// written with it. Clones are the same.
@@ -134,8 +135,24 @@ impl PartialEq for ObjectStores {
 
 impl Eq for ObjectStores {}
 
-impl Stores for ObjectStores {
-    fn store(&self, url: &str) -> Result<Arc<dyn Store>, ConnectError> {
+impl ObjectStores {
+    /// A place for checkpoints below a URL, which none else should use.
+    ///
+    /// ```
+    /// use sabot_object_store::ObjectStores;
+    /// let refused = ObjectStores::new().checkpoints("https://example.com/kept").unwrap_err();
+    /// assert!(refused.to_string().contains("web servers are read only"));
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConnectError`] for a URL of no store, options that are wrong, and a store that cannot be written to.
+    pub fn checkpoints(&self, url: &str) -> Result<ObjectCheckpoints, ConnectError> {
+        let (kind, root, access) = self.access(url)?;
+        ObjectCheckpoints::new(url, (kind, root), access)
+    }
+
+    /// The kind of store that a URL is of, what all of its URLs begin with, and the client for it.
+    fn access<'a>(&self, url: &'a str) -> Result<(Kind, &'a str, Access), ConnectError> {
         let (kind, root) = root(url)?;
         let shared = &self.shared;
         let retry = retry(&shared.options)?;
@@ -153,7 +170,14 @@ impl Stores for ObjectStores {
                 client
             }
         };
-        Ok(Arc::new(RemoteStore::new(kind, root, client, io, shared.secrets.clone())))
+        Ok((kind, root, Access { client, io, secrets: shared.secrets.clone() }))
+    }
+}
+
+impl Stores for ObjectStores {
+    fn store(&self, url: &str) -> Result<Arc<dyn Store>, ConnectError> {
+        let (kind, root, access) = self.access(url)?;
+        Ok(Arc::new(RemoteStore::new(kind, root, access)))
     }
 }
 

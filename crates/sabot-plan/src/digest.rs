@@ -34,22 +34,13 @@ impl Digests {
             }
             digest
         };
-        let own = of(&|digest| match kind {
-            // How it is read and written may change.
-            NodeKind::Source { connector, .. } | NodeKind::Sink { connector, .. } => match connector {
-                Connector::Registered { kind, options, .. } if options.contains_key("path") => {
-                    (kind, &options["path"]).serialize(digest)
-                }
-                connector => connector.serialize(digest),
-            },
-            // It belongs to its source; how late rows may be can change.
-            NodeKind::EventTime { column, .. } => {
-                column.serialize(&mut *digest)?;
-                inputs.iter().try_for_each(|input| input.own.serialize(&mut *digest))
-            }
-            kind => kind.serialize(digest),
+        let own = of(&|digest| {
+            identity(kind, &mut *digest)?;
+            // An event time belongs to its source.
+            let inputs = inputs.iter().filter(|_| matches!(kind, NodeKind::EventTime { .. }));
+            inputs.map(|input| input.own.serialize(&mut *digest)).collect()
         });
-        let mut whole = of(&|digest| kind.serialize(digest));
+        let mut whole = of(&|digest| identity(kind, digest));
         inputs.iter().for_each(|input| whole.bytes(&input.with_all_above.to_le_bytes()));
         Self { own: own.finish(), with_all_above: whole.finish() }
     }
@@ -60,6 +51,27 @@ impl Digests {
         digest.text(name);
         let digest = digest.finish();
         Self { own: digest, with_all_above: digest }
+    }
+}
+
+/// What makes a node the one that it was in an earlier run.
+fn identity(kind: &NodeKind, digest: &mut Digest) -> Result<(), Unwritable> {
+    match kind {
+        // How it is read and written may change.
+        NodeKind::Source { connector, .. } | NodeKind::Sink { connector, .. } => match (connector, kind) {
+            (Connector::Registered { kind, options, .. }, _) if options.contains_key("path") => {
+                (kind, &options["path"]).serialize(digest)
+            }
+            // Its name is one of the process.
+            (Connector::Slot(_), NodeKind::Sink { .. }) => "slot".serialize(digest),
+            (connector, _) => connector.serialize(digest),
+        },
+        // How late rows may be can change.
+        NodeKind::EventTime { column, .. } => column.serialize(digest),
+        NodeKind::MapBatches { schema, .. } => {
+            NodeKind::MapBatches { slot: String::new(), schema: schema.clone() }.serialize(digest)
+        }
+        kind => kind.serialize(digest),
     }
 }
 
@@ -387,14 +399,20 @@ mod tests {
         let alone = Digests::new(&sink(true), &[]);
         let below = Digests::new(&sink(true), &[alone]);
         let shown = |digests: Digests| format!("{:016x} {:016x}", digests.own, digests.with_all_above);
-        assert_eq!(shown(alone), "a811d66e962d0fef 800ff767a181678f");
-        assert_eq!(shown(below), "a811d66e962d0fef 01454879406c9311");
+        assert_eq!(shown(alone), "a811d66e962d0fef a811d66e962d0fef");
+        assert_eq!(shown(below), "a811d66e962d0fef 6b07bcc20bc4a973");
     }
 
     #[test]
     fn a_sink_is_where_rows_go() {
-        let (ordered, not) = (Digests::new(&sink(true), &[]), Digests::new(&sink(false), &[]));
-        assert_eq!(ordered.own, not.own);
-        assert_ne!(ordered.with_all_above, not.with_all_above);
+        assert_eq!(Digests::new(&sink(true), &[]), Digests::new(&sink(false), &[]));
+        let slot = |name: &str| NodeKind::Sink {
+            connector: Connector::slot(name),
+            ordered: true,
+            accepts: crate::ChangeMode::AppendOnly,
+            collects: None,
+        };
+        assert_eq!(Digests::new(&slot("memory-1"), &[]), Digests::new(&slot("memory-2"), &[]));
+        assert_ne!(Digests::new(&slot("memory-1"), &[]), Digests::new(&sink(true), &[]));
     }
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// Shows what is in a folder of checkpoints. It only reads.
+/// Shows what is in a folder of checkpoints. Of the folder it only reads.
 #[derive(Parser)]
 #[command(name = "cargo xtask state", verbatim_doc_comment)]
 struct Options {
@@ -36,6 +36,10 @@ struct Options {
     /// The epoch to show; the newest when not given
     #[arg(long, value_name = "N")]
     epoch: Option<u64>,
+
+    /// Copies the epoch with all of its state into this folder, from which a job can go on
+    #[arg(long, value_name = "FOLDER", conflicts_with = "operator")]
+    export: Option<PathBuf>,
 
     /// Shows the state of an operator, by its name or the beginning of it
     #[arg(long, value_name = "NAME")]
@@ -101,6 +105,10 @@ fn run(options: &Options) -> Result<String> {
             &found.ok_or_else(|| format!("there is no epoch {epoch}; there are {}", kept()))?.manifest
         }
     };
+    if let Some(folder) = &options.export {
+        inspect::export(&store, chosen, &FolderStore::open(folder)?)?;
+        return Ok(format!("epoch {} is in {}\n", chosen.epoch, folder.display()));
+    }
     match &options.operator {
         None => overview(&store, &epochs, chosen),
         Some(name) => {

@@ -4,7 +4,8 @@
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::UInt16Type;
 use sabot_checkpoint::{
-    BlockId, CheckpointStore, Manifest, OperatorState, StoreError, StoreErrorKind, read_manifest,
+    BlockId, CheckpointStore, Manifest, ManifestError, OperatorState, StoreError, StoreErrorKind,
+    read_manifest,
 };
 use sabot_common::KeyGroupRange;
 use std::collections::{BTreeMap, HashSet};
@@ -39,10 +40,11 @@ pub struct EpochFound {
     pub bytes_new: u64,
 }
 
-/// The epochs of a store, oldest first; what is deleted meanwhile is left out.
+/// The epochs of a store, oldest first. What is deleted meanwhile is left out, and what is torn or damaged: no job goes on
+/// from that either.
 ///
 /// # Errors
-/// [`StoreError`] when the store cannot be read, or a manifest cannot be used.
+/// [`StoreError`] when the store cannot be read, or a manifest was written by a newer version.
 pub fn epochs(store: &dyn CheckpointStore) -> Result<Vec<EpochFound>, StoreError> {
     let mut epochs = store.manifests()?;
     epochs.sort_unstable();
@@ -51,8 +53,14 @@ pub fn epochs(store: &dyn CheckpointStore) -> Result<Vec<EpochFound>, StoreError
     for epoch in epochs {
         let manifest = match read_manifest(store, epoch) {
             Ok(manifest) => manifest,
-            Err(error) if error.kind == StoreErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
+            Err(error) => match &error.kind {
+                StoreErrorKind::Manifest { error: ManifestError::Newer { .. } }
+                | StoreErrorKind::Full
+                | StoreErrorKind::Io { .. } => return Err(error),
+                StoreErrorKind::NotFound
+                | StoreErrorKind::Damaged { .. }
+                | StoreErrorKind::Manifest { .. } => continue,
+            },
         };
         let parts = manifest.operators.iter().flat_map(|operator| &operator.parts);
         // A block may be named more than once, and is one file.
@@ -117,6 +125,31 @@ pub fn rows(
         }
     }
     Ok(kinds)
+}
+
+/// Copies an epoch with all of its blocks into a store that has none: from there a job goes on by itself. What was staged
+/// for the epoch is not part of the copy, nor are the sinks: whoever wrote the epoch has committed it, or will.
+///
+/// # Errors
+/// [`StoreError`] when a store fails, or `to` has epochs already.
+pub fn export(
+    from: &dyn CheckpointStore,
+    manifest: &Manifest,
+    to: &dyn CheckpointStore,
+) -> Result<(), StoreError> {
+    if !to.manifests()?.is_empty() {
+        let problem = "it has epochs already; an empty one takes the copy".to_owned();
+        return Err(StoreError::new("export an epoch", format!("{to:?}"), StoreErrorKind::Io { problem }));
+    }
+    for id in manifest.blocks() {
+        to.put_block(id, &from.block(id)?)?;
+    }
+    // It is there when all of its blocks are.
+    let copy = Manifest { sinks: Vec::new(), ..manifest.clone() };
+    let bytes = copy.to_bytes().map_err(|error| {
+        StoreError::new("export an epoch", format!("{to:?}"), StoreErrorKind::Manifest { error })
+    })?;
+    to.create_manifest(manifest.epoch, &bytes).map(drop)
 }
 
 /// What rows are called that have no name.

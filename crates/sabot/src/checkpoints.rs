@@ -1,11 +1,19 @@
 //! Checkpoints of a job.
 
-use sabot_checkpoint::{CheckpointConfig, RestartStrategy, StoreError};
+use sabot_checkpoint::{CheckpointConfig, CheckpointStore, RestartStrategy};
 use sabot_exec::JobError;
 use sabot_state::FolderStore;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Where checkpoints lie.
+#[derive(Clone, Debug)]
+enum Place {
+    Folder(PathBuf),
+    #[cfg(feature = "object-store")]
+    Objects(String, sabot_object_store::ObjectStores),
+}
 
 /// Where a job keeps its checkpoints, and when it makes them.
 ///
@@ -36,7 +44,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Checkpoints {
-    folder: PathBuf,
+    place: Place,
     config: CheckpointConfig,
     restart: RestartStrategy,
     may_drop: bool,
@@ -45,8 +53,32 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// In a folder, which is made if it is not there: one every ten seconds, of which two are kept.
     pub fn folder(folder: impl Into<PathBuf>) -> Self {
+        Self::at(Place::Folder(folder.into()))
+    }
+
+    /// In an object store, below a URL: `s3://bucket/job`, `gs://…`, `az://…`. It must be able to create an object only
+    /// where there is none, which S3, Google and Azure are.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// use sabot::ObjectStores;
+    /// let stores = ObjectStores::new(); // with what the environment says
+    /// let copy = || -> sabot::Result<Job> {
+    ///     let job = Job::new("copy").write(&Stream::read(csv("data/flights.csv"))?, to_memory().0)?;
+    ///     Ok(job.checkpoints(Checkpoints::url("memory://jobs/copy", &stores)))
+    /// };
+    /// assert_eq!(copy()?.run()?.rows_read, 4);
+    /// assert_eq!(copy()?.run()?.rows_read, 0); // there was nothing left to go on with
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    #[cfg(feature = "object-store")]
+    pub fn url(url: impl Into<String>, stores: &sabot_object_store::ObjectStores) -> Self {
+        Self::at(Place::Objects(url.into(), stores.clone()))
+    }
+
+    fn at(place: Place) -> Self {
         let (config, restart) = (CheckpointConfig::default(), RestartStrategy::None);
-        Self { folder: folder.into(), config, restart, may_drop: false }
+        Self { place, config, restart, may_drop: false }
     }
 
     /// One so long after the one before has begun.
@@ -165,29 +197,36 @@ impl Checkpoints {
     /// ```
     ///
     /// # Errors
-    /// When the folder is there and cannot be read.
+    /// When the folder is there and cannot be read, or the store cannot be reached.
     pub fn exist(&self) -> crate::Result<bool> {
         let Some(looked) = self.look()? else { return Ok(false) };
         Ok(!looked.store.manifests().map_err(failed)?.is_empty())
     }
 
-    /// To look into, where there is anything: no folder is made.
+    /// To look into, where there may be anything: nothing is made.
     pub(crate) fn look(&self) -> Result<Option<sabot_exec::Checkpoints>, JobError> {
-        let there = self.folder.join("epochs").exists();
-        let store = there.then(|| FolderStore::look(&self.folder)).transpose().map_err(failed)?;
-        Ok(store.map(|store| self.on(store)))
+        match &self.place {
+            Place::Folder(folder) if !folder.join("epochs").exists() => Ok(None),
+            Place::Folder(folder) => Ok(Some(self.on(Arc::new(FolderStore::look(folder).map_err(failed)?)))),
+            #[cfg(feature = "object-store")]
+            Place::Objects(..) => self.open().map(Some),
+        }
     }
 
     pub(crate) fn open(&self) -> Result<sabot_exec::Checkpoints, JobError> {
-        Ok(self.on(FolderStore::open(&self.folder).map_err(failed)?))
+        Ok(match &self.place {
+            Place::Folder(folder) => self.on(Arc::new(FolderStore::open(folder).map_err(failed)?)),
+            #[cfg(feature = "object-store")]
+            Place::Objects(url, stores) => self.on(Arc::new(stores.checkpoints(url).map_err(failed)?)),
+        })
     }
 
-    fn on(&self, store: FolderStore) -> sabot_exec::Checkpoints {
+    fn on(&self, store: Arc<dyn CheckpointStore>) -> sabot_exec::Checkpoints {
         let Self { config, restart, may_drop, .. } = *self;
-        sabot_exec::Checkpoints { store: Arc::new(store), config, restart, may_drop }
+        sabot_exec::Checkpoints { store, config, restart, may_drop }
     }
 }
 
-fn failed(error: StoreError) -> JobError {
+fn failed(error: impl std::fmt::Display) -> JobError {
     JobError::Checkpoint { reason: error.to_string() }
 }

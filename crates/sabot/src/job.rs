@@ -151,7 +151,7 @@ impl Job {
     /// handle.wait()?;
     ///
     /// let text = job(vec![sum(col("delay")), max(col("delay"))])?.explain_upgrade()?.unwrap();
-    /// assert!(text.contains("restored      operator  totals: groups/max(delay) int64 is null in what was kept"), "{text}");
+    /// assert!(text.contains("restored      operator  totals: groups/max(delay).value int64 is null in what was kept"), "{text}");
     /// let text = job(vec![max(col("delay"))])?.explain_upgrade()?.unwrap();
     /// assert!(text.contains("incompatible  operator  totals: "), "{text}");
     /// # std::fs::remove_dir_all(&folder)?;

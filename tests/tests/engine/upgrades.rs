@@ -11,7 +11,9 @@ use sabot_state::{FolderStore, inspect};
 use sabot_tests::interrupted::{ROWS, input};
 use std::fs;
 use std::path::Path;
-use std::thread::sleep;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
 use std::time::Duration;
 
 /// The rows of the input, with its numbers in a type.
@@ -164,7 +166,7 @@ fn what_is_dropped_has_to_be_allowed() {
         job(folder.path(), &other.unwrap())
             .checkpoints(Checkpoints::folder(folder.path().join("kept")).allow_dropped()),
     );
-    assert!(error.contains("it is aggregate in the checkpoint and over in the job"), "{error}");
+    assert!(error.contains("it is aggregate in the checkpoint and over "), "{error}");
 }
 
 /// Two operators that do the same keep their state when their order in the job changes.
@@ -216,4 +218,105 @@ fn state_can_be_looked_into() {
         .sum();
     let read: u64 = newest.sources[0].partitions.iter().map(|partition| partition.rows).sum();
     assert_eq!(counted, read);
+}
+
+/// A savepoint is written while the job runs, stays when later checkpoints come, and is all that a job needs elsewhere.
+#[test]
+fn a_savepoint_is_gone_on_with_elsewhere() {
+    let folder = folder(28);
+    let written = Arc::new(AtomicBool::new(false));
+    // One with state, and one whose rows are out already.
+    for (name, with_state) in [("totals", true), ("rows", false)] {
+        let stream = || {
+            let (rows, written) = (rows_as(folder.path(), "int64"), written.clone());
+            let schema = rows.schema().clone();
+            // Until the savepoint is there, the job takes its time.
+            let rows = rows.map_batches(schema, move |batch| {
+                sleep(Duration::from_millis(if written.load(Ordering::Relaxed) { 0 } else { 20 }));
+                Ok::<_, Error>(batch)
+            });
+            let rows = rows.unwrap().filter(col("n").gt(0)).unwrap();
+            if with_state { totals(rows, [count(), sum(col("n"))]) } else { rows }
+        };
+        let kept = folder.path().join(format!("{name}-kept"));
+        let path = |part: &str| folder.path().join(format!("{name}-{part}.csv"));
+        let to = |part: &str, checkpoints: Checkpoints| {
+            let job = Job::new(name).write_ordered(&stream(), csv(path(part))).unwrap();
+            job.checkpoints(checkpoints)
+        };
+        written.store(false, Ordering::Relaxed);
+        let engine = Engine::builder().workers(2).morsel_rows(512).build().unwrap();
+        let handle = engine.start(to("out", Checkpoints::folder(&kept).every_rows(5_000))).unwrap();
+        while handle.metrics().rows_read < 10_000 {
+            sleep(Duration::from_micros(200));
+        }
+        // Several may ask at once, also while one is written.
+        let epochs: Vec<_> = scope(|threads| {
+            let asking: Vec<_> = (0..3).map(|_| threads.spawn(|| handle.savepoint().unwrap())).collect();
+            asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        written.store(true, Ordering::Relaxed);
+        handle.wait().unwrap();
+        let store = FolderStore::look(&kept).unwrap();
+        let found = inspect::epochs(&store).unwrap();
+        let savepoint = &found.iter().find(|found| found.manifest.epoch == epochs[0]).unwrap().manifest;
+        assert_eq!(savepoint.kind, ManifestKind::Savepoint);
+        let read: u64 = savepoint.sources[0].partitions.iter().map(|partition| partition.rows).sum();
+        assert!((10_000..ROWS).contains(&read), "{read}");
+
+        let elsewhere = folder.path().join(format!("{name}-elsewhere"));
+        inspect::export(&store, savepoint, &FolderStore::open(&elsewhere).unwrap()).unwrap();
+        let again = inspect::export(&store, savepoint, &FolderStore::open(&elsewhere).unwrap()).unwrap_err();
+        assert!(again.to_string().contains("it has epochs already"), "{again}");
+        fs::remove_dir_all(&kept).unwrap();
+        // A sink is where it writes to; elsewhere nothing is there yet.
+        fs::rename(path("out"), path("first")).unwrap();
+        let metrics = to("out", Checkpoints::folder(&elsewhere)).run().unwrap();
+        assert_eq!(metrics.rows_read, ROWS - read);
+        let text = |part: &str| fs::read_to_string(path(part)).unwrap();
+        // What the first job had not committed at the savepoint.
+        let (whole, rest) = (text("first"), text("out"));
+        let rest = if with_state { rest.as_str() } else { rest.split_once('\n').unwrap().1 };
+        assert!(whole.ends_with(rest) && rest.len() > 1_000 && (with_state || rest.len() < whole.len()));
+    }
+
+    // There is nobody who could write one.
+    let rows = rows_as(folder.path(), "int64");
+    let handle =
+        Job::new("plain").write(&rows, csv(folder.path().join("plain.csv"))).unwrap().start().unwrap();
+    let refused = handle.savepoint().unwrap_err().to_string();
+    assert!(refused.contains("the job has none"), "{refused}");
+    handle.wait().unwrap();
+}
+
+/// What a name stands for may not become something else that keeps the same columns.
+#[test]
+fn another_meaning_of_the_same_columns_is_refused() {
+    let stop_as = |folder: &Path, stream: fn(Stream) -> Stream| {
+        suspend(job(folder, &stream(slowly(rows_as(folder, "int64")))));
+    };
+    let folder = folder(29);
+    stop_as(folder.path(), |rows| totals(rows, [max(col("n")).alias("x")]));
+    let other = totals(rows_as(folder.path(), "int64"), [min(col("n")).alias("x")]);
+    let error = refused(job(folder.path(), &other));
+    assert!(error.contains("functions/x is max in the checkpoint and min in the job"), "{error}");
+
+    let folder = self::folder(30);
+    let sums = |rows: Stream, column: &str| {
+        let before = range(seconds(30));
+        let rows = rows.with_columns([
+            sum(col("n")).over(["key"], before).alias("x"),
+            sum(col("key")).over(["key"], before).alias("y"),
+        ]);
+        rows.unwrap().select([col("at"), col(column)]).unwrap()
+    };
+    let timed = |limit: i64| rows_as(folder.path(), "int64").filter(col("n").gt(limit)).unwrap();
+    let first = job(folder.path(), &sums(timed(-60), "x"));
+    let engine = Engine::builder().workers(1).morsel_rows(64).build().unwrap();
+    let handle = engine.start(first).unwrap();
+    handle.stop(Stop::Suspend);
+    handle.wait().unwrap();
+    // Only what is read is kept, and it is the other column now.
+    let error = refused(job(folder.path(), &sums(timed(-60), "y")));
+    assert!(error.contains("it is rolling "), "{error}");
 }

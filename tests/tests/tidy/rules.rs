@@ -71,7 +71,7 @@ pub(crate) const TABLE: &[Row] = &[
     leaf("sabot-files", &["sabot-connect"], &["flate2", "glob", "memchr", "parquet", "serde_json", "zstd"]),
     leaf(
         "sabot-object-store",
-        &["sabot-connect"],
+        &["sabot-checkpoint", "sabot-common", "sabot-connect"],
         &["humantime", "object_store", "reqwest", "rustls", "rustls-platform-verifier", "tokio"],
     ),
     row("sabot-testkit", &["sabot-expr"], &["proptest"]),

@@ -45,8 +45,8 @@ impl Default for CheckpointConfig {
     }
 }
 
-/// Why a cut is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why a cut is made. Where several are asked for at once, the last of these is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cut {
     /// The job goes on, and the cut is the job's.
     Checkpoint,

@@ -203,7 +203,7 @@ impl Coordinator {
                 Event::Rows(rows) => self.rows = self.rows.saturating_add(rows),
                 // To stop is the stronger wish.
                 Event::Requested(cut) => {
-                    self.requested = self.requested.filter(|c| *c == Cut::Suspend).or(Some(cut))
+                    self.requested = self.requested.max(Some(cut));
                 }
                 Event::Answered { task, epoch, answer } => self.on_answer(task, epoch, answer),
                 Event::CouldNot { task, epoch, reason } => {

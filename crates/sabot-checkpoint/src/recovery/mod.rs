@@ -287,7 +287,9 @@ impl Recovery {
     fn unknown_sink(&self) -> Option<RecoveryError> {
         let base = self.base.as_ref()?;
         let known = |state: &&SinkState| self.setup.0.0.sinks.iter().any(|sink| sink.id == state.id);
-        let unknown = base.sinks.iter().find(|state| !known(state) && !state.staged.is_empty())?;
+        // One that has staged no rows loses nothing.
+        let has_rows = |state: &&SinkState| state.staged.iter().any(|staged| staged.rows > 0);
+        let unknown = base.sinks.iter().find(|state| !known(state) && has_rows(state))?;
         Some(RecoveryError::UnknownSink { sink: unknown.id.clone(), epoch: base.epoch })
     }
 

@@ -1,16 +1,19 @@
 //! How a job with checkpoints begins: where the newest one says that it stands.
 
 use sabot_checkpoint::{PartitionState, Role, SourceState, Start};
-use sabot_common::EventTime;
+use sabot_common::{EventTime, KeyGroups, OperatorId};
 use sabot_connect::{PartitionId, Sink};
-use sabot_plan::{PhysicalPlan, StageKind};
+use sabot_plan::{KeyedStage, PhysicalPlan, Stage, StageKind};
+use sabot_stream::{KeyedOperator, OperatorError, keyed_operator};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::endpoints::{LettersOf, OpenSource, ResolvedSink, last_operator};
 use super::wiring::Wiring;
-use crate::checkpoint::{Begin, Checkpoints, Places, Recovering, Restore, position_of};
+use crate::checkpoint::{Begin, Checkpoints, Places, Recovering, Restore, Restored, position_of};
 use crate::error::JobError;
+use crate::scheduler::panic_message;
 use crate::source_task::{NewPartition, Settled, number};
 
 /// How a job with checkpoints begins.
@@ -29,7 +32,8 @@ pub(super) fn begin(
     wiring: &Wiring,
     checkpoints: &Checkpoints,
 ) -> Result<Option<Begun>, JobError> {
-    let with_letters: Vec<usize> = letters.iter().map(|(index, _)| *index).collect();
+    let with_letters: Vec<(usize, String)> =
+        letters.iter().map(|(index, letters)| (*index, letters.name())).collect();
     let places = Places::of(name, plan, &wiring.instances, &with_letters)?;
     for (index, open) in opened {
         let takes_part = places.task(*index, Role::Source, 0).is_some();
@@ -38,7 +42,7 @@ pub(super) fn begin(
                 "it feeds the table of a join, which is read anew with every start, and its dead letters would come \
                  again; leave them out"
             }
-            (true, true) if !with_letters.contains(index) => {
+            (true, true) if with_letters.iter().all(|(with, _)| with != index) => {
                 "the job reads it more than once, and it is not known from which reading a dead letter is; leave them \
                  out, or give each reading a source of its own"
             }
@@ -49,6 +53,8 @@ pub(super) fn begin(
         return Err(JobError::NoCheckpoints { operator, reason: refused.to_owned() });
     }
     let topology = places.topology.clone();
+    // Whoever is refused has taken nothing from a run that goes on.
+    Restore::check(name, checkpoints, &topology)?;
     let of_letters = letters.iter().map(|(_, letters)| -> Arc<dyn Sink> { letters.clone() });
     let of_job = sinks.values().map(|sink| sink.sink.clone()).chain(of_letters).collect();
     let start = match (Recovering { checkpoints, topology: topology.clone(), sinks: of_job }).run()? {
@@ -95,4 +101,49 @@ pub(super) fn partitions(
         }
     }
     Ok((partitions, ended))
+}
+
+/// The operators of a stage's tasks, with their state where the job goes on; and of each whether it had come to its
+/// end before.
+pub(super) fn keyed_states(
+    (stage, spec): (&Stage, &KeyedStage),
+    groups: KeyGroups,
+    parallelism: usize,
+    restore: Option<&Restore>,
+) -> Result<Vec<(Box<dyn KeyedOperator>, bool)>, JobError> {
+    let operator = last_operator(stage);
+    let one = |task: usize| {
+        let owned = groups.range_of_task(task, parallelism);
+        let failed =
+            |e: OperatorError| JobError::Operator { operator: operator.clone(), message: e.to_string() };
+        let mut state = keyed_operator(spec, &stage.output, groups, owned).map_err(failed)?;
+        let restored =
+            restore.map_or(Ok(Restored::Nothing), |from| from.state(&operator, owned, &state.kept()))?;
+        if let Restored::State(snapshots) = &restored {
+            state.restore(snapshots).map_err(failed)?;
+        }
+        Ok((state, matches!(restored, Restored::Ended)))
+    };
+    if restore.is_none() {
+        return (0..parallelism).map(one).collect();
+    }
+    // Much state takes seconds to be read and put in its place, and the engine's own threads have nothing to do yet.
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let tasks: Vec<usize> = (0..parallelism).collect();
+    let mut states = Vec::with_capacity(parallelism);
+    for tasks in tasks.chunks(at_once) {
+        let restored: Vec<Result<_, JobError>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = tasks.iter().map(|task| scope.spawn(|| one(*task))).collect();
+            let joined = threads.into_iter().map(|thread| thread.join());
+            joined.map(|joined| joined.unwrap_or_else(|panic| Err(panicked(&operator, &*panic)))).collect()
+        });
+        for state in restored {
+            states.push(state?);
+        }
+    }
+    Ok(states)
+}
+
+fn panicked(operator: &OperatorId, panic: &(dyn Any + Send)) -> JobError {
+    JobError::Panicked { operator: operator.clone(), message: panic_message(panic) }
 }

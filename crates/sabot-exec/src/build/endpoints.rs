@@ -94,15 +94,18 @@ pub(super) fn dead_letters(opened: &BTreeMap<usize, OpenSource>) -> Vec<LettersO
     found
 }
 
-/// The source stages whose dead letters a job with checkpoints keeps.
-pub(crate) fn stages_with_letters(plan: &PhysicalPlan, bindings: &Bindings) -> Result<Vec<usize>, JobError> {
-    let mut found: Vec<usize> = Vec::new();
+/// The source stages whose dead letters a job with checkpoints keeps, and where.
+pub(crate) fn stages_with_letters(
+    plan: &PhysicalPlan,
+    bindings: &Bindings,
+) -> Result<Vec<(usize, String)>, JobError> {
+    let mut found = Vec::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         let StageKind::Source(spec) = &stage.kind else { continue };
         let operator = last_operator(stage);
         let source = bindings.source(&spec.connector).map_err(|e| unresolved(&operator, e))?;
-        if source.dead_letters().map_err(|e| JobError::connect(&operator, e))?.is_some() {
-            found.push(index);
+        if let Some(letters) = source.dead_letters().map_err(|e| JobError::connect(&operator, e))? {
+            found.push((index, letters.name()));
         }
     }
     Ok(found)

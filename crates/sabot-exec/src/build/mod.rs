@@ -14,7 +14,6 @@ use sabot_connect::{Boundedness, ReadRequest};
 use sabot_plan::{
     JoinStage, KeyedStage, PhysicalPlan, SinkStage, SourceStage, Stage, StageKind, encode_keys,
 };
-use sabot_stream::keyed_operator;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
@@ -40,7 +39,7 @@ use crate::source_task::{
     Growth, Letters, PARTITIONS_MAX, SourceContext, SourceTask, Surroundings, deal, too_many,
 };
 use crate::stage_waker::StageWaker;
-use begin::{Begun, begin, partitions};
+use begin::{Begun, begin, keyed_states, partitions};
 pub(crate) use endpoints::stages_with_letters;
 use endpoints::{
     OpenSource, ResolvedSink, dead_letters, last_operator, open_sources, resolve_sinks, unresolved,
@@ -448,20 +447,12 @@ impl Builder<'_> {
             }
             _ => Vec::new(),
         };
-        for task in 0..parallelism {
+        let takes_part = self.reporter(index, Role::State, 0).is_some();
+        let restore = self.restore().filter(|_| takes_part);
+        let states = keyed_states((stage, spec), groups, parallelism, restore)?;
+        for (task, (state, has_ended)) in states.into_iter().enumerate() {
             let owned = groups.range_of_task(task, parallelism);
-            let failed = |e: sabot_stream::OperatorError| JobError::Operator {
-                operator: operator.clone(),
-                message: e.to_string(),
-            };
-            let mut state = keyed_operator(spec, &stage.output, groups, owned).map_err(failed)?;
             let reporter = self.reporter(index, Role::State, task);
-            let restore = self.restore().filter(|_| reporter.is_some());
-            let restored = restore
-                .map_or(Ok(Restored::Nothing), |restore| restore.state(&operator, owned, &state.kept()))?;
-            if let Restored::State(snapshots) = &restored {
-                state.restore(snapshots).map_err(failed)?;
-            }
             self.job.add_keyed_task();
             let cell = self.cell(index, &operator);
             let (inputs, outputs) = self.wiring.take(index, task);
@@ -477,7 +468,7 @@ impl Builder<'_> {
                 outputs,
                 held: VecDeque::new(),
                 // What it had to say in the end it has said.
-                drained: matches!(restored, Restored::Ended),
+                drained: has_ended,
                 state_limit: self.job.state_limit / parallelism.max(1),
                 late_seen: 0,
                 late: VecDeque::new(),

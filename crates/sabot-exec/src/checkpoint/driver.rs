@@ -1,12 +1,12 @@
 //! The thread that carries out what the coordinator of a job asks for.
 
-use sabot_checkpoint::{Action, Answer, Coordinator, Event, Outcome, Staged, Start, TaskId};
+use sabot_checkpoint::{Action, Answer, Coordinator, Cut, Event, Outcome, Staged, Start, TaskId};
 use sabot_common::{Epoch, FailPoint};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use super::recover::{Watch, commit};
@@ -28,6 +28,8 @@ pub(crate) struct Driver {
     from: Receiver<Message>,
     watch: Watch,
     rows: u64,
+    /// Who waits for a savepoint, and its epoch once it has begun.
+    waiting: Vec<(Option<Epoch>, Sender<Result<Epoch, String>>)>,
     /// No task is left.
     gone: bool,
     outcome: Option<Outcome>,
@@ -44,7 +46,18 @@ impl Driver {
         let watch = Watch::start();
         let parts = Parts::new(start.manifest.generation);
         let coordinator = Coordinator::new(places.topology.clone(), checkpoints.config, start, watch.now());
-        Self { job, checkpoints, coordinator, parts, from, watch, rows: 0, gone: false, outcome: None }
+        Self {
+            job,
+            checkpoints,
+            coordinator,
+            parts,
+            from,
+            watch,
+            rows: 0,
+            waiting: Vec::new(),
+            gone: false,
+            outcome: None,
+        }
     }
 
     /// Starts the thread, which ends with the job.
@@ -126,6 +139,10 @@ impl Driver {
                 Some(Event::Ended { task, passed, last })
             }
             Message::Requested(cut) => Some(Event::Requested(cut)),
+            Message::Savepoint(asker) => {
+                self.waiting.push((None, asker));
+                Some(Event::Requested(Cut::Savepoint))
+            }
             Message::Gone => {
                 self.gone = true;
                 None
@@ -147,6 +164,21 @@ impl Driver {
         Event::Answered { task, epoch, answer }
     }
 
+    /// Tells those who wait for a savepoint of this epoch, or of one before, what has become of it.
+    fn answer(&mut self, epoch: Epoch, answer: impl Fn(Epoch) -> Result<Epoch, String>) {
+        let due = |(of, _): &mut (Option<Epoch>, _)| of.is_some_and(|of| of <= epoch);
+        for (of, asker) in self.waiting.extract_if(.., due) {
+            // Whoever has stopped waiting need not know.
+            let _ = asker.send(answer(of.unwrap_or(epoch)));
+        }
+    }
+
+    /// A savepoint that was asked for while another one was under way is still to come.
+    fn asks_again(&self) -> Option<Event> {
+        let is_open = self.waiting.iter().any(|(of, _)| of.is_none());
+        is_open.then_some(Event::Requested(Cut::Savepoint))
+    }
+
     fn act(&mut self, action: Action) -> Option<Event> {
         if matches!(action, Action::WriteManifest(_)) {
             FailPoint::ManifestBegun.pass();
@@ -161,6 +193,9 @@ impl Driver {
         }
         match action {
             Action::InjectBarrier { epoch, cut } => {
+                if matches!(cut, Cut::Savepoint | Cut::Suspend) {
+                    self.waiting.iter_mut().for_each(|(of, _)| *of = of.or(Some(epoch)));
+                }
                 self.job.inject(epoch, cut);
                 FailPoint::BarrierSent.pass();
             }
@@ -179,10 +214,14 @@ impl Driver {
             Action::Committed { epoch } => {
                 self.job.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
                 self.parts.committed(epoch);
+                self.answer(epoch, |epoch| Ok(epoch));
+                return self.asks_again();
             }
             Action::GaveUp { epoch, reason } => {
                 self.job.counters.checkpoints_given_up.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(job = %self.job.name, %epoch, reason, "an epoch was given up");
+                self.answer(epoch, |epoch| Err(format!("epoch {epoch} was given up: {reason}")));
+                return self.asks_again();
             }
             Action::Stop(outcome) => self.outcome = Some(outcome),
             // Those of the store are done.
@@ -195,5 +234,6 @@ impl Driver {
 fn staged(staged: sabot_connect::Committable) -> Option<Staged> {
     let payload = payload(&staged);
     let (task, epoch, rows) = (staged.task, staged.epoch, staged.rows);
-    (!staged.parts.is_empty()).then_some(Staged { task, epoch, payload, rows })
+    // Some sinks know what they have staged without names of parts.
+    (!staged.parts.is_empty() || rows > 0).then_some(Staged { task, epoch, payload, rows })
 }

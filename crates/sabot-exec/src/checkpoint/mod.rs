@@ -62,6 +62,8 @@ pub(crate) enum Message {
         last: Report,
     },
     Requested(Cut),
+    /// Somebody wants a savepoint, and waits to hear of it.
+    Savepoint(Sender<Result<Epoch, String>>),
     /// No task of the job is left.
     Gone,
 }

@@ -5,8 +5,8 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{FieldRef, Schema, UInt16Type};
 use arrow::error::ArrowError;
 use sabot_checkpoint::{
-    BlockRef, CheckpointStore, Manifest, OperatorState, PartitionState, SourceState, TaskId, Topology,
-    Upgrade,
+    BlockRef, CheckpointStore, Fate, Manifest, OperatorState, PartitionState, SourceState, TaskId, Topology,
+    Upgrade, UpgradeLine, newest_manifest,
 };
 use sabot_common::{Epoch, FailPoint, KeyGroupRange, OperatorId};
 use sabot_connect::{Committable, Position};
@@ -112,13 +112,19 @@ impl Restore {
         if manifest.sources.is_empty() && manifest.operators.is_empty() {
             return Ok(None);
         }
-        let upgrade = Upgrade::of(manifest, topology);
-        for line in &upgrade.lines {
-            tracing::info!(job = %topology.job, epoch = %manifest.epoch, "{line}");
-        }
-        match upgrade.lines.iter().any(|line| line.stands_against(checkpoints.may_drop)) {
-            true => Err(JobError::Changed { upgrade: Arc::new(upgrade) }),
-            false => Ok(Some(Self { manifest: manifest.clone(), store: checkpoints.store.clone() })),
+        fits(manifest, checkpoints, topology)?;
+        Ok(Some(Self { manifest: manifest.clone(), store: checkpoints.store.clone() }))
+    }
+
+    /// Whether a job can go on from the newest manifest, before anything is touched.
+    pub(crate) fn check(name: &str, checkpoints: &Checkpoints, topology: &Topology) -> Result<(), JobError> {
+        let newest = newest_manifest(&*checkpoints.store);
+        match newest.map_err(|error| JobError::Checkpoint { reason: error.to_string() })? {
+            // That it is another job's, recovery says.
+            Some(manifest) if manifest.job == name && !manifest.sources.is_empty() => {
+                fits(&manifest, checkpoints, topology)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -154,6 +160,21 @@ impl Restore {
             }
         }
         Ok(if ended { Restored::Ended } else { Restored::State(batches) })
+    }
+}
+
+/// Whether a job can go on from a manifest, changed as it may be.
+fn fits(manifest: &Manifest, checkpoints: &Checkpoints, topology: &Topology) -> Result<(), JobError> {
+    let upgrade = Upgrade::of(manifest, topology);
+    for line in &upgrade.lines {
+        tracing::debug!(job = %topology.job, epoch = %manifest.epoch, "{line}");
+    }
+    // One that had come to its end has nothing more to say, to a new sink neither.
+    let is_late = |line: &UpgradeLine| manifest.finished && line.fate == Fate::New;
+    let against = |line: &UpgradeLine| line.stands_against(checkpoints.may_drop) || is_late(line);
+    match upgrade.lines.iter().any(against) {
+        true => Err(JobError::Changed { upgrade: Arc::new(upgrade) }),
+        false => Ok(()),
     }
 }
 

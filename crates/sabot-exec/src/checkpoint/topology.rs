@@ -1,10 +1,13 @@
 //! The tasks of a plan that take part in checkpoints.
 
-use sabot_checkpoint::{Endpoint, KeyedOperator, Role, StateColumn, StateShape, TaskId, Topology};
+use arrow::datatypes::SchemaRef;
+use sabot_checkpoint::{BlockId, Endpoint, KeyedOperator, Role, StateColumn, StateShape, TaskId, Topology};
 use sabot_common::{KeyGroupRange, OperatorId};
 use sabot_expr::type_name;
-use sabot_plan::{KeyedStage, PhysicalPlan, Stage, StageKind};
+use sabot_ops::AggregateSpec;
+use sabot_plan::{KeyedStage, KeyedWindow, PhysicalPlan, Stage, StageKind};
 use sabot_stream::{KeptRows, OperatorError, keyed_operator};
+use sabot_time::Windows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,12 +24,12 @@ pub(crate) struct Places {
 
 impl Places {
     /// `instances` are the tasks of each stage, one where nothing is said; `letters` the source stages whose tasks put
-    /// dead letters aside.
+    /// dead letters aside, and where to.
     pub(crate) fn of(
         job: &str,
         plan: &PhysicalPlan,
         instances: &[usize],
-        letters: &[usize],
+        letters: &[(usize, String)],
     ) -> Result<Self, JobError> {
         let feeds_tables = feeding_tables(plan)?;
         let mut topology = Topology {
@@ -55,14 +58,16 @@ impl Places {
                         operator: id.clone(),
                         message: error.to_string(),
                     })?;
-                    let (kind, shape) = (kind(spec).to_owned(), shape(&kept));
+                    let functions = functions(spec);
+                    let (kind, shape) = (kind(spec), shape(&kept, functions));
                     topology.operators.push(KeyedOperator { id, kind, shape, tasks });
                 }
                 StageKind::Sink(spec) => {
                     if spec.ordered {
                         // Rows whose turn has not come are state as well.
                         numbers.insert((index, Role::State), topology.operators.len() as u32);
-                        let (id, shape) = (waiting(&id), shape(&[OrderBuffer::kept(&stage.output)]));
+                        let (id, shape) =
+                            (waiting(&id), shape(&[OrderBuffer::kept(&stage.output)], Vec::new()));
                         topology.operators.push(KeyedOperator { id, kind: "order".to_owned(), shape, tasks });
                     }
                     numbers.insert((index, Role::Sink), topology.sinks.len() as u32);
@@ -75,10 +80,8 @@ impl Places {
             }
         }
         // Behind all others, as in the job.
-        for index in letters.iter().filter(|index| !feeds_tables[**index]) {
-            let id = plan.stages[*index].operators.last().cloned();
-            let id =
-                OperatorId::new(format!("{}/dead-letters", id.unwrap_or_else(|| OperatorId::new("unnamed"))));
+        for (index, place) in letters.iter().filter(|(index, _)| !feeds_tables[*index]) {
+            let id = OperatorId::new(format!("dead-letters {place}"));
             let tasks = u32::try_from(instances.get(*index).copied().unwrap_or(1)).unwrap_or(u32::MAX);
             numbers.insert((*index, Role::Sink), topology.sinks.len() as u32);
             topology.sinks.push(Endpoint { id, tasks });
@@ -127,15 +130,35 @@ fn has_place(stage: &Stage) -> bool {
     matches!(stage.kind, StageKind::Source(_) | StageKind::Keyed(_))
 }
 
-fn kind(stage: &KeyedStage) -> &'static str {
-    match stage {
-        KeyedStage::Aggregate(_) => "aggregate",
-        KeyedStage::Join(_) => "join",
-        KeyedStage::Over(stage) if stage.rolling.is_some() => "rolling",
-        KeyedStage::Over(_) => "over",
-        KeyedStage::Rank(stage) if stage.as_it_goes => "first",
-        KeyedStage::Rank(_) => "rank",
-    }
+/// What kind of operator it is, and what it does as far as its columns do not say so: rows that are kept as they came mean
+/// something else to another ranking or join, and are of other key groups under other keys.
+fn kind(stage: &KeyedStage) -> String {
+    let names = |schema: &SchemaRef| {
+        schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>().join(",")
+    };
+    let (word, does) = match stage {
+        KeyedStage::Aggregate(stage) => {
+            let by_count = |window: &KeyedWindow| matches!(window.window, Windows::Count(_));
+            match &stage.window {
+                None => return "aggregate".to_owned(),
+                // Of these also the rows wait that came in.
+                Some(window) if by_count(window) => ("aggregate", format!("{window:?} {:?}", stage.partial)),
+                Some(KeyedWindow { window, .. }) => ("aggregate", format!("{window:?}")),
+            }
+        }
+        KeyedStage::Join(stage) => {
+            ("join", format!("{:?} {} {}", stage.spec, names(&stage.probe), names(&stage.build)))
+        }
+        KeyedStage::Over(stage) => {
+            let word = if stage.rolling.is_some() { "rolling" } else { "over" };
+            (word, format!("{:?} {}", stage.spec, names(&stage.rows)))
+        }
+        KeyedStage::Rank(stage) => {
+            let word = if stage.as_it_goes { "first" } else { "rank" };
+            (word, format!("{:?} {} {}", stage.spec, stage.windowed, names(&stage.rows)))
+        }
+    };
+    format!("{word} {}", &BlockId::of(does.as_bytes()).to_string()[..6])
 }
 
 /// What the snapshots of an operator have.
@@ -144,8 +167,21 @@ fn kept(spec: &KeyedStage, stage: &Stage, plan: &PhysicalPlan) -> Result<Vec<Kep
     Ok(keyed_operator(spec, &stage.output, plan.key_groups, nothing)?.kept())
 }
 
+/// Which functions an aggregation has, by the names of their results: of two that keep the same columns one cannot go on
+/// with those of the other.
+fn functions(stage: &KeyedStage) -> Vec<StateColumn> {
+    let KeyedStage::Aggregate(stage) = stage else { return Vec::new() };
+    let of = |aggregate: &AggregateSpec| StateColumn {
+        part: StateShape::FUNCTIONS.to_owned(),
+        name: aggregate.name.clone(),
+        data_type: aggregate.function.to_string(),
+        nullable: true,
+    };
+    stage.partial.aggregates.iter().map(of).collect()
+}
+
 /// Columns and types, as manifests hold them.
-fn shape(kept: &[KeptRows]) -> String {
+fn shape(kept: &[KeptRows], functions: Vec<StateColumn>) -> String {
     let columns = kept.iter().flat_map(|rows| {
         rows.schema.fields().iter().map(|field| StateColumn {
             part: rows.part.to_owned(),
@@ -154,5 +190,5 @@ fn shape(kept: &[KeptRows]) -> String {
             nullable: field.is_nullable(),
         })
     });
-    StateShape(columns.collect()).to_string()
+    StateShape(columns.chain(functions).collect()).to_string()
 }

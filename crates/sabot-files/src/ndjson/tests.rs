@@ -330,6 +330,7 @@ fn lists_and_structs_are_read_and_written_and_leave_nothing_behind_when_malforme
     let text = TextOptions { schema: Some(schema.clone()), dead_letters, ..Default::default() };
     let source = FileSource::ndjson(&path, NdjsonOptions { text }).unwrap();
     let aside = source.dead_letters().unwrap().unwrap();
+    aside.take().unwrap();
     let request = ReadRequest { dead_letters: Some(aside.clone()), ..Default::default() };
     let got = read_with(&source, &request).unwrap();
     aside.commit(Epoch(1), &[]).unwrap();

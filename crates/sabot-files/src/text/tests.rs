@@ -135,6 +135,7 @@ fn check(text: &[u8], format: &Arc<dyn TextFormat>, seed: u64) -> Result<(Read, 
     let file = source(&path, format.clone(), Some(&dead));
     let run = |from: Option<Position>, morsel_rows| {
         let aside = file.dead_letters().unwrap().unwrap();
+        aside.take().unwrap();
         let request = ReadRequest { morsel_rows, dead_letters: Some(aside.clone()), ..Default::default() };
         let found = read(&file, &request, from).map_err(|error| format!("it fails: {error}"))?;
         drop(request);

@@ -65,8 +65,12 @@ impl KeyedAggregate {
             }
             self.watermark = watermark;
             let groups = batch.column_by_name(GROUP).and_then(|c| c.as_primitive_opt::<UInt16Type>());
-            let groups = groups.ok_or_else(unknown)?.values().iter();
-            let owned: BooleanArray = groups.map(|g| Some(self.owned.contains(*g))).collect();
+            let groups = groups.ok_or_else(unknown)?.values();
+            if groups.iter().all(|group| self.owned.contains(*group)) {
+                self.store.restore(batch, watermark)?;
+                continue;
+            }
+            let owned: BooleanArray = groups.iter().map(|g| Some(self.owned.contains(*g))).collect();
             let batch = filter_record_batch(batch, &owned).map_err(OperatorError::input)?;
             self.store.restore(&batch, watermark)?;
         }

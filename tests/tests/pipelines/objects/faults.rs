@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 /// Tells the server to answer requests whose method and path contain `what` with a status, so many times.
-fn tell(endpoint: &str, method: &str, what: &str, status: u16, times: u32) {
+pub(super) fn tell(endpoint: &str, method: &str, what: &str, status: u16, times: u32) {
     let host = endpoint.trim_start_matches("http://");
     let mut to = TcpStream::connect(host).unwrap();
     let path = format!("/_faults?method={method}&path={what}&status={status}&times={times}");

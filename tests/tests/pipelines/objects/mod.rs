@@ -5,6 +5,7 @@
 //! the secret `test`; `server.py` starts one, which also fails where it is told to.
 
 mod buckets;
+mod checkpoints;
 mod faults;
 mod server;
 mod web;
