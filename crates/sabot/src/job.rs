@@ -140,19 +140,21 @@ impl Job {
     /// # use sabot::prelude::*;
     /// # let folder = std::env::temp_dir().join(format!("sabot-doc-upgrade-{}", std::process::id()));
     /// let job = |aggregates: Vec<sabot::AggregateExpr>| -> sabot::Result<Job> {
-    ///     let flights = Stream::read(csv("data/flights.csv"))?;
-    ///     let totals = flights.group_by(["origin"])?.aggregate(aggregates)?.named("totals")?;
+    ///     let made = sabot::generator().option("columns", "key int(0, 9); n int(0, 99)");
+    ///     let rows = Stream::read(made.option("rows", "1000000000000"))?;
+    ///     let totals = rows.group_by(["key"])?.aggregate(aggregates)?.named("totals")?;
     ///     let checkpoints = Checkpoints::folder(&folder);
     ///     Ok(Job::new("totals").write(&totals, to_memory().0)?.checkpoints(checkpoints))
     /// };
-    /// assert_eq!(job(vec![sum(col("delay"))])?.explain_upgrade()?, None);
-    /// let handle = job(vec![sum(col("delay"))])?.start()?;
+    /// assert_eq!(job(vec![sum(col("n"))])?.explain_upgrade()?, None);
+    /// let handle = job(vec![sum(col("n"))])?.start()?;
+    /// # while handle.metrics().rows_read < 100_000 {}
     /// handle.stop(Stop::Suspend);
     /// handle.wait()?;
     ///
-    /// let text = job(vec![sum(col("delay")), max(col("delay"))])?.explain_upgrade()?.unwrap();
-    /// assert!(text.contains("restored      operator  totals: groups/max(delay).value int64 is null in what was kept"), "{text}");
-    /// let text = job(vec![max(col("delay"))])?.explain_upgrade()?.unwrap();
+    /// let text = job(vec![sum(col("n")), max(col("n"))])?.explain_upgrade()?.unwrap();
+    /// assert!(text.contains("restored      operator  totals: groups/max(n).value int64 is null in what was kept"), "{text}");
+    /// let text = job(vec![max(col("n"))])?.explain_upgrade()?.unwrap();
     /// assert!(text.contains("incompatible  operator  totals: "), "{text}");
     /// # std::fs::remove_dir_all(&folder)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
