@@ -170,15 +170,19 @@ impl Checkpoints {
     /// # use sabot::prelude::*;
     /// # let folder = std::env::temp_dir().join(format!("sabot-doc-drop-{}", std::process::id()));
     /// let totals = |column: &str| -> sabot::Result<Job> {
-    ///     let totals = Stream::read(csv("data/flights.csv"))?.group_by([column])?.aggregate([count()])?;
+    ///     let made = sabot::generator().option("columns", "key int(0, 9); n int(0, 99)");
+    ///     let rows = Stream::read(made.option("rows", "1000000000000"))?;
+    ///     let totals = rows.group_by([column])?.aggregate([count()])?;
     ///     Ok(Job::new("totals").write(&totals, to_memory().0)?)
     /// };
     /// let checkpoints = Checkpoints::folder(&folder);
-    /// let handle = totals("origin")?.checkpoints(checkpoints.clone()).start()?;
+    /// let handle = totals("key")?.checkpoints(checkpoints.clone()).start()?;
     /// handle.stop(Stop::Suspend);
     /// handle.wait()?;
-    /// assert!(totals("delay")?.checkpoints(checkpoints.clone()).run().is_err()); // what of the totals by origin?
-    /// totals("delay")?.checkpoints(checkpoints.allow_dropped()).run()?;
+    /// assert!(totals("n")?.checkpoints(checkpoints.clone()).start().is_err()); // what of the totals by key?
+    /// let handle = totals("n")?.checkpoints(checkpoints.allow_dropped()).start()?;
+    /// handle.stop(Stop::Suspend);
+    /// handle.wait()?;
     /// # std::fs::remove_dir_all(&folder)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
