@@ -96,7 +96,7 @@ fn a_job_goes_on_from_an_object_store() {
 #[test]
 fn a_store_that_fails_is_asked_again_or_named() {
     let Some(endpoint) = endpoint() else { return };
-    let place = s3(&endpoint, "failing", &[("max_retries", "3"), ("retry_timeout", "5s")]);
+    let place = s3(&endpoint, "kept-and-failing", &[("max_retries", "3"), ("retry_timeout", "5s")]);
     let folder = tempfile::tempdir().unwrap();
     input(folder.path(), 6);
     let (_, pipeline) = PIPELINES[1];
