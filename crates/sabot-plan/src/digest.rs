@@ -37,8 +37,8 @@ impl Digests {
         let own = of(&|digest| {
             identity(kind, &mut *digest)?;
             // An event time belongs to its source.
-            let inputs = inputs.iter().filter(|_| matches!(kind, NodeKind::EventTime { .. }));
-            inputs.map(|input| input.own.serialize(&mut *digest)).collect()
+            let mut inputs = inputs.iter().filter(|_| matches!(kind, NodeKind::EventTime { .. }));
+            inputs.try_for_each(|input| input.own.serialize(&mut *digest))
         });
         let mut whole = of(&|digest| identity(kind, digest));
         inputs.iter().for_each(|input| whole.bytes(&input.with_all_above.to_le_bytes()));

@@ -103,14 +103,16 @@ pub(super) fn partitions(
     Ok((partitions, ended))
 }
 
-/// The operators of a stage's tasks, with their state where the job goes on; and of each whether it had come to its
-/// end before.
+/// An operator, and whether its task had come to its end before.
+pub(super) type KeyedState = (Box<dyn KeyedOperator>, bool);
+
+/// The operators of a stage's tasks, with their state where the job goes on.
 pub(super) fn keyed_states(
     (stage, spec): (&Stage, &KeyedStage),
     groups: KeyGroups,
     parallelism: usize,
     restore: Option<&Restore>,
-) -> Result<Vec<(Box<dyn KeyedOperator>, bool)>, JobError> {
+) -> Result<Vec<KeyedState>, JobError> {
     let operator = last_operator(stage);
     let one = |task: usize| {
         let owned = groups.range_of_task(task, parallelism);

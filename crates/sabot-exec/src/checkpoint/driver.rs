@@ -6,12 +6,12 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::recover::{Watch, commit};
 use super::state::{Parts, payload};
-use super::{Checkpoints, Message, Places, Report};
+use super::{Asker, Checkpoints, Message, Places, Report};
 use crate::error::JobError;
 use crate::job::JobCore;
 use crate::scheduler::panic_message;
@@ -29,7 +29,7 @@ pub(crate) struct Driver {
     watch: Watch,
     rows: u64,
     /// Who waits for a savepoint, and its epoch once it has begun.
-    waiting: Vec<(Option<Epoch>, Sender<Result<Epoch, String>>)>,
+    waiting: Vec<(Option<Epoch>, Asker)>,
     /// No task is left.
     gone: bool,
     outcome: Option<Outcome>,
@@ -214,7 +214,7 @@ impl Driver {
             Action::Committed { epoch } => {
                 self.job.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
                 self.parts.committed(epoch);
-                self.answer(epoch, |epoch| Ok(epoch));
+                self.answer(epoch, Ok);
                 return self.asks_again();
             }
             Action::GaveUp { epoch, reason } => {

@@ -48,6 +48,9 @@ pub(crate) enum Report {
     Staged(Committable),
 }
 
+/// Where somebody waits to hear of a savepoint.
+pub(crate) type Asker = Sender<Result<Epoch, String>>;
+
 /// What the driver is told.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -63,7 +66,7 @@ pub(crate) enum Message {
     },
     Requested(Cut),
     /// Somebody wants a savepoint, and waits to hear of it.
-    Savepoint(Sender<Result<Epoch, String>>),
+    Savepoint(Asker),
     /// No task of the job is left.
     Gone,
 }
