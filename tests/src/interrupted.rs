@@ -2,10 +2,13 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sabot::JobError;
 use sabot::prelude::*;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// Rows of the input.
 pub const ROWS: u64 = 60_000;
@@ -72,4 +75,40 @@ pub fn undisturbed(pipeline: Pipeline, folder: &Path) -> String {
 /// A number that the environment may give.
 pub fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect(name))
+}
+
+/// An engine whose morsels are small.
+pub fn engine(workers: usize) -> Engine {
+    Engine::builder().workers(workers).morsel_rows(512).build().unwrap()
+}
+
+/// How often a job was started, and how many rows its last run has read.
+#[derive(Debug)]
+pub struct Ran {
+    /// How often.
+    pub starts: u32,
+    /// How many rows.
+    pub rows_read: u64,
+}
+
+/// Starts the job again and again and breaks it off after some rows, each time with another number of workers, until
+/// it comes to its end.
+pub fn with_breaks(job: impl Fn() -> Job, random: &mut ChaCha8Rng) -> Ran {
+    let mut starts = 0;
+    loop {
+        starts += 1;
+        let handle = engine(random.random_range(1..4)).start(job()).unwrap();
+        let enough = random.random_range(1..ROWS);
+        while !handle.is_finished() {
+            if starts < 8 && handle.metrics().rows_read >= enough {
+                handle.abort();
+            }
+            sleep(Duration::from_micros(200));
+        }
+        match handle.wait() {
+            Ok(metrics) => return Ran { starts, rows_read: metrics.rows_read },
+            Err(JobError::Aborted) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
 }

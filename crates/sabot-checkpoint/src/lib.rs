@@ -40,7 +40,7 @@ pub use restart::{Restart, RestartDecision, RestartStrategy};
 pub use shape::{StateColumn, StateShape, StateShapeError};
 pub use store::{
     Call, CheckpointStore, Created, Fault, MemoryStore, StoreError, StoreErrorKind, WriteOutcome,
-    newest_manifest, read_manifest, write_manifest,
+    epoch_of_name, manifest_name, newest_manifest, read_manifest, write_manifest,
 };
 pub use topology::{Answer, Endpoint, KeyedOperator, Role, TaskId, Topology};
 pub use upgrade::{Fate, Piece, Upgrade, UpgradeLine};

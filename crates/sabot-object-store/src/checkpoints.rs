@@ -11,7 +11,9 @@
 
 use object_store::path::Path as Key;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
-use sabot_checkpoint::{BlockId, CheckpointStore, Created, StoreError, StoreErrorKind};
+use sabot_checkpoint::{
+    BlockId, CheckpointStore, Created, StoreError, StoreErrorKind, epoch_of_name, manifest_name,
+};
 use sabot_common::Epoch;
 use sabot_connect::ConnectError;
 use std::fmt;
@@ -21,8 +23,6 @@ use std::sync::Arc;
 
 use crate::client::Kind;
 use crate::remote::Access;
-
-const MANIFEST: &str = ".manifest";
 
 /// Blocks and manifests below a URL. Several processes may use the same one.
 ///
@@ -114,29 +114,10 @@ impl ObjectCheckpoints {
     }
 }
 
-fn check(id: BlockId, bytes: &[u8]) -> Result<(), StoreErrorKind> {
-    match BlockId::of(bytes) {
-        found if found == id => Ok(()),
-        found => Err(StoreErrorKind::Damaged {
-            problem: format!("its {} bytes have the hash {found}", bytes.len()),
-        }),
-    }
-}
-
-fn manifest_name(epoch: Epoch) -> String {
-    format!("{:020}{MANIFEST}", epoch.0)
-}
-
-fn epoch_of(name: &str) -> Option<Epoch> {
-    let digits = name.strip_suffix(MANIFEST)?;
-    let is_number = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
-    is_number.then(|| digits.parse().ok().map(Epoch)).flatten()
-}
-
 impl CheckpointStore for ObjectCheckpoints {
     fn put_block(&self, id: BlockId, bytes: &[u8]) -> Result<(), StoreError> {
         let what = format!("write block {id}");
-        check(id, bytes).map_err(|kind| StoreError::new(what.as_str(), self.url.clone(), kind))?;
+        id.check(bytes).map_err(|kind| StoreError::new(what.as_str(), self.url.clone(), kind))?;
         let (key, bytes) = (self.key("blocks", &id.to_string()), bytes.to_vec());
         self.wait(&what, |client| async move { client.put(&key, bytes.into()).await.map(drop) })
     }
@@ -144,7 +125,7 @@ impl CheckpointStore for ObjectCheckpoints {
     fn block(&self, id: BlockId) -> Result<Vec<u8>, StoreError> {
         let what = format!("read block {id}");
         let bytes = self.get(&what, self.key("blocks", &id.to_string()))?;
-        check(id, &bytes).map_err(|kind| StoreError::new(what.as_str(), self.url.clone(), kind))?;
+        id.check(&bytes).map_err(|kind| StoreError::new(what.as_str(), self.url.clone(), kind))?;
         Ok(bytes)
     }
 
@@ -166,7 +147,7 @@ impl CheckpointStore for ObjectCheckpoints {
 
     fn manifests(&self) -> Result<Vec<Epoch>, StoreError> {
         let names = self.list("list manifests", "epochs")?;
-        let mut epochs: Vec<Epoch> = names.iter().filter_map(|name| epoch_of(name)).collect();
+        let mut epochs: Vec<Epoch> = names.iter().filter_map(|name| epoch_of_name(name)).collect();
         epochs.sort_unstable();
         Ok(epochs)
     }

@@ -4,8 +4,7 @@
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::UInt16Type;
 use sabot_checkpoint::{
-    BlockId, CheckpointStore, Manifest, ManifestError, OperatorState, StoreError, StoreErrorKind,
-    read_manifest,
+    BlockId, CheckpointStore, Manifest, OperatorState, StoreError, StoreErrorKind, read_manifest,
 };
 use sabot_common::KeyGroupRange;
 use std::collections::{BTreeMap, HashSet};
@@ -53,14 +52,8 @@ pub fn epochs(store: &dyn CheckpointStore) -> Result<Vec<EpochFound>, StoreError
     for epoch in epochs {
         let manifest = match read_manifest(store, epoch) {
             Ok(manifest) => manifest,
-            Err(error) => match &error.kind {
-                StoreErrorKind::Manifest { error: ManifestError::Newer { .. } }
-                | StoreErrorKind::Full
-                | StoreErrorKind::Io { .. } => return Err(error),
-                StoreErrorKind::NotFound
-                | StoreErrorKind::Damaged { .. }
-                | StoreErrorKind::Manifest { .. } => continue,
-            },
+            Err(error) if error.is_of_this_manifest() => continue,
+            Err(error) => return Err(error),
         };
         let parts = manifest.operators.iter().flat_map(|operator| &operator.parts);
         // A block may be named more than once, and is one file.

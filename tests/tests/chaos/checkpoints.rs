@@ -143,6 +143,12 @@ struct Damage {
     wrong: usize,
 }
 
+/// Nothing is lost, duplicate or wrong, and the order is the same.
+fn assert_whole(wanted: &str, found: &str, what: &str) {
+    assert_eq!(damage(wanted, found), Damage::default(), "{what}");
+    assert!(found == wanted, "{what}: the order of lines is another one");
+}
+
 fn damage(wanted: &str, found: &str) -> Damage {
     let mut counts: HashMap<&str, i64> = HashMap::new();
     wanted.lines().for_each(|line| *counts.entry(line).or_default() += 1);
@@ -180,14 +186,8 @@ fn what_is_killed_goes_on() {
         fs::create_dir(&own).unwrap();
         let ran = run(pipeline, how, &own, &mut random, 6);
         let killed = ran.kills;
-        let found = output(&own);
         let name = PIPELINES[pipeline].0;
-        assert_eq!(
-            damage(&wanted[pipeline], &found),
-            Damage::default(),
-            "{name} after {killed} kills, run {runs}"
-        );
-        assert!(found == wanted[pipeline], "{name}: the order of lines is another one after {killed} kills");
+        assert_whole(&wanted[pipeline], &output(&own), &format!("{name} after {killed} kills, run {runs}"));
         fs::remove_dir_all(&own).unwrap();
         (kills, went_on, runs) = (kills + killed, went_on + ran.went_on, runs + 1);
     }
@@ -239,14 +239,8 @@ fn every_failpoint_is_survived() {
             assert!(status.code().is_none(), "{point:?}: the child failed by itself: {status}");
             *deaths.entry(point).or_default() += 1;
         }
-        let found = output(&own);
         let name = PIPELINES[pipeline].0;
-        assert_eq!(
-            damage(&wanted[pipeline], &found),
-            Damage::default(),
-            "{name}, {point:?} for the {time}. time"
-        );
-        assert!(found == wanted[pipeline], "{name}, {point:?}: the order of lines is another one");
+        assert_whole(&wanted[pipeline], &output(&own), &format!("{name}, {point:?} for the {time}. time"));
         fs::remove_dir_all(&own).unwrap();
     }
     let never: Vec<_> = deaths.iter().filter(|(_, deaths)| **deaths == 0).map(|(point, _)| point).collect();

@@ -2,44 +2,13 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sabot::JobError;
 use sabot::prelude::*;
-use sabot_tests::interrupted::{PIPELINES, ROWS, from_environment, input, rows, undisturbed};
+use sabot_tests::interrupted::{
+    PIPELINES, ROWS, engine, from_environment, input, rows, undisturbed, with_breaks,
+};
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
-
-fn engine(workers: usize) -> Engine {
-    Engine::builder().workers(workers).morsel_rows(512).build().unwrap()
-}
-
-/// How often a job was started, and how many rows its last run has read.
-struct Ran {
-    starts: u32,
-    rows_read: u64,
-}
-
-/// Starts the job again and again and breaks it off after some rows, each time with another number of workers, until
-/// it comes to its end.
-fn with_breaks(job: impl Fn() -> Job, random: &mut ChaCha8Rng) -> Ran {
-    let mut starts = 0;
-    loop {
-        starts += 1;
-        let handle = engine(random.random_range(1..4)).start(job()).unwrap();
-        let enough = random.random_range(1..ROWS);
-        while !handle.is_finished() {
-            if starts < 8 && handle.metrics().rows_read >= enough {
-                handle.abort();
-            }
-            sleep(Duration::from_micros(200));
-        }
-        match handle.wait() {
-            Ok(metrics) => return Ran { starts, rows_read: metrics.rows_read },
-            Err(JobError::Aborted) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
 
 /// `SABOT_BREAK_SEED` is where random numbers come from, and `SABOT_BREAK_RUNS` how often each pipeline is run.
 #[test]

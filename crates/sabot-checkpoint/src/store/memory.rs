@@ -151,7 +151,7 @@ impl CheckpointStore for MemoryStore {
             Call::PutBlock,
             || format!("write block {id}"),
             |held, share| {
-                check(id, bytes)?;
+                id.check(bytes)?;
                 held.blocks.insert(id, first(bytes, share));
                 Ok(())
             },
@@ -164,7 +164,7 @@ impl CheckpointStore for MemoryStore {
             || format!("read block {id}"),
             |held, _| {
                 let bytes = held.blocks.get(&id).ok_or(StoreErrorKind::NotFound)?;
-                check(id, bytes)?;
+                id.check(bytes)?;
                 Ok(bytes.clone())
             },
         )
@@ -228,12 +228,5 @@ impl CheckpointStore for MemoryStore {
                 Ok(())
             },
         )
-    }
-}
-
-fn check(id: BlockId, bytes: &[u8]) -> Result<(), StoreErrorKind> {
-    match BlockId::of(bytes) {
-        found if found == id => Ok(()),
-        found => Err(StoreErrorKind::Damaged { problem: format!("its bytes have the hash {found}") }),
     }
 }

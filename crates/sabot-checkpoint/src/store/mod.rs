@@ -5,9 +5,11 @@
 
 mod calls;
 mod memory;
+mod names;
 mod outcome;
 
 pub use memory::{Call, Fault, MemoryStore};
+pub use names::{epoch_of_name, manifest_name};
 pub use outcome::{WriteOutcome, write_manifest};
 
 use sabot_common::Epoch;
@@ -125,15 +127,10 @@ pub fn newest_manifest(store: &dyn CheckpointStore) -> Result<Option<Manifest>, 
     let mut epochs = store.manifests()?;
     epochs.sort_unstable();
     for epoch in epochs.into_iter().rev() {
-        let error = match read_manifest(store, epoch) {
+        match read_manifest(store, epoch) {
             Ok(manifest) => return Ok(Some(manifest)),
-            Err(error) => error,
-        };
-        match &error.kind {
-            StoreErrorKind::Manifest { error: ManifestError::Newer { .. } }
-            | StoreErrorKind::Full
-            | StoreErrorKind::Io { .. } => return Err(error),
-            StoreErrorKind::NotFound | StoreErrorKind::Damaged { .. } | StoreErrorKind::Manifest { .. } => {}
+            Err(error) if error.is_of_this_manifest() => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(None)

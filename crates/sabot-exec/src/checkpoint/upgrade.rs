@@ -12,8 +12,8 @@ use crate::error::JobError;
 /// read.
 ///
 /// # Errors
-/// [`JobError::Connect`] where a source cannot be opened; [`JobError::NoCheckpoints`] where the plan cannot have any, [`JobError::Checkpoint`] where those that are there cannot
-/// be read, or are another job's.
+/// [`JobError::Connect`] where a source cannot be opened; [`JobError::NoCheckpoints`] where the plan cannot have any,
+/// [`JobError::Checkpoint`] where those that are there cannot be read, or are another job's.
 pub fn upgrade(
     name: &str,
     plan: &PhysicalPlan,

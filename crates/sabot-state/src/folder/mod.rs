@@ -26,7 +26,9 @@ mod disk;
 #[cfg(test)]
 mod tests;
 
-use sabot_checkpoint::{BlockId, CheckpointStore, Created, StoreError, StoreErrorKind};
+use sabot_checkpoint::{
+    BlockId, CheckpointStore, Created, StoreError, StoreErrorKind, epoch_of_name, manifest_name,
+};
 use sabot_common::{Epoch, FailPoint};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -41,7 +43,6 @@ use disk::{Disk, RealDisk};
 
 const BLOCKS: &str = "blocks";
 const EPOCHS: &str = "epochs";
-const MANIFEST: &str = ".manifest";
 const TEMPORARY: &str = ".sabot-tmp-";
 /// A temporary file that nobody has written to for this long is nobody's: the longest write of one file is
 /// that of a block of some MiB.
@@ -138,7 +139,7 @@ impl FolderStore {
     }
 
     fn manifest_path(&self, epoch: Epoch) -> PathBuf {
-        self.epochs().join(format!("{:020}{MANIFEST}", epoch.0))
+        self.epochs().join(manifest_name(epoch))
     }
 
     fn block_path(&self, id: BlockId) -> PathBuf {
@@ -246,7 +247,7 @@ impl CheckpointStore for FolderStore {
     fn put_block(&self, id: BlockId, bytes: &[u8]) -> Result<(), StoreError> {
         let what = || format!("write block {id}");
         let path = self.block_path(id);
-        check(id, bytes).map_err(|kind| StoreError::new(what(), path.display().to_string(), kind))?;
+        id.check(bytes).map_err(|kind| StoreError::new(what(), path.display().to_string(), kind))?;
         let folder = path.parent().unwrap_or(&self.folder);
         if !self.made(folder) {
             self.make_folder(folder).map_err(|error| self.error(what(), &path, error))?;
@@ -266,7 +267,7 @@ impl CheckpointStore for FolderStore {
         let what = || format!("read block {id}");
         let path = self.block_path(id);
         let bytes = self.disk.read(&path).map_err(|error| self.error(what(), &path, error))?;
-        check(id, &bytes).map_err(|kind| StoreError::new(what(), path.display().to_string(), kind))?;
+        id.check(&bytes).map_err(|kind| StoreError::new(what(), path.display().to_string(), kind))?;
         Ok(bytes)
     }
 
@@ -300,7 +301,7 @@ impl CheckpointStore for FolderStore {
         let folder = self.epochs();
         let names = self.disk.list(&folder).map_err(|error| self.error("list manifests", &folder, error))?;
         self.disk.sync_folder(&folder).map_err(|error| self.unsure("list manifests", &folder, error))?;
-        let mut epochs: Vec<Epoch> = names.iter().filter_map(|name| epoch_of(name)).collect();
+        let mut epochs: Vec<Epoch> = names.iter().filter_map(|name| epoch_of_name(name)).collect();
         epochs.sort_unstable();
         Ok(epochs)
     }
@@ -342,15 +343,6 @@ fn absolute(folder: PathBuf) -> Result<PathBuf, StoreError> {
     })
 }
 
-fn check(id: BlockId, bytes: &[u8]) -> Result<(), StoreErrorKind> {
-    match BlockId::of(bytes) {
-        found if found == id => Ok(()),
-        found => Err(StoreErrorKind::Damaged {
-            problem: format!("its {} bytes have the hash {found}", bytes.len()),
-        }),
-    }
-}
-
 /// The folder above; of a bare name the one in which the process is.
 fn parent_of(path: &Path) -> &Path {
     match path.parent() {
@@ -358,11 +350,4 @@ fn parent_of(path: &Path) -> &Path {
         Some(parent) => parent,
         None => path,
     }
-}
-
-/// The epoch that a name stands for, if it is one that this store has given.
-fn epoch_of(name: &str) -> Option<Epoch> {
-    let digits = name.strip_suffix(MANIFEST)?;
-    let is_number = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
-    is_number.then(|| digits.parse().ok().map(Epoch)).flatten()
 }

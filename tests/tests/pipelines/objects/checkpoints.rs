@@ -7,10 +7,9 @@ use sabot::prelude::*;
 use sabot::{Error, JobError};
 use sabot_checkpoint::{BlockId, CheckpointStore, Created, StoreErrorKind};
 use sabot_common::Epoch;
-use sabot_tests::interrupted::{PIPELINES, ROWS, input, undisturbed};
+use sabot_tests::interrupted::{PIPELINES, input, undisturbed, with_breaks};
 use std::fs;
-use std::thread::{scope, sleep};
-use std::time::Duration;
+use std::thread::scope;
 
 #[test]
 fn a_store_keeps_what_it_is_given() {
@@ -65,29 +64,13 @@ fn a_job_goes_on_from_an_object_store() {
             input(folder.path(), random.random());
             let wanted = undisturbed(*pipeline, folder.path());
             let output = folder.path().join("out.csv");
-            let mut starts = 0;
-            let last = loop {
-                let checkpoints = Checkpoints::url(place.url(&format!("kept-{number}")), &place.stores);
+            let url = place.url(&format!("kept-{number}"));
+            let job = || {
                 let job = Job::new("job").write(&pipeline(folder.path()).unwrap(), csv(&output)).unwrap();
-                let job = job.checkpoints(checkpoints.every_rows(4_000));
-                let engine =
-                    Engine::builder().workers(random.random_range(1..4)).morsel_rows(512).build().unwrap();
-                let handle = engine.start(job).unwrap();
-                starts += 1;
-                let enough = random.random_range(1..ROWS);
-                while !handle.is_finished() {
-                    if starts < 4 && handle.metrics().rows_read >= enough {
-                        handle.abort();
-                    }
-                    sleep(Duration::from_micros(200));
-                }
-                match handle.wait() {
-                    Ok(metrics) => break metrics,
-                    Err(JobError::Aborted) => {}
-                    Err(error) => panic!("{name}: {error}"),
-                }
+                job.checkpoints(Checkpoints::url(&url, &place.stores).every_rows(4_000))
             };
-            assert!(fs::read_to_string(&output).unwrap() == wanted, "{name} after {starts} starts: {last:?}");
+            let ran = with_breaks(job, &mut random);
+            assert!(fs::read_to_string(&output).unwrap() == wanted, "{name}: {ran:?}");
         }
     });
 }
