@@ -121,7 +121,8 @@ mod tests {
         assert!(!edge.has_room());
         edge.push(Element::Watermark(EventTime(1)));
         edge.push(Element::Watermark(EventTime(2)));
-        edge.push(Element::Barrier(Barrier { epoch: Epoch(1), kind: BarrierKind::Checkpoint }));
+        let barrier = Barrier { epoch: Epoch(1), kind: BarrierKind::Checkpoint, stored: None };
+        edge.push(Element::Barrier(barrier));
         edge.push(Element::End);
         assert!(matches!(edge.pop(), Some(Element::Morsel(_))));
         assert!(edge.has_room());

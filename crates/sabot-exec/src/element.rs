@@ -43,6 +43,8 @@ pub struct Barrier {
     pub epoch: Epoch,
     /// Why it flows.
     pub kind: BarrierKind,
+    /// The newest epoch that was stored when it set out, by this run of the job.
+    pub stored: Option<Epoch>,
 }
 
 /// One element of an edge. Control elements never overtake the rows before them.

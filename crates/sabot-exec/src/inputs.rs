@@ -203,7 +203,7 @@ mod tests {
     use sabot_common::Epoch;
 
     fn barrier(epoch: u64) -> Barrier {
-        Barrier { epoch: Epoch(epoch), kind: BarrierKind::Checkpoint }
+        Barrier { epoch: Epoch(epoch), kind: BarrierKind::Checkpoint, stored: None }
     }
 
     fn two() -> (Arc<Edge>, Arc<Edge>, Inputs) {

@@ -225,13 +225,14 @@ impl JobCore {
         Epoch(self.epochs.load(Ordering::SeqCst))
     }
 
-    /// Sends the barrier of an epoch, which the job's driver has numbered.
-    pub(crate) fn inject(&self, epoch: Epoch, cut: Cut) {
-        self.epochs.store(epoch.0, Ordering::SeqCst);
-        match cut {
-            Cut::Checkpoint | Cut::Savepoint => drop(self.order(Some(BarrierKind::Checkpoint), None)),
-            Cut::Suspend => drop(self.order(Some(BarrierKind::Suspend), Some(Stop::Suspend))),
-        }
+    /// Sends the barrier of an epoch, which the job's driver has numbered, given the newest one that is stored.
+    pub(crate) fn inject(&self, epoch: Epoch, cut: Cut, stored: Option<Epoch>) {
+        let (kind, stop) = match cut {
+            Cut::Checkpoint | Cut::Savepoint => (BarrierKind::Checkpoint, None),
+            Cut::Suspend => (BarrierKind::Suspend, Some(Stop::Suspend)),
+        };
+        self.begin_at(epoch);
+        self.order(Some(kind), stop, stored);
     }
 
     /// The number of the next epoch.
@@ -260,13 +261,13 @@ impl JobCore {
         error.or_else(|| self.cancelled.load(Ordering::SeqCst).then_some(JobError::Aborted))
     }
 
-    fn order(&self, kind: Option<BarrierKind>, stop: Option<Stop>) -> Option<Epoch> {
+    fn order(&self, kind: Option<BarrierKind>, stop: Option<Stop>, stored: Option<Epoch>) -> Option<Epoch> {
         let shared = self.lock();
         let epoch = kind.map(|_| Epoch(self.epochs.fetch_add(1, Ordering::SeqCst)));
         for source in &shared.sources {
             let mut orders = source.orders.lock().unwrap_or_else(PoisonError::into_inner);
             if let (Some(epoch), Some(kind)) = (epoch, kind) {
-                orders.barriers.push(Barrier { epoch, kind });
+                orders.barriers.push(Barrier { epoch, kind, stored });
             }
             orders.stop = orders.stop.or(stop);
             drop(orders);
@@ -386,9 +387,9 @@ impl JobCore {
     /// Tells the job to stop. The first stop counts.
     pub(crate) fn stop(&self, stop: Stop) {
         match stop {
-            Stop::Drain => drop(self.order(None, Some(stop))),
+            Stop::Drain => drop(self.order(None, Some(stop), None)),
             Stop::Suspend if self.request(Cut::Suspend) => {}
-            Stop::Suspend => drop(self.order(Some(BarrierKind::Suspend), Some(stop))),
+            Stop::Suspend => drop(self.order(Some(BarrierKind::Suspend), Some(stop), None)),
         }
     }
 
@@ -411,7 +412,7 @@ impl JobCore {
             return self.open_epoch();
         }
         // An epoch is always there when a kind is given.
-        self.order(Some(BarrierKind::Checkpoint), None).unwrap_or(Epoch::FIRST)
+        self.order(Some(BarrierKind::Checkpoint), None, None).unwrap_or(Epoch::FIRST)
     }
 
     pub(crate) fn barriers_at_sinks(&self) -> Vec<(usize, Barrier)> {

@@ -1,16 +1,16 @@
 //! Drives a keyed operator: the single-threaded owner of a range of key groups.
 
 use sabot_batch::Morsel;
-use sabot_common::{EventTime, KeyGroupRange, OperatorId};
+use sabot_common::{Epoch, EventTime, KeyGroupRange, OperatorId};
 use sabot_plan::Port;
-use sabot_stream::{KeyedOperator, OperatorError};
+use sabot_stream::{CutPart, KeyedOperator, OperatorError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::checkpoint::{Report, Reporter};
-use crate::element::{Charged, Element};
+use crate::element::{Barrier, Charged, Element};
 use crate::error::JobError;
 use crate::inputs::{Input, Inputs};
 use crate::job::{JobCore, SourceControl};
@@ -19,6 +19,9 @@ use crate::scheduler::{Step, Task};
 
 /// Inputs taken in one step.
 const INPUTS_PER_STEP: usize = 16;
+/// Rows of a cut that are given between two inputs: what there is of them in a column, and the columns of a piece, stay in
+/// the caches of a core, and nothing waits for longer than a morsel takes.
+const CUT_ROWS: usize = 1 << 14;
 
 pub(crate) struct KeyedTask {
     pub(crate) operator: OperatorId,
@@ -45,6 +48,8 @@ pub(crate) struct KeyedTask {
     pub(crate) ended: bool,
     /// Where the job has checkpoints, and the task takes part.
     pub(crate) reporter: Option<Reporter>,
+    /// The epoch whose cut is being given.
+    pub(crate) cutting: Option<Epoch>,
 }
 
 impl KeyedTask {
@@ -72,22 +77,13 @@ impl KeyedTask {
             Input::Idle => self.held.push_back(Element::Idle),
             Input::Barrier(barrier) => {
                 let begun = Instant::now();
-                let state = self.state.snapshot(self.owned)?;
+                self.pass(barrier)?;
                 self.job.counters.barrier_pauses.note(begun.elapsed());
-                match &mut self.reporter {
-                    Some(reporter) => {
-                        let state = Report::State { groups: self.owned, batches: state };
-                        reporter.answer(barrier.epoch, state);
-                    }
-                    None => {
-                        let state = state.into_iter().map(Into::into).collect();
-                        self.job.snapshot(barrier.epoch, &self.operator, self.task, state);
-                    }
-                }
                 self.held.push_back(Element::Barrier(barrier));
             }
             Input::End => {
                 self.ended = true;
+                while self.give()? {}
                 if !self.drained {
                     self.state.on_end(false)?;
                 }
@@ -98,6 +94,35 @@ impl KeyedTask {
             }
         }
         Ok(())
+    }
+
+    /// Takes note of a barrier: what the operator holds now belongs to its epoch.
+    fn pass(&mut self, barrier: Barrier) -> Result<(), OperatorError> {
+        let Some(reporter) = &mut self.reporter else {
+            let state = self.state.snapshot(self.owned)?.into_iter().map(Into::into).collect();
+            self.job.snapshot(barrier.epoch, &self.operator, self.task, state);
+            return Ok(());
+        };
+        // A cut that is still being given is one that nobody waits for any more.
+        self.cutting = self.state.begin_cut(barrier.epoch, barrier.stored)?.then_some(barrier.epoch);
+        if self.cutting.is_none() {
+            let batches = self.state.snapshot(self.owned)?;
+            reporter.answer(barrier.epoch, Report::State { groups: self.owned, batches });
+        }
+        Ok(())
+    }
+
+    /// Gives a piece of the cut that is under way; false when there is none.
+    fn give(&mut self) -> Result<bool, OperatorError> {
+        let (Some(epoch), Some(reporter)) = (self.cutting, &mut self.reporter) else { return Ok(false) };
+        match self.state.next_of_cut(CUT_ROWS)? {
+            CutPart::Rows(rows) => reporter.rows(epoch, self.owned, rows),
+            CutPart::End { head, since } => {
+                self.cutting = None;
+                reporter.answer(epoch, Report::Cut { groups: self.owned, head, since });
+            }
+        }
+        Ok(true)
     }
 
     fn count_late(&mut self) {
@@ -137,11 +162,12 @@ impl KeyedTask {
 
     fn run(&mut self) -> Result<Step, OperatorError> {
         if !self.send()? {
-            return Ok(Step::Blocked);
+            return Ok(if self.give()? { Step::Progress } else { Step::Blocked });
         }
         for taken in 0..INPUTS_PER_STEP {
+            let gives = self.give()?;
             let Some(input) = self.inputs.next_of(|input| self.state.wants(input)) else {
-                return Ok(if taken > 0 { Step::Progress } else { Step::Blocked });
+                return Ok(if taken > 0 || gives { Step::Progress } else { Step::Blocked });
             };
             let end = matches!(input, Input::End);
             self.take(input)?;

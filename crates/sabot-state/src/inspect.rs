@@ -1,16 +1,20 @@
 //! Looking into checkpoints: what there is, how large it is, and the state itself as batches. Nothing is changed, so a job
 //! may be running on the same store.
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::UInt16Type;
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int64Type, SchemaRef, UInt16Type};
+use arrow::error::ArrowError;
+use arrow::row::{OwnedRow, RowConverter, SortField};
 use sabot_checkpoint::{
     BlockId, CheckpointStore, Manifest, OperatorState, StoreError, StoreErrorKind, read_manifest,
 };
 use sabot_common::KeyGroupRange;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::block::BlockError;
-use crate::{GROUP, PART, join_snapshot};
+use crate::{FIRST, GROUP, KEY_COLUMNS, PART, join_snapshot};
 
 /// Why something cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +121,48 @@ pub fn rows(
             kinds.entry(name).or_default().push(batch);
         }
     }
+    for batches in kinds.values_mut() {
+        *batches = in_force(std::mem::take(batches)).map_err(|error| InspectError::Block {
+            operator: operator.id.to_string(),
+            error: BlockError::damaged(error),
+        })?;
+    }
     Ok(kinds)
+}
+
+/// Of rows that come from several cuts, newest first, those that count.
+fn in_force(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, ArrowError> {
+    let mut seen: HashSet<OwnedRow> = HashSet::new();
+    let mut converters: HashMap<SchemaRef, RowConverter> = HashMap::new();
+    let mut rows = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let said = |key: &str| batch.schema_ref().metadata().get(key);
+        let (Some(keys), first) = (said(KEY_COLUMNS).and_then(|keys| keys.parse().ok()), said(FIRST)) else {
+            rows.push(batch);
+            continue;
+        };
+        let keys: &[ArrayRef] = batch.columns().get(..keys).unwrap_or(batch.columns());
+        let mut stays = vec![true; batch.num_rows()];
+        if let (Some(first), Some(Some(starts))) = (
+            first.and_then(|first| first.parse::<i64>().ok()),
+            keys.first().map(|starts| starts.as_primitive_opt::<Int64Type>()),
+        ) {
+            stays.iter_mut().zip(starts.values()).for_each(|(stays, start)| *stays = *start >= first);
+        }
+        let schema = batch.schema_ref();
+        let converter = match converters.entry(schema.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let fields = keys.iter().map(|key| SortField::new(key.data_type().clone()));
+                new.insert(RowConverter::new(fields.collect())?)
+            }
+        };
+        for (stays, key) in stays.iter_mut().zip(&converter.convert_columns(keys)?) {
+            *stays = *stays && seen.insert(key.owned());
+        }
+        rows.push(filter_record_batch(&batch, &stays.into())?);
+    }
+    Ok(rows)
 }
 
 /// Copies an epoch with all of its blocks into a store that has none: from there a job goes on by itself. What was staged

@@ -8,17 +8,23 @@
 //!
 //! Outside of operators state lies in *blocks* ([`block`]), the one format of checkpoints, of spilled and of
 //! cold state. A [`SnapshotCutter`] makes the blocks of an epoch and names those of the last one again where
-//! nothing has changed; [`join_snapshot`] makes batches of them. A [`FolderStore`] keeps them on a disk.
+//! nothing has changed; [`Layers`] do the same for operators that know which rows have changed, and [`Sweep`] says which of
+//! these are needed; [`join_snapshot`] makes batches of them. A [`FolderStore`] keeps them on a disk.
 #![forbid(unsafe_code)]
 
 pub mod block;
+mod changes;
 mod folder;
 pub mod inspect;
 mod snapshot;
+mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use folder::FolderStore;
-pub use snapshot::{BlockSizes, Cut, CutBlock, SnapshotCutter, join_snapshot};
-pub use table::{GROUP, KeyedTable, PART, StateColumns, StateError};
+pub use snapshot::{
+    BlockSizes, Cut, CutBlock, Layer, Layers, NewBlock, SnapshotCutter, SnapshotJoiner, join_snapshot,
+};
+pub use sweep::{Sweep, stretch};
+pub use table::{FIRST, GROUP, KEY_COLUMNS, KeyedTable, PART, StateColumns, StateError};

@@ -1,6 +1,9 @@
 //! The keyed table, its snapshots, and what an operator's state must be able to do for them.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt16Array, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt16Array, UInt32Array, UInt64Array,
+};
+use arrow::compute::take_arrays;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt16Type, UInt64Type};
 use sabot_batch::hidden;
 use sabot_batch::key_index::{KeyBatch, KeyIndex, KeyIndexError};
@@ -10,11 +13,20 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::changes::Changes;
+
 /// The column of a snapshot that holds each row's key group: uint16, not null, ascending.
 pub const GROUP: &str = "__sabot.group";
 
 /// The key of a snapshot's schema metadata that says which of an operator's kinds of rows these are.
 pub const PART: &str = "sabot.part";
+
+/// The key of a snapshot's schema metadata that says by how many of the leading columns rows of cuts are told apart.
+pub const KEY_COLUMNS: &str = "sabot.key_columns";
+
+/// The key of a snapshot's schema metadata, where the first column is the start of a window, that says which is the first
+/// one that is there: rows of cuts of those before are gone.
+pub const FIRST: &str = "sabot.first";
 
 /// What an operator knows of its keys, as columns indexed by dense id.
 ///
@@ -96,12 +108,22 @@ impl StateError {
 ///
 /// A table without key columns holds at most one key; its key group is 0, wherever its hash would put
 /// it, because the first task owns it.
+///
+/// State goes out of it all at once ([`KeyedTable::snapshot`]), or as *cuts*: what has changed since the last one, in
+/// pieces, while rows go on coming in. Whatever changes state asks [`KeyedTable::upsert`] for the ids first, and so a row
+/// that a cut has still to give is set aside as it was when the cut began.
 #[derive(Debug)]
 pub struct KeyedTable<S> {
     keys: KeyIndex,
     state: S,
     key_groups: KeyGroups,
     schema: SchemaRef,
+    /// From the first cut on.
+    changes: Option<Box<Changes>>,
+    /// Rows of the cut that is under way that have changed since it began.
+    aside: Vec<RecordBatch>,
+    /// Scratch.
+    due: Vec<u32>,
 }
 
 impl<S: StateColumns> KeyedTable<S> {
@@ -117,14 +139,16 @@ impl<S: StateColumns> KeyedTable<S> {
         ];
         fields.extend_from_slice(key_fields);
         fields.extend(state.fields());
-        Ok(Self { keys: KeyIndex::new(&types)?, state, key_groups, schema: Arc::new(Schema::new(fields)) })
+        let (keys, schema) = (KeyIndex::new(&types)?, Arc::new(Schema::new(fields)));
+        Ok(Self { keys, state, key_groups, schema, changes: None, aside: Vec::new(), due: Vec::new() })
     }
 
-    /// Replaces the contents of `ids` by the ids of some rows' keys; new keys get the next ids and state
-    /// without knowledge. `hashes` are the key hashes of the whole batch.
+    /// Replaces the contents of `ids` by the ids of some rows' keys, whose state is about to change; new keys get the
+    /// next ids and state without knowledge. `hashes` are the key hashes of the whole batch.
     ///
     /// # Errors
-    /// [`StateError::Keys`] when the batch does not fit or the table is full.
+    /// [`StateError::Keys`] when the batch does not fit or the table is full, [`StateError::Columns`] when a row that a cut
+    /// has still to give cannot be set aside.
     pub fn upsert(
         &mut self,
         batch: &KeyBatch<'_>,
@@ -137,7 +161,58 @@ impl<S: StateColumns> KeyedTable<S> {
         if self.keys.len() > before {
             self.state.resize(self.keys.len());
         }
+        let Some(changes) = &mut self.changes else { return Ok(()) };
+        self.due.clear();
+        changes.touch(ids, self.keys.len(), &mut self.due);
+        if !self.due.is_empty() {
+            let rows = self.rows(&self.due)?;
+            self.aside.push(rows);
+        }
         Ok(())
+    }
+
+    /// Begins a cut that gives every row as it is now.
+    pub fn cut_whole(&mut self) {
+        self.cut_changed(0..self.keys.len());
+    }
+
+    /// Begins a cut that gives the rows that have changed since the one before, and the rows `more`, as they are now; all
+    /// where there was none before. What that one has not given is forgotten.
+    pub fn cut_changed(&mut self, more: Range<usize>) {
+        self.aside.clear();
+        let more = if self.changes.is_none() { 0..self.keys.len() } else { more };
+        self.changes.get_or_insert_default().begin(more);
+    }
+
+    /// Rows that have changed since the last cut began; all, where there was none.
+    pub fn changed(&self) -> usize {
+        self.changes.as_ref().map_or(self.keys.len(), |changes| changes.changed())
+    }
+
+    /// Whether the cut that is under way has given all its rows.
+    pub fn cut_is_given(&self) -> bool {
+        self.aside.is_empty() && self.changes.as_ref().is_none_or(|changes| changes.pending() == 0)
+    }
+
+    /// Rows of the cut that is under way that have changed since it began, as they were then; each batch is ascending by
+    /// key group.
+    pub fn take_aside(&mut self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.aside)
+    }
+
+    /// The next rows of the cut that is under way that have not changed since it began, about `max` of them, ascending by
+    /// key group; `None` when there are no more. With those that were set aside each row is given once.
+    ///
+    /// # Errors
+    /// [`StateError`] when a column cannot be built.
+    pub fn next_of_cut(&mut self, max: usize) -> Result<Option<RecordBatch>, StateError> {
+        let Some(changes) = &mut self.changes else { return Ok(None) };
+        self.due.clear();
+        changes.take(max.max(1), &mut self.due);
+        if self.due.is_empty() {
+            return Ok(None);
+        }
+        self.rows(&self.due).map(Some)
     }
 
     /// The keys.
@@ -175,19 +250,24 @@ impl<S: StateColumns> KeyedTable<S> {
     /// # Errors
     /// [`StateError`] when a column cannot be built, such as more than 2 GiB of utf8.
     pub fn snapshot(&self, range: KeyGroupRange) -> Result<RecordBatch, StateError> {
-        let (ids, groups) = self.ids_by_group(range);
-        let hashes = self.keys.hashes();
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt16Array::from(groups)),
-            Arc::new(UInt64Array::from_iter_values(ids.iter().map(|id| hashes[*id as usize]))),
-        ];
+        let is_in = |(_, hash): &(u32, &u64)| range.contains(self.group_of(**hash));
+        let ids: Vec<u32> = (0..).zip(self.keys.hashes()).filter(is_in).map(|(id, _)| id).collect();
+        self.rows(&ids)
+    }
+
+    /// The rows of some ids, by group and else in the order of the ids.
+    fn rows(&self, ids: &[u32]) -> Result<RecordBatch, StateError> {
+        let (ids, hashes, groups) = self.by_group(ids);
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(UInt16Array::from(groups)), Arc::new(UInt64Array::from(hashes))];
         columns.extend(self.keys.take(&ids)?);
         columns.extend(self.state.snapshot(&ids).map_err(StateError::columns)?);
         let options = RecordBatchOptions::new().with_row_count(Some(ids.len()));
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(StateError::columns)
     }
 
-    /// Takes in the rows of a snapshot, whichever groups they are of; keys that are there already merge.
+    /// Takes in the rows of a snapshot, whichever groups they are of. Rows whose keys were there already are passed over:
+    /// of a checkpoint that consists of several cuts the newest comes first.
     ///
     /// # Errors
     /// [`StateError::Schema`] for a snapshot of something else, [`StateError::Group`] for one of another
@@ -206,50 +286,59 @@ impl<S: StateColumns> KeyedTable<S> {
         }
         let (keys, state) = columns[2..].split_at(self.keys.types().len());
         let batch = KeyBatch::new(self.keys.types(), keys, snapshot.num_rows())?;
-        let mut ids = Vec::new();
+        let (mut ids, before) = (Vec::new(), self.keys.len());
         self.upsert(&batch, 0..snapshot.num_rows(), hashes.values(), &mut ids)?;
-        self.state.merge(&ids, state).map_err(StateError::columns)
+        if before == 0 || self.keys.len() - before == ids.len() {
+            return self.state.merge(&ids, state).map_err(StateError::columns);
+        }
+        let is_new = |row: &u32| ids[*row as usize] as usize >= before;
+        let rows: Vec<u32> = (0..ids.len() as u32).filter(is_new).collect();
+        ids.retain(|id| *id as usize >= before);
+        let state = take_arrays(state, &UInt32Array::from(rows), None).map_err(StateError::columns)?;
+        self.state.merge(&ids, &state).map_err(StateError::columns)
     }
 
     /// Forgets all keys and keeps the allocations.
     pub fn clear(&mut self) {
         self.keys.clear();
         self.state.clear();
+        self.changes = None;
+        self.aside.clear();
     }
 
     /// Allocated bytes.
     pub fn bytes(&self) -> usize {
-        self.keys.bytes() + self.state.bytes()
+        let aside: usize = self.aside.iter().map(RecordBatch::get_array_memory_size).sum();
+        let changes = self.changes.as_ref().map_or(0, |changes| changes.bytes());
+        self.keys.bytes() + self.state.bytes() + aside + changes
     }
 
     fn group_of(&self, hash: u64) -> u16 {
         if self.keys.types().is_empty() { 0 } else { self.key_groups.group_of(hash) }
     }
 
-    /// A counting sort of the ids in a range by group; ids of one group stay in order.
-    fn ids_by_group(&self, range: KeyGroupRange) -> (Vec<u32>, Vec<u16>) {
-        let place = |hash: &u64| {
-            let group = self.group_of(*hash);
-            range.contains(group).then(|| usize::from(group - range.start))
-        };
-        let mut next = vec![0usize; range.len() + 1];
-        let hashes = self.keys.hashes();
-        for group in hashes.iter().filter_map(place) {
-            next[group + 1] += 1;
+    /// A counting sort of ids by group, with their hashes and groups; ids of one group stay in order.
+    fn by_group(&self, ids: &[u32]) -> (Vec<u32>, Vec<u64>, Vec<u16>) {
+        let all = self.keys.hashes();
+        let hashes: Vec<u64> = ids.iter().map(|id| all[*id as usize]).collect();
+        let groups: Vec<u16> = hashes.iter().map(|hash| self.group_of(*hash)).collect();
+        if groups.is_sorted() {
+            return (ids.to_vec(), hashes, groups);
         }
+        let (min, max) =
+            groups.iter().fold((u16::MAX, 0), |(min, max), group| (min.min(*group), max.max(*group)));
+        let mut next = vec![0usize; usize::from(max - min) + 2];
+        groups.iter().for_each(|group| next[usize::from(group - min) + 1] += 1);
         for group in 1..next.len() {
             next[group] += next[group - 1];
         }
-        let rows = next.last().copied().unwrap_or(0);
-        let (mut ids, mut groups) = (vec![0; rows], vec![0; rows]);
-        for (id, hash) in (0u32..).zip(hashes) {
-            if let Some(group) = place(hash) {
-                let row = next[group];
-                next[group] += 1;
-                (ids[row], groups[row]) = (id, self.group_of(*hash));
-            }
+        let mut sorted = (vec![0; ids.len()], vec![0; ids.len()], vec![0; ids.len()]);
+        for ((id, hash), group) in ids.iter().zip(&hashes).zip(&groups) {
+            let row = &mut next[usize::from(group - min)];
+            (sorted.0[*row], sorted.1[*row], sorted.2[*row]) = (*id, *hash, *group);
+            *row += 1;
         }
-        (ids, groups)
+        sorted
     }
 
     fn check_schema(&self, snapshot: &RecordBatch) -> Result<(), StateError> {

@@ -21,7 +21,7 @@ mod waiting;
 pub use error::OperatorError;
 pub use join::KeyedJoin;
 pub use keyed_aggregate::KeyedAggregate;
-pub use operator::{KeptRows, KeyedOperator, keyed_operator};
+pub use operator::{CutPart, KeptRows, KeyedOperator, keyed_operator};
 pub use over::{KeyedOver, KeyedRolling};
 pub use rank::{KeyedFirst, KeyedRank};
 

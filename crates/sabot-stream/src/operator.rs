@@ -9,7 +9,7 @@
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use sabot_batch::Morsel;
-use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
+use sabot_common::{Epoch, EventTime, KeyGroupRange, KeyGroups};
 use sabot_plan::KeyedStage;
 use std::fmt::Debug;
 
@@ -87,12 +87,59 @@ pub trait KeyedOperator: Debug + Send {
     /// [`OperatorError::Order`] while output has not been taken, because it is in no state.
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError>;
 
+    /// Begins a cut, where [`KeyedOperator::snapshot`] may be asked for: the state as it is now is given by
+    /// [`KeyedOperator::next_of_cut`], while rows go on coming in. It has what has changed since the cut of `stored`, the
+    /// newest epoch that is stored, and all of it where the operator's last cut was another one. False from operators that
+    /// do not know what has changed; they are to be asked for a snapshot.
+    ///
+    /// # Errors
+    /// As [`KeyedOperator::snapshot`].
+    fn begin_cut(&mut self, _epoch: Epoch, _stored: Option<Epoch>) -> Result<bool, OperatorError> {
+        Ok(false)
+    }
+
+    /// The next part of the cut that was begun last: about `rows` rows of it, or its end.
+    ///
+    /// # Errors
+    /// [`OperatorError`] when a column cannot be built.
+    fn next_of_cut(&mut self, _rows: usize) -> Result<CutPart, OperatorError> {
+        Err(OperatorError::Order { step: "a part of a cut", when: "and none has begun" })
+    }
+
     /// Takes in state before any input: what belongs to the key groups owned here, out of snapshots of
-    /// one epoch, whatever tasks and however many they were taken from.
+    /// one epoch, whatever tasks and however many they were taken from. Where snapshots of a task are cuts the newest
+    /// comes first, and of two rows with one key the first counts.
     ///
     /// # Errors
     /// [`OperatorError`] for snapshots of another operator or of different epochs.
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError>;
+
+    /// As [`KeyedOperator::restore`] of what is still being read: operators that need not see all of it at once take it in
+    /// as it comes.
+    ///
+    /// # Errors
+    /// As [`KeyedOperator::restore`].
+    fn restore_from(
+        &mut self,
+        snapshots: &mut dyn Iterator<Item = RecordBatch>,
+    ) -> Result<(), OperatorError> {
+        self.restore(&snapshots.collect::<Vec<_>>())
+    }
+}
+
+/// A part of a cut.
+#[derive(Debug)]
+pub enum CutPart {
+    /// Rows, with the schemas of a snapshot but for what changes in their metadata from epoch to epoch. Each batch is
+    /// ascending by key group, and no row comes twice in a cut.
+    Rows(Vec<RecordBatch>),
+    /// That was all.
+    End {
+        /// A batch for each kind of rows, without rows, with the metadata as of this epoch.
+        head: Vec<RecordBatch>,
+        /// The cuts that a restore needs are those since this epoch's.
+        since: Epoch,
+    },
 }
 
 /// A kind of rows in an operator's snapshots.
@@ -167,7 +214,25 @@ impl KeyedOperator for KeyedAggregate {
         KeyedAggregate::snapshot(self, range)
     }
 
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+        KeyedAggregate::begin_cut(self, epoch, stored)
+    }
+
+    fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {
+        KeyedAggregate::next_of_cut(self, rows)
+    }
+
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
         KeyedAggregate::restore(self, snapshots)
+    }
+
+    fn restore_from(
+        &mut self,
+        snapshots: &mut dyn Iterator<Item = RecordBatch>,
+    ) -> Result<(), OperatorError> {
+        for snapshot in snapshots {
+            KeyedAggregate::restore(self, &[snapshot])?;
+        }
+        Ok(())
     }
 }

@@ -46,10 +46,12 @@ pub enum Created {
 /// # Ok::<(), sabot_checkpoint::StoreError>(())
 /// ```
 pub trait CheckpointStore: Debug + Send + Sync {
-    /// Keeps a block. When it returns, the block survives a loss of power. Doing it again changes nothing.
+    /// Keeps a block. When it returns, the block survives a loss of power. Doing it again changes nothing. That the
+    /// bytes have this name the caller knows, and whoever reads them checks; the [`MemoryStore`] of tests checks it here
+    /// as well.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreErrorKind::Damaged`] when the bytes do not have this name.
+    /// [`StoreError`].
     fn put_block(&self, id: BlockId, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// The bytes of a block, which are those that were put: the hash is computed again.

@@ -39,12 +39,11 @@ impl BlockId {
     /// # Errors
     /// [`StoreErrorKind::Damaged`] when they are not.
     pub fn check(self, bytes: &[u8]) -> Result<(), StoreErrorKind> {
-        match BlockId::of(bytes) {
-            found if found == self => Ok(()),
-            found => Err(StoreErrorKind::Damaged {
-                problem: format!("its {} bytes have the hash {found}", bytes.len()),
-            }),
+        if self.names(bytes) {
+            return Ok(());
         }
+        let problem = format!("its {} bytes have the hash {}", bytes.len(), BlockId::of(bytes));
+        Err(StoreErrorKind::Damaged { problem })
     }
 }
 

@@ -119,11 +119,10 @@ pub(super) fn keyed_states(
         let failed =
             |e: OperatorError| JobError::Operator { operator: operator.clone(), message: e.to_string() };
         let mut state = keyed_operator(spec, &stage.output, groups, owned).map_err(failed)?;
+        let Some(restore) = restore else { return Ok((state, false)) };
+        let kept = state.kept();
         let restored =
-            restore.map_or(Ok(Restored::Nothing), |from| from.state(&operator, owned, &state.kept()))?;
-        if let Restored::State(snapshots) = &restored {
-            state.restore(snapshots).map_err(failed)?;
-        }
+            restore.state(&operator, owned, &kept, |rows| state.restore_from(rows).map_err(failed))?;
         Ok((state, matches!(restored, Restored::Ended)))
     };
     if restore.is_none() {

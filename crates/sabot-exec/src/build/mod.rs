@@ -20,7 +20,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use crate::bindings::Bindings;
-use crate::checkpoint::{Checkpoints, Driver, Message, Reporter, Restore, Restored, waiting};
+use crate::checkpoint::{Checkpoints, Driver, Message, Reporter, Restore, waiting};
 use crate::engine::EngineCore;
 use crate::error::JobError;
 use crate::event_times::EventTimes;
@@ -476,6 +476,7 @@ impl Builder<'_> {
                 through: false,
                 ended: false,
                 reporter,
+                cutting: None,
             }));
         }
         Ok(())
@@ -491,15 +492,14 @@ impl Builder<'_> {
         let operator = &sink.operator;
         let groups = self.plan.key_groups.all();
         let mut order = spec.ordered.then(OrderBuffer::default);
-        if let (Some(order), Some(restore)) = (&mut order, self.restore())
-            && let Restored::State(snapshots) = restore.state(
-                &waiting(operator),
-                groups,
-                &[OrderBuffer::kept(&self.plan.stages[index].output)],
-            )?
-        {
-            let restored = snapshots.iter().try_for_each(|snapshot| order.restore(snapshot));
-            restored.map_err(|e| JobError::internal(operator, e))?;
+        if let (Some(order), Some(restore)) = (&mut order, self.restore()) {
+            let kept = [OrderBuffer::kept(&self.plan.stages[index].output)];
+            restore.state(&waiting(operator), groups, &kept, |rows| {
+                for rows in rows {
+                    order.restore(&rows).map_err(|e| JobError::internal(operator, e))?;
+                }
+                Ok(())
+            })?;
         }
         let reporter = self.reporter(index, Role::Sink, 0);
         let order_reporter = self.reporter(index, Role::State, 0);

@@ -28,6 +28,8 @@ pub(crate) struct Driver {
     from: Receiver<Message>,
     watch: Watch,
     rows: u64,
+    /// The newest epoch of this run whose manifest is written.
+    stored: Option<Epoch>,
     /// Who waits for a savepoint, and its epoch once it has begun.
     waiting: Vec<(Option<Epoch>, Asker)>,
     /// No task is left.
@@ -54,6 +56,7 @@ impl Driver {
             from,
             watch,
             rows: 0,
+            stored: None,
             waiting: Vec::new(),
             gone: false,
             outcome: None,
@@ -128,12 +131,18 @@ impl Driver {
 
     fn event(&mut self, message: Message) -> Option<Event> {
         match message {
+            Message::Rows { task, epoch, groups, rows } => {
+                self.parts.add(&*self.checkpoints.store, (task, epoch), groups, rows);
+                None
+            }
             Message::Answered { task, epoch, report } => Some(self.answered(task, epoch, report)),
             Message::Ended { task, passed, last } => {
                 let last = match last {
                     Report::Positions(positions) => Answer::Positions(positions),
                     // What is left is not kept.
-                    Report::State { groups, .. } => Answer::State { groups, blocks: Vec::new() },
+                    Report::State { groups, .. } | Report::Cut { groups, .. } => {
+                        Answer::State { groups, blocks: Vec::new() }
+                    }
                     Report::Staged(staged) => Answer::Staged(self::staged(staged)),
                 };
                 Some(Event::Ended { task, passed, last })
@@ -156,6 +165,12 @@ impl Driver {
             Report::Staged(staged) => Answer::Staged(self::staged(staged)),
             Report::State { groups, batches } => {
                 match self.parts.store(&*self.checkpoints.store, (task, epoch), groups, &batches) {
+                    Ok(blocks) => Answer::State { groups, blocks },
+                    Err(reason) => return Event::CouldNot { task, epoch, reason },
+                }
+            }
+            Report::Cut { groups, head, since } => {
+                match self.parts.end(&*self.checkpoints.store, (task, epoch), groups, &head, since) {
                     Ok(blocks) => Answer::State { groups, blocks },
                     Err(reason) => return Event::CouldNot { task, epoch, reason },
                 }
@@ -196,7 +211,7 @@ impl Driver {
                 if matches!(cut, Cut::Savepoint | Cut::Suspend) {
                     self.waiting.iter_mut().for_each(|(of, _)| *of = of.or(Some(epoch)));
                 }
-                self.job.inject(epoch, cut);
+                self.job.inject(epoch, cut, self.stored);
                 FailPoint::BarrierSent.pass();
             }
             Action::Commit { sink, epoch, staged } => {
@@ -214,11 +229,13 @@ impl Driver {
             Action::Committed { epoch } => {
                 self.job.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
                 self.parts.committed(epoch);
+                self.stored = Some(epoch);
                 self.answer(epoch, Ok);
                 return self.asks_again();
             }
             Action::GaveUp { epoch, reason } => {
                 self.job.counters.checkpoints_given_up.fetch_add(1, Ordering::Relaxed);
+                self.parts.given_up(&*self.checkpoints.store, epoch);
                 tracing::warn!(job = %self.job.name, %epoch, reason, "an epoch was given up");
                 self.answer(epoch, |epoch| Err(format!("epoch {epoch} was given up: {reason}")));
                 return self.asks_again();

@@ -44,7 +44,16 @@ pub struct Checkpoints {
 #[derive(Debug)]
 pub(crate) enum Report {
     Positions(Vec<PartitionState>),
-    State { groups: KeyGroupRange, batches: Vec<RecordBatch> },
+    State {
+        groups: KeyGroupRange,
+        batches: Vec<RecordBatch>,
+    },
+    /// The end of a cut whose rows have been sent before, with what [`CutPart::End`](sabot_stream::CutPart::End) has.
+    Cut {
+        groups: KeyGroupRange,
+        head: Vec<RecordBatch>,
+        since: Epoch,
+    },
     Staged(Committable),
 }
 
@@ -54,6 +63,13 @@ pub(crate) type Asker = Sender<Result<Epoch, String>>;
 /// What the driver is told.
 #[derive(Debug)]
 pub(crate) enum Message {
+    /// Rows of a task's cut, whose end is an answer.
+    Rows {
+        task: TaskId,
+        epoch: Epoch,
+        groups: KeyGroupRange,
+        rows: Vec<RecordBatch>,
+    },
     Answered {
         task: TaskId,
         epoch: Epoch,
@@ -85,7 +101,12 @@ impl Reporter {
         Self { task, passed: Epoch(0), to }
     }
 
-    /// A barrier has passed.
+    /// Some of what the task holds as of a barrier.
+    pub(crate) fn rows(&self, epoch: Epoch, groups: KeyGroupRange, rows: Vec<RecordBatch>) {
+        let _ = self.to.send(Message::Rows { task: self.task, epoch, groups, rows });
+    }
+
+    /// A barrier has passed, and all of what the task held then is said.
     pub(crate) fn answer(&mut self, epoch: Epoch, report: Report) {
         self.passed = epoch;
         // Nobody listens once the job is over, and then nothing of it is kept.

@@ -5,35 +5,60 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{FieldRef, Schema, UInt16Type};
 use arrow::error::ArrowError;
 use sabot_checkpoint::{
-    BlockRef, CheckpointStore, Fate, Manifest, OperatorState, PartitionState, SourceState, TaskId, Topology,
-    Upgrade, UpgradeLine, newest_manifest,
+    BlockId, BlockRef, CheckpointStore, Fate, Manifest, OperatorState, PartitionState, SourceState,
+    StatePart, StoreError, TaskId, Topology, Upgrade, UpgradeLine, newest_manifest,
 };
 use sabot_common::{Epoch, FailPoint, KeyGroupRange, OperatorId};
 use sabot_connect::{Committable, Position};
 use sabot_state::block::Origin;
-use sabot_state::{BlockSizes, Cut, GROUP, PART, SnapshotCutter, join_snapshot};
+use sabot_state::{BlockSizes, Cut, FIRST, GROUP, Layer, Layers, PART, SnapshotCutter, SnapshotJoiner};
 use sabot_stream::KeptRows;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::Checkpoints;
 use crate::error::JobError;
 
+/// Blocks that are read before they are taken in.
+const BLOCKS_AHEAD: usize = 4;
+
 /// What changes in the metadata of snapshots from epoch to epoch.
-const CHANGING: [&str; 2] = ["sabot.watermark", "sabot.complete"];
+const CHANGING: [&str; 3] = ["sabot.watermark", "sabot.complete", FIRST];
 
 /// The state of all tasks on its way into the store.
 #[derive(Debug)]
 pub(crate) struct Parts {
     generation: u64,
     cutters: BTreeMap<TaskId, SnapshotCutter>,
-    /// Stored, and in no manifest yet.
+    /// Snapshots that are stored, and in no manifest yet.
     cuts: BTreeMap<(Epoch, TaskId), Cut>,
+    /// The cuts of operators that know what has changed.
+    layers: BTreeMap<TaskId, Layered>,
+    /// The newest epoch that was given up.
+    given_up: Epoch,
+}
+
+/// The cuts of a task.
+#[derive(Debug, Default)]
+struct Layered {
+    /// As of the newest manifest.
+    stored: Layers,
+    /// The cut whose rows are coming in, or why it cannot be stored.
+    open: Option<(Epoch, Result<Layer, String>)>,
+    /// The cuts as of a manifest that is still to be written.
+    next: Option<(Epoch, Layers)>,
 }
 
 impl Parts {
     pub(crate) fn new(generation: u64) -> Self {
-        Self { generation, cutters: BTreeMap::new(), cuts: BTreeMap::new() }
+        Self {
+            generation,
+            cutters: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            layers: BTreeMap::new(),
+            given_up: Epoch(0),
+        }
     }
 
     /// Writes what has changed of a task's state; the blocks of all of it.
@@ -52,13 +77,70 @@ impl Parts {
         let cut = cutter.cut(&ranges, &batches, origin).map_err(|error| error.to_string())?;
         for block in &cut.blocks {
             if let Some(bytes) = &block.bytes {
-                store.put_block(block.block.id, bytes).map_err(|error| error.to_string())?;
-                FailPoint::BlockWritten.pass();
+                put(store, &(block.block, bytes))?;
             }
         }
         FailPoint::StateStored.pass();
         let blocks = cut.blocks.iter().map(|block| block.block).collect();
         self.cuts.insert((epoch, task), cut);
+        Ok(blocks)
+    }
+
+    /// Takes in rows of a task's cut.
+    pub(crate) fn add(
+        &mut self,
+        store: &dyn CheckpointStore,
+        (task, epoch): (TaskId, Epoch),
+        groups: KeyGroupRange,
+        rows: Vec<RecordBatch>,
+    ) {
+        if epoch <= self.given_up {
+            return;
+        }
+        let origin = Origin { generation: self.generation, epoch };
+        let Layered { stored, open, .. } = self.layers.entry(task).or_default();
+        let (_, layer) = match open {
+            Some(known) if known.0 == epoch => known,
+            _ => open.insert((epoch, Ok(stored.begin(groups, origin)))),
+        };
+        let Ok(into) = layer else { return };
+        let added = rows.into_iter().try_for_each(|rows| match into.add(rows) {
+            Ok(None) => Ok(()),
+            Ok(Some((block, bytes))) => put(store, &(block, &bytes)),
+            Err(error) => Err(error.to_string()),
+        });
+        if let Err(reason) = added {
+            remove(store, into.blocks());
+            *layer = Err(reason);
+        }
+    }
+
+    /// Ends a task's cut; the blocks of all its state.
+    pub(crate) fn end(
+        &mut self,
+        store: &dyn CheckpointStore,
+        (task, epoch): (TaskId, Epoch),
+        groups: KeyGroupRange,
+        head: &[RecordBatch],
+        since: Epoch,
+    ) -> Result<Vec<BlockRef>, String> {
+        let origin = Origin { generation: self.generation, epoch };
+        let Layered { stored, open, next } = self.layers.entry(task).or_default();
+        let layer = match open.take() {
+            Some((of, layer)) if of == epoch => layer?,
+            // Nothing has changed, or nobody waits for it.
+            _ => stored.begin(groups, origin),
+        };
+        let written: Vec<BlockId> = layer.blocks().collect();
+        let ended = stored.end(layer, since, head, &CHANGING).map_err(|error| error.to_string());
+        let ended = ended.and_then(|(layers, blocks)| {
+            blocks.iter().try_for_each(|(block, bytes)| put(store, &(*block, bytes)))?;
+            Ok(layers)
+        });
+        let layers = ended.inspect_err(|_| remove(store, written.into_iter()))?;
+        FailPoint::StateStored.pass();
+        let blocks = layers.blocks().collect();
+        *next = Some((epoch, layers));
         Ok(blocks)
     }
 
@@ -69,6 +151,37 @@ impl Parts {
             if let (true, Some(cutter)) = (of == epoch, self.cutters.get_mut(&task)) {
                 cutter.stored(&cut);
             }
+        }
+        for layered in self.layers.values_mut() {
+            if let Some((_, layers)) = layered.next.take_if(|(of, _)| *of == epoch) {
+                layered.stored = layers;
+            }
+        }
+    }
+
+    /// An epoch was given up. What tasks have answered the coordinator has removed; what they have not is removed here, for
+    /// no manifest will ever name it.
+    pub(crate) fn given_up(&mut self, store: &dyn CheckpointStore, epoch: Epoch) {
+        self.given_up = self.given_up.max(epoch);
+        for layered in self.layers.values_mut() {
+            if let Some((_, Ok(layer))) = layered.open.take_if(|(of, _)| *of <= epoch) {
+                remove(store, layer.blocks());
+            }
+        }
+    }
+}
+
+fn put(store: &dyn CheckpointStore, (block, bytes): &(BlockRef, &Vec<u8>)) -> Result<(), String> {
+    store.put_block(block.id, bytes).map_err(|error| error.to_string())?;
+    FailPoint::BlockWritten.pass();
+    Ok(())
+}
+
+/// Removes blocks that nobody names. What cannot be removed now goes with the next start.
+fn remove(store: &dyn CheckpointStore, blocks: impl Iterator<Item = BlockId>) {
+    for block in blocks {
+        if let Err(error) = store.delete_block(block) {
+            tracing::debug!(%block, %error, "a block of an epoch that was given up stays for now");
         }
     }
 }
@@ -99,7 +212,8 @@ pub(crate) enum Restored {
     Nothing,
     /// It had come to its end, and its results are out.
     Ended,
-    State(Vec<RecordBatch>),
+    /// All that it had.
+    All,
 }
 
 impl Restore {
@@ -133,33 +247,92 @@ impl Restore {
         self.manifest.sources.iter().find(|source| source.id == *id)
     }
 
-    /// The state of some key groups of an operator, with the columns that it has now.
+    /// Hands the state of some key groups of an operator, with the columns that it has now, to `take`. Blocks are read
+    /// while those before are taken in.
     pub(crate) fn state(
         &self,
         id: &OperatorId,
         owned: KeyGroupRange,
         kept: &[KeptRows],
+        take: impl FnOnce(&mut dyn Iterator<Item = RecordBatch>) -> Result<(), JobError>,
     ) -> Result<Restored, JobError> {
         let operator: Option<&OperatorState> = self.manifest.operators.iter().find(|found| found.id == *id);
         let Some(operator) = operator.filter(|_| owned.start < owned.end) else {
             return Ok(Restored::Nothing);
         };
-        let wrong =
-            |reason: String| JobError::Checkpoint { reason: format!("the state of operator {id}: {reason}") };
-        let mut batches = Vec::new();
-        let mut ended = true;
-        for part in &operator.parts {
-            if part.groups.start >= owned.end || owned.start >= part.groups.end {
-                continue;
+        let has_some = |part: &&StatePart| part.groups.start < owned.end && owned.start < part.groups.end;
+        let parts: Vec<&StatePart> = operator.parts.iter().filter(has_some).collect();
+        if parts.is_empty() {
+            return Ok(Restored::Ended);
+        }
+        let store = &*self.store;
+        let mut failed = None;
+        let taken = std::thread::scope(|scope| {
+            let (ahead, read) = sync_channel(BLOCKS_AHEAD);
+            let blocks = parts.iter().flat_map(|part| part.blocks.iter().enumerate());
+            scope.spawn(move || {
+                for (number, block) in blocks {
+                    let block = store.block(block.id).map(|bytes| (number == 0, bytes));
+                    // Nobody waits for more once something is wrong.
+                    if ahead.send(block).is_err() {
+                        return;
+                    }
+                }
+            });
+            let mut rows = Rows { read, owned, kept, joiner: None, batches: VecDeque::new() };
+            take(&mut std::iter::from_fn(|| match rows.next() {
+                Ok(next) => next,
+                Err(reason) => {
+                    failed = Some(reason);
+                    None
+                }
+            }))
+        });
+        match failed {
+            // What was taken in is not all, so whatever was made of it means nothing.
+            Some(reason) => {
+                Err(JobError::Checkpoint { reason: format!("the state of operator {id}: {reason}") })
             }
-            ended = false;
-            let blocks = part.blocks.iter().map(|block| self.store.block(block.id));
-            let blocks = blocks.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(error.to_string()))?;
-            for rows in join_snapshot(blocks, owned).map_err(|error| wrong(error.to_string()))? {
-                batches.push(as_kept(rows, kept).map_err(|error| wrong(error.to_string()))?);
+            None => taken.map(|()| Restored::All),
+        }
+    }
+}
+
+/// The rows of blocks that are being read.
+struct Rows<'a> {
+    /// Blocks in their order, and whether each is the head of a part.
+    read: Receiver<Result<(bool, Vec<u8>), StoreError>>,
+    owned: KeyGroupRange,
+    kept: &'a [KeptRows],
+    joiner: Option<SnapshotJoiner>,
+    batches: VecDeque<RecordBatch>,
+}
+
+impl Rows<'_> {
+    fn next(&mut self) -> Result<Option<RecordBatch>, String> {
+        loop {
+            if let Some(rows) = self.batches.pop_front() {
+                return as_kept(rows, self.kept).map(Some).map_err(|error| error.to_string());
+            }
+            let read = self.read.recv().ok().transpose().map_err(|error| error.to_string())?;
+            if read.as_ref().is_none_or(|(is_head, _)| *is_head) {
+                self.batches.extend(self.joiner.take().into_iter().flat_map(SnapshotJoiner::rest));
+            }
+            let is_done = read.is_none();
+            match read {
+                Some((false, block)) if let Some(joiner) = &mut self.joiner => {
+                    self.batches.extend(joiner.block(block).map_err(|error| error.to_string())?);
+                }
+                Some((_, head)) => {
+                    let joiner = SnapshotJoiner::new(Some(head), self.owned);
+                    self.joiner = Some(joiner.map_err(|error| error.to_string())?);
+                }
+                None => {}
+            }
+            if is_done && self.batches.is_empty() {
+                return Ok(None);
             }
         }
-        Ok(if ended { Restored::Ended } else { Restored::State(batches) })
     }
 }
 

@@ -42,6 +42,23 @@ impl Part {
 }
 
 impl Contents {
+    /// Where the first part stands, and how many bytes one has.
+    const PARTS: usize = 8;
+    const PART: usize = 16;
+
+    /// How many bytes it has.
+    pub(super) fn bytes(&self) -> usize {
+        let entries: usize = self.parts.iter().map(|part| part.index.len()).sum();
+        (Self::PARTS + Self::PART * self.parts.len() + 8 * entries).next_multiple_of(ALIGNMENT)
+    }
+
+    /// Writes the lengths of the streams into a table that was written without.
+    pub(super) fn write_lengths(&self, table: &mut [u8]) {
+        for (part, entry) in self.parts.iter().zip(table[Self::PARTS..].chunks_exact_mut(Self::PART)) {
+            entry[..8].copy_from_slice(&part.bytes.to_le_bytes());
+        }
+    }
+
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), BlockError> {
         let start = out.len();
         let u32_of = |number: usize| u32::try_from(number).map(u32::to_le_bytes).map_err(BlockError::rows);

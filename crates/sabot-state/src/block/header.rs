@@ -8,12 +8,12 @@
 //! | 12..16 | key groups of the block: first, one past the last |
 //! | 16..24 | length of the body |
 //! | 24..40 | origin: generation, epoch |
-//! | 40..72 | SHA-256 of the body |
-//! | 72..80 | XXH64 of bytes 0..72 and the body |
+//! | 40..72 | hash of the body ([`BlockId::hash`]; in format 1 SHA-256) |
+//! | 72..80 | XXH64 of bytes 0..72; in format 1 of those and the body |
 //!
 //! Numbers are little-endian. A later format may have another header behind the first ten bytes.
 
-use sabot_checkpoint::BlockId;
+use sabot_checkpoint::{BlockId, BlockRef};
 use sabot_common::{Epoch, KeyGroupRange};
 use std::hash::Hasher;
 use twox_hash::XxHash64;
@@ -22,8 +22,9 @@ use super::BlockError;
 
 const MAGIC: &[u8; 8] = b"SABOTBLK";
 
-/// The newest format that this version reads, and the one that it writes.
-pub const FORMAT: u16 = 1;
+/// The newest format that this version reads, and the one that it writes. In format 1 the hash of the body was another, and
+/// the checksum went over the body as well: now that is what its hash is for.
+pub const FORMAT: u16 = 2;
 
 /// When and by whom a block was written.
 ///
@@ -58,13 +59,13 @@ pub struct Header {
     pub body_bytes: u64,
     /// Who wrote the block.
     pub origin: Origin,
-    /// SHA-256 of the body: of two blocks with the same, the rows are the same, whoever wrote them.
-    pub content: BlockId,
+    /// The hash of the body: of two blocks with the same, the rows are the same, whoever wrote them.
+    pub content: [u8; 32],
 }
 
 impl Header {
     /// Length of the header.
-    pub const BYTES: usize = 80;
+    pub const BYTES: usize = BlockId::HEAD;
     /// Where the checksum stands, behind all that it covers of the header.
     const CHECKSUM: usize = 72;
 
@@ -81,7 +82,7 @@ impl Header {
         }
         if let Some(version) = whole.get(8..10) {
             match u16::from_le_bytes(array(version)) {
-                FORMAT => {}
+                1..=FORMAT => {}
                 0 => return Err(BlockError::damaged("format 0 was never written")),
                 format => return Err(BlockError::Newer { format }),
             }
@@ -106,12 +107,22 @@ impl Header {
             groups,
             body_bytes: u64_at(16),
             origin: Origin { generation: u64_at(24), epoch: Epoch(u64_at(32)) },
-            content: BlockId::from(array::<32>(&whole[40..72])),
+            content: array(&whole[40..72]),
         })
     }
 
-    /// The header of a whole block: length and checksum are right.
-    pub(super) fn check(bytes: &[u8]) -> Result<Self, BlockError> {
+    /// How a manifest refers to a block that [`encode`](super::encode) has made, without another look at its body.
+    ///
+    /// # Errors
+    /// As [`Header::read`].
+    pub fn block_ref(block: &[u8]) -> Result<BlockRef, BlockError> {
+        let header = Self::read(block)?;
+        let id = BlockId::of_parts(&block[..Self::BYTES], &header.content);
+        Ok(BlockRef { id, bytes: block.len() as u64 })
+    }
+
+    /// The header of a block that has the length that it should have.
+    pub(super) fn check_length(bytes: &[u8]) -> Result<Self, BlockError> {
         let header = Self::read(bytes)?;
         let body = &bytes[Self::BYTES..];
         if body.len() as u64 != header.body_bytes {
@@ -121,12 +132,23 @@ impl Header {
                 header.body_bytes
             )));
         }
+        Ok(header)
+    }
+
+    /// The header of a whole block: length, checksum and hash are right.
+    pub(super) fn check(bytes: &[u8]) -> Result<Self, BlockError> {
+        let header = Self::check_length(bytes)?;
+        let body = &bytes[Self::BYTES..];
         let wanted = u64::from_le_bytes(array(&bytes[Self::CHECKSUM..Self::BYTES]));
-        let found = checksum(&bytes[..Self::CHECKSUM], body);
+        let is_first = bytes[8..10] == 1u16.to_le_bytes();
+        let found = checksum(&bytes[..Self::CHECKSUM], if is_first { body } else { &[] });
         if wanted != found {
             return Err(BlockError::damaged(format!(
                 "its bytes have the checksum {found:016x} and should have {wanted:016x}"
             )));
+        }
+        if !is_first && BlockId::hash(body) != header.content {
+            return Err(BlockError::damaged("its body has another hash than it should have"));
         }
         Ok(header)
     }
@@ -142,8 +164,8 @@ impl Header {
         header[16..24].copy_from_slice(&(body.len() as u64).to_le_bytes());
         header[24..32].copy_from_slice(&origin.generation.to_le_bytes());
         header[32..40].copy_from_slice(&origin.epoch.0.to_le_bytes());
-        header[40..72].copy_from_slice(BlockId::of(body).as_bytes());
-        let sum = checksum(&header[..Self::CHECKSUM], body);
+        header[40..72].copy_from_slice(&BlockId::hash(body));
+        let sum = checksum(&header[..Self::CHECKSUM], &[]);
         header[Self::CHECKSUM..].copy_from_slice(&sum.to_le_bytes());
     }
 }

@@ -52,6 +52,9 @@ use contents::{Contents, Entry, Part};
 /// Streams and the buffers in them begin at multiples of this many bytes, which is enough for every type.
 const ALIGNMENT: usize = 16;
 
+/// What a stream has beside its columns, for a few of them. No more than a guess of what to allocate.
+const STREAM_BYTES: usize = 2048;
+
 /// The block of some rows, which are all that there are of some key groups. Each batch has a column [`GROUP`]
 /// without nulls, ascending; a group need not have rows.
 ///
@@ -78,20 +81,23 @@ const ALIGNMENT: usize = 16;
 /// dictionary inside of a dictionary.
 pub fn encode(batches: &[RecordBatch], groups: KeyGroupRange, origin: Origin) -> Result<Vec<u8>, BlockError> {
     let mut contents = Contents { parts: Vec::with_capacity(batches.len()) };
-    let mut streams = Vec::new();
     for batch in batches {
-        let index = index(batch, groups)?;
-        let before = streams.len();
-        streams.reserve(bytes_of(batch));
-        stream(batch, &mut streams)?;
-        let bytes = (streams.len() - before) as u64;
         let rows = u32::try_from(batch.num_rows()).map_err(BlockError::rows)?;
-        contents.parts.push(Part { bytes, rows, index });
-        streams.resize(streams.len().next_multiple_of(ALIGNMENT), 0);
+        contents.parts.push(Part { bytes: 0, rows, index: index(batch, groups)? });
     }
-    let mut block = vec![0; Header::BYTES];
+    // A block is megabytes, and this goes through it once: the streams are written where they stay, behind the table of
+    // contents, whose length is known before the lengths in it are.
+    let streams: usize = batches.iter().map(|batch| bytes_of(batch) + STREAM_BYTES).sum();
+    let mut block = Vec::with_capacity(Header::BYTES + contents.bytes() + streams);
+    block.resize(Header::BYTES, 0);
     contents.write(&mut block)?;
-    block.append(&mut streams);
+    for (batch, part) in batches.iter().zip(&mut contents.parts) {
+        let before = block.len();
+        stream(batch, &mut block)?;
+        part.bytes = (block.len() - before) as u64;
+        block.resize(before + (block.len() - before).next_multiple_of(ALIGNMENT), 0);
+    }
+    contents.write_lengths(&mut block[Header::BYTES..]);
     Header::write(&mut block, groups, origin);
     Ok(block)
 }
@@ -104,6 +110,17 @@ pub fn encode(batches: &[RecordBatch], groups: KeyGroupRange, origin: Origin) ->
 pub fn decode(block: impl Into<Buffer>, groups: KeyGroupRange) -> Result<Vec<RecordBatch>, BlockError> {
     let block: Buffer = block.into();
     Header::check(&block)?;
+    decode_checked(&block, groups)
+}
+
+/// As [`decode`] of a block whose name was checked, and with that all of its bytes.
+pub(crate) fn decode_named(block: Vec<u8>, groups: KeyGroupRange) -> Result<Vec<RecordBatch>, BlockError> {
+    let block: Buffer = block.into();
+    Header::check_length(&block)?;
+    decode_checked(&block, groups)
+}
+
+fn decode_checked(block: &Buffer, groups: KeyGroupRange) -> Result<Vec<RecordBatch>, BlockError> {
     let body = block.slice(Header::BYTES);
     let (contents, streams) = Contents::read(&body)?;
     let mut batches = Vec::with_capacity(contents.parts.len());

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// A file system. Nothing but what was synced survives a loss of power: a file's bytes by
@@ -40,7 +40,7 @@ pub(crate) trait Disk: Debug + Send + Sync {
 
 /// A file that is being written.
 pub(crate) trait DiskFile {
-    /// Appends bytes.
+    /// Writes all bytes of the file; it is called once.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// Waits until the bytes are on the medium.
@@ -53,7 +53,8 @@ pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().write(true).create_new(true).open(path)?))
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        Ok(Box::new(RealFile { file, path: path.to_owned() }))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -95,12 +96,65 @@ impl Disk for RealDisk {
     }
 }
 
-impl DiskFile for File {
+/// A file, and where it is.
+struct RealFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl DiskFile for RealFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+        if bytes.len() >= DIRECT_BYTES_MIN && write_direct(&self.path, bytes)? {
+            return self.file.set_len(bytes.len() as u64);
+        }
+        self.file.write_all(bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
+        self.file.sync_all()
     }
+}
+
+/// Files with more bytes go to the medium without a copy in the page cache: nobody reads them before the job starts
+/// again, they are synced at once, and copying them there takes a core 0.45 s for a GB, against 0.05 s (development
+/// machine, `dd bs=8M conv=fdatasync` with and without `oflag=direct`).
+const DIRECT_BYTES_MIN: usize = 1 << 20;
+
+/// What such writes are aligned to, in memory and in the file, and how much is written at once.
+#[cfg(target_os = "linux")]
+const DIRECT_BLOCK: usize = 4096;
+#[cfg(target_os = "linux")]
+const DIRECT_CHUNK: usize = 1 << 20;
+
+/// Writes an empty file past the page cache, its last block filled up with zeros; false where that cannot be done.
+#[cfg(target_os = "linux")]
+fn write_direct(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let refused = |error: &io::Error| error.raw_os_error() == Some(libc::EINVAL);
+    let mut file = match OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path) {
+        Ok(file) => file,
+        Err(error) if refused(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    // A part of a buffer that is aligned. A chunk stays in the second-level cache.
+    let mut buffer = vec![0u8; DIRECT_CHUNK + DIRECT_BLOCK];
+    let start = buffer.as_ptr().align_offset(DIRECT_BLOCK);
+    let Some(aligned) = buffer.get_mut(start..start.saturating_add(DIRECT_CHUNK)) else { return Ok(false) };
+    for (number, chunk) in bytes.chunks(DIRECT_CHUNK).enumerate() {
+        let filled = chunk.len().next_multiple_of(DIRECT_BLOCK);
+        aligned[..chunk.len()].copy_from_slice(chunk);
+        aligned[chunk.len()..filled].fill(0);
+        match file.write_all(&aligned[..filled]) {
+            Ok(()) => {}
+            Err(error) if number == 0 && refused(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write_direct(_path: &Path, _bytes: &[u8]) -> io::Result<bool> {
+    Ok(false)
 }

@@ -17,22 +17,26 @@
 //! Why a few MiB: each block is a file that is synced, 10 ms on the development machine, in which the same disk
 //! writes 2 MB; so of blocks below that most of the time is waiting. And one changed row writes a
 //! whole block, so larger ones write more than has changed. If rows change everywhere, all blocks do, and an
-//! epoch writes the whole state: only operators that know which rows have changed could do better, with blocks
-//! of changes on top of others.
+//! epoch writes the whole state.
+//!
+//! Operators that know which *rows* have changed do better: of these a part consists of [`Layers`], the newest first,
+//! each with the rows that had changed in its epoch; of two rows with the same key the first counts.
 
+mod join;
+mod layers;
 mod layout;
 mod series;
 #[cfg(test)]
 mod tests;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
 use sabot_checkpoint::{BlockId, BlockRef};
 use sabot_common::KeyGroupRange;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use crate::block::{self, BlockError, Header, Origin};
+pub use join::{SnapshotJoiner, join_snapshot};
+pub use layers::{Layer, Layers, NewBlock};
 use layout::Piece;
 use series::Series;
 
@@ -101,7 +105,7 @@ struct Layout {
 /// A block that is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
-    content: BlockId,
+    content: [u8; 32],
     block: BlockRef,
 }
 
@@ -187,10 +191,10 @@ impl SnapshotCutter {
         let mut encode = |batches: &[RecordBatch], groups| {
             let bytes = block::encode(batches, groups, origin)?;
             let content = Header::read(&bytes)?.content;
-            let block = known.get(&content).copied();
-            let bytes = if block.is_some() { None } else { Some(bytes) };
-            let block = block.or(bytes.as_deref().map(BlockRef::of));
-            let block = block.ok_or_else(|| BlockError::rows("a block without bytes"))?;
+            let (block, bytes) = match known.get(&content) {
+                Some(block) => (*block, None),
+                None => (Header::block_ref(&bytes)?, Some(bytes)),
+            };
             blocks.push(CutBlock { block, bytes });
             Ok::<Known, BlockError>(Known { content, block })
         };
@@ -218,7 +222,7 @@ impl SnapshotCutter {
         self.last = cut.layout.clone();
     }
 
-    fn known(&self) -> HashMap<BlockId, BlockRef> {
+    fn known(&self) -> HashMap<[u8; 32], BlockRef> {
         let rows = self.last.pieces.iter().flat_map(|piece| piece.blocks.iter().flatten());
         rows.chain(&self.last.head).map(|known| (known.content, known.block)).collect()
     }
@@ -231,32 +235,4 @@ fn in_order(layout: &Layout, encoded: Vec<CutBlock>) -> Vec<CutBlock> {
     let rows = layout.pieces.iter().flat_map(|piece| piece.blocks.iter().flatten());
     let all = layout.head.iter().chain(rows).map(|known| known.block);
     all.map(|block| CutBlock { block, bytes: bytes.remove(&block.id) }).collect()
-}
-
-/// The batches of a part of a checkpoint: of its blocks in the order of the manifest, the rows of some key
-/// groups. Of each kind of rows there is a batch, though it may be empty, with the metadata of its epoch.
-///
-/// # Errors
-/// [`BlockError`] for blocks that are damaged, or not those of one part.
-pub fn join_snapshot(blocks: Vec<Vec<u8>>, groups: KeyGroupRange) -> Result<Vec<RecordBatch>, BlockError> {
-    let mut blocks = blocks.into_iter();
-    let none = || BlockError::damaged("the part has no head");
-    let head = block::decode(blocks.next().ok_or_else(none)?, groups)?;
-    let (common, kinds) = head.split_first().ok_or_else(none)?;
-    let common = common.schema_ref().metadata();
-    let mut rows = Vec::new();
-    for bytes in blocks {
-        rows.extend(block::decode(bytes, groups)?.into_iter().filter(|batch| batch.num_rows() > 0));
-    }
-    let missing =
-        kinds.iter().filter(|kind| rows.iter().all(|batch| batch.schema_ref() != kind.schema_ref()));
-    let missing: Vec<RecordBatch> = missing.cloned().collect();
-    let with_common = |batch: RecordBatch| {
-        let schema = batch.schema_ref();
-        let mut metadata = schema.metadata().clone();
-        metadata.extend(common.clone());
-        let schema = Schema::new(schema.fields().clone()).with_metadata(metadata);
-        batch.with_schema(Arc::new(schema)).map_err(BlockError::damaged)
-    };
-    rows.into_iter().chain(missing).map(with_common).collect()
 }

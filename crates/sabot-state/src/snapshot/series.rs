@@ -85,16 +85,22 @@ impl Series {
         if parts.len() < 2 {
             return Ok(parts);
         }
-        let Ok(all) = concat_batches(&self.schema, &parts) else { return Ok(parts) };
-        let values = group_column(&all)?;
-        if values.values().is_sorted() {
-            return Ok(vec![all]);
-        }
-        let rows = u32::try_from(all.num_rows()).map_err(BlockError::rows)?;
-        let mut order: Vec<u32> = (0..rows).collect();
-        order.sort_by_key(|row| values.value(*row as usize));
-        Ok(vec![take_record_batch(&all, &UInt32Array::from(order)).map_err(BlockError::rows)?])
+        join(&self.schema, parts)
     }
+}
+
+/// One batch of several, ascending by group and else in their order; those themselves where Arrow cannot join them, as
+/// dictionaries with few keys.
+pub(super) fn join(schema: &SchemaRef, parts: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, BlockError> {
+    let Ok(all) = concat_batches(schema, &parts) else { return Ok(parts) };
+    let values = group_column(&all)?;
+    if values.values().is_sorted() {
+        return Ok(vec![all]);
+    }
+    let rows = u32::try_from(all.num_rows()).map_err(BlockError::rows)?;
+    let mut order: Vec<u32> = (0..rows).collect();
+    order.sort_by_key(|row| values.value(*row as usize));
+    Ok(vec![take_record_batch(&all, &UInt32Array::from(order)).map_err(BlockError::rows)?])
 }
 
 impl Member {

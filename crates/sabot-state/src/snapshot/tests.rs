@@ -4,11 +4,12 @@ use super::*;
 use crate::GROUP;
 use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, UInt16Array};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Int64Type, UInt16Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt16Type};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sabot_common::{Epoch, KeyGroups};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const CHANGING: [&str; 2] = ["sabot.watermark", "sabot.complete"];
 const SIZES: BlockSizes = BlockSizes { split_above: 2000, merge_below: 700 };

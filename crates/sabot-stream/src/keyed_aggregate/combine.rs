@@ -116,7 +116,7 @@ impl Combiner {
         self.fired = Some(window);
         let windows = self.windows;
         let done = |start: i64| windows.last_window(EventTime(start)).is_none_or(|last| last <= window);
-        while let Some(pane) = panes.pop_first(done) {
+        while let Some(pane) = panes.pop_first(done)? {
             self.ready.remove(&pane.start);
             panes.recycle(*pane.table);
         }

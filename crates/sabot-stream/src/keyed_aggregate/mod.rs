@@ -12,6 +12,7 @@
 
 mod combine;
 mod counts;
+mod cut;
 #[cfg(test)]
 mod families;
 mod firing;

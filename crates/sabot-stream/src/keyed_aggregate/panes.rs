@@ -14,6 +14,7 @@ use sabot_state::{KeyedTable, StateColumns};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use super::cut::Cuts;
 use crate::OperatorError;
 
 /// Tables kept for use again. More are needed only where more windows are open at once than that, and
@@ -78,12 +79,14 @@ pub(super) struct Panes {
     others: BTreeMap<i64, Pane>,
     pool: Vec<Table>,
     bytes: usize,
+    pub(super) cuts: Cuts,
 }
 
 impl Panes {
     pub(super) fn new(key_fields: Vec<Field>, aggregates: Vec<AggregateSpec>, key_groups: KeyGroups) -> Self {
         let (others, pool) = (BTreeMap::new(), Vec::new());
-        Self { key_fields, aggregates, key_groups, current: None, others, pool, bytes: 0 }
+        let cuts = Cuts::default();
+        Self { key_fields, aggregates, key_groups, current: None, others, pool, bytes: 0, cuts }
     }
 
     /// The table of the pane that starts at `start`, made if it is not there.
@@ -131,15 +134,21 @@ impl Panes {
         self.others.insert(pane.start, pane);
     }
 
-    /// Takes the first pane out if `fires` says so of its start.
-    pub(super) fn pop_first(&mut self, fires: impl Fn(i64) -> bool) -> Option<Pane> {
+    /// All panes in the map, where they can be changed.
+    pub(super) fn all(&mut self) -> &mut BTreeMap<i64, Pane> {
         if let Some(pane) = self.current.take() {
             self.put_back(pane);
         }
-        let entry = self.others.first_entry().filter(|e| fires(*e.key()))?;
-        let pane = entry.remove();
+        &mut self.others
+    }
+
+    /// Takes the first pane out if `fires` says so of its start. What a cut has still to give of it is set aside.
+    pub(super) fn pop_first(&mut self, fires: impl Fn(i64) -> bool) -> Result<Option<Pane>, OperatorError> {
+        let Some(entry) = self.all().first_entry().filter(|e| fires(*e.key())) else { return Ok(None) };
+        let mut pane = entry.remove();
         self.bytes -= pane.bytes;
-        Some(pane)
+        self.cuts.set_aside(&mut pane)?;
+        Ok(Some(pane))
     }
 
     /// Takes back a table whose rows have left.

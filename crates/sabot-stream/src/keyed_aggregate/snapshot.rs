@@ -6,7 +6,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Int64Type, Schema, UInt16Type};
 use sabot_batch::hidden;
 use sabot_common::{EventTime, KeyGroupRange};
-use sabot_state::{GROUP, PART};
+use sabot_state::{FIRST, GROUP, PART};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::panes::{Panes, Table};
 use crate::{KeptRows, OperatorError};
 
 /// The key of the schema's metadata under which the watermark stands, in µs.
-const WATERMARK: &str = "sabot.watermark";
+pub(super) const WATERMARK: &str = "sabot.watermark";
 
 impl KeyedAggregate {
     /// The state of these key groups: the slice's start (GLOBAL's least int64 without windows), then the
@@ -29,10 +29,7 @@ impl KeyedAggregate {
     /// [`OperatorError::Order`] while results or late rows have not been taken, because they are in no
     /// state; [`OperatorError::State`] when a column cannot be built.
     pub fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
-        let has_output = self.store.has_output(&self.layout, self.watermark, self.fires_all);
-        if has_output || !self.late.is_empty() {
-            return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
-        }
+        self.check_taken()?;
         let stamped = |(part, batch): (&str, RecordBatch)| {
             let watermark = (WATERMARK.to_owned(), self.watermark.micros().to_string());
             let part = (PART.to_owned(), part.to_owned());
@@ -40,6 +37,14 @@ impl KeyedAggregate {
             batch.with_schema(Arc::new(schema)).map_err(OperatorError::input)
         };
         self.store.snapshot(range)?.into_iter().map(stamped).collect()
+    }
+
+    pub(super) fn check_taken(&self) -> Result<(), OperatorError> {
+        let has_output = self.store.has_output(&self.layout, self.watermark, self.fires_all);
+        match has_output || !self.late.is_empty() {
+            true => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
+            false => Ok(()),
+        }
     }
 
     /// The kinds of rows that a snapshot may have. Of windows by count also rows that wait, which have the columns of
@@ -51,7 +56,7 @@ impl KeyedAggregate {
 
     /// Takes in state before any input: the rows of `snapshots` whose key groups are owned here, whatever
     /// tasks and however many they were taken from, and the watermark. Rows of other groups are skipped;
-    /// they are other tasks' to take.
+    /// they are other tasks' to take. It may be called again with others of the same epoch.
     ///
     /// # Errors
     /// [`OperatorError::Epochs`] when watermarks differ, [`OperatorError::State`] when a snapshot is of
@@ -102,9 +107,14 @@ impl Panes {
     /// Takes in rows of a snapshot.
     pub(super) fn restore(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
         let starts = batch.column(0).as_primitive_opt::<Int64Type>().ok_or_else(unknown)?;
+        // Panes before it had gone when the newest of several cuts was made.
+        let first = batch.schema_ref().metadata().get(FIRST).and_then(|first| first.parse().ok());
         let rest: Vec<usize> = (1..batch.num_columns()).collect();
         let rows = batch.project(&rest).map_err(OperatorError::input)?;
         for (start, run) in runs(Some(starts.values()), rows.num_rows()) {
+            if first.is_some_and(|first: i64| start < first) {
+                continue;
+            }
             let table: &mut Table = self.at(start)?;
             table.restore(&rows.slice(run.start, run.len()))?;
         }
@@ -113,7 +123,7 @@ impl Panes {
 }
 
 /// The columns of a snapshot, given those of a table.
-fn schema_with_slice(rows: &Schema) -> Schema {
+pub(super) fn schema_with_slice(rows: &Schema) -> Schema {
     let mut fields = vec![Arc::new(Field::new(hidden::WINDOW, arrow::datatypes::DataType::Int64, false))];
     fields.extend(rows.fields().iter().cloned());
     Schema::new(fields)

@@ -19,7 +19,7 @@ use super::sessions::Sessions;
 use crate::{KeptRows, OperatorError};
 
 /// The kinds of rows in snapshots.
-const GROUPS: &str = "groups";
+pub(super) const GROUPS: &str = "groups";
 const SESSIONS: &str = "sessions";
 const WINDOWS: &str = "windows";
 const WAITING: &str = "waiting";
@@ -135,7 +135,7 @@ impl Store {
                 let fired = combiner.next(panes, watermark)?;
                 return Ok(fired.map(|(bounds, table)| Fired { bounds, table: Box::new(table) }));
             }
-            let pane = panes.pop_first(|start| all || layout.is_closed(start, watermark));
+            let pane = panes.pop_first(|start| all || layout.is_closed(start, watermark))?;
             Ok(pane.map(|pane| Fired { bounds: layout.bounds_of(pane.start), table: pane.table }))
         })
     }

@@ -67,16 +67,16 @@ fn a_table_of_contents_that_lies_is_an_error_or_other_rows() {
 #[test]
 fn a_newer_format_is_refused_by_its_number() {
     let mut block = small();
-    block[8..10].copy_from_slice(&2u16.to_le_bytes());
+    block[8..10].copy_from_slice(&(FORMAT + 1).to_le_bytes());
     let error = decode(block.as_slice(), everything()).unwrap_err();
-    assert_eq!(error, BlockError::Newer { format: 2 });
+    assert_eq!(error, BlockError::Newer { format: FORMAT + 1 });
     let text = error.to_string();
     assert!(
-        text.contains("written by a newer version of Sabot (format 2, this one reads up to 1)"),
+        text.contains("written by a newer version of Sabot (format 3, this one reads up to 2)"),
         "{text}"
     );
     // Also where the rest cannot be understood.
-    assert_eq!(Header::read(&block[..10]).unwrap_err(), BlockError::Newer { format: 2 });
+    assert_eq!(Header::read(&block[..10]).unwrap_err(), BlockError::Newer { format: FORMAT + 1 });
 }
 
 #[test]

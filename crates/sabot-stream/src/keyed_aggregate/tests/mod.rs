@@ -2,6 +2,7 @@
 //! and a change of that number in the middle.
 
 mod counts;
+mod cuts;
 mod model;
 
 use super::*;

@@ -1,0 +1,167 @@
+//! A part of a checkpoint that consists of cuts: the rows that had changed, epoch by epoch.
+
+use arrow::array::RecordBatch;
+use sabot_checkpoint::{BlockId, BlockRef};
+use sabot_common::{Epoch, KeyGroupRange};
+use std::collections::VecDeque;
+
+use super::series::{self, Series};
+use crate::block::{self, BlockError, Header, Origin};
+
+/// Bytes of rows in a block, about. Each is a file that is synced, and no block is read but as a whole.
+const BLOCK_BYTES: usize = 8 << 20;
+
+/// Batches with fewer rows are put together: a schema and an index stand before each.
+const BATCH_ROWS_MIN: usize = 4096;
+
+/// The cuts of one task of an operator that a checkpoint needs, newest first in the blocks of its part.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt16Array};
+/// # use sabot_common::{Epoch, KeyGroups};
+/// # use sabot_state::{GROUP, Layers, block::Origin, join_snapshot};
+/// # use std::collections::HashMap;
+/// # use std::sync::Arc;
+/// # let rows = |groups: [u16; 2], total| {
+/// #     let groups: ArrayRef = Arc::new(UInt16Array::from(groups.to_vec()));
+/// #     let totals: ArrayRef = Arc::new(Int64Array::from(vec![10, total]));
+/// #     RecordBatch::try_from_iter([(GROUP, groups), ("total", totals)])
+/// # };
+/// let (first, changed) = (rows([3, 90], 20)?, rows([3, 90], 21)?.slice(1, 1));
+/// let head = [first.slice(0, 0)];
+/// let mut layers = Layers::default();
+/// let mut kept = HashMap::new();
+/// for (epoch, rows) in [(1, &first), (2, &changed)] {
+///     let mut layer = layers.begin(KeyGroups::default().all(), Origin { generation: 1, epoch: Epoch(epoch) });
+///     kept.extend(layer.add(rows.clone())?.map(|(block, bytes)| (block.id, bytes)));
+///     let (next, last) = layers.end(layer, Epoch(1), &head, &["sabot.watermark"])?;
+///     kept.extend(last.into_iter().map(|(block, bytes)| (block.id, bytes)));
+///     layers = next; // once its manifest is written
+/// }
+/// let blocks = layers.blocks().map(|block| kept[&block.id].clone()).collect();
+/// let back = join_snapshot(blocks, KeyGroups::default().all())?;
+/// assert_eq!(back, [changed, first]); // of two rows with one key the first counts
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// What the newest epoch says of itself.
+    head: Option<BlockRef>,
+    /// Oldest first.
+    layers: VecDeque<(Epoch, Vec<BlockRef>)>,
+}
+
+/// A block to be written, as the manifest names it.
+pub type NewBlock = (BlockRef, Vec<u8>);
+
+/// A cut on its way into blocks.
+#[derive(Debug)]
+pub struct Layer {
+    groups: KeyGroupRange,
+    origin: Origin,
+    blocks: Vec<BlockRef>,
+    /// Rows of the next block.
+    batches: Vec<RecordBatch>,
+    bytes: usize,
+    /// Rows of batches that are too small to stand by themselves.
+    small: Vec<RecordBatch>,
+}
+
+impl Layers {
+    /// Begins the cut of an epoch.
+    pub fn begin(&self, groups: KeyGroupRange, origin: Origin) -> Layer {
+        let (blocks, batches, small) = (Vec::new(), Vec::new(), Vec::new());
+        Layer { groups, origin, blocks, batches, bytes: 0, small }
+    }
+
+    /// Ends the cut of an epoch that needs those since `since`: what is kept once its manifest is written, and the last
+    /// blocks to be written for that. `head` has a batch for each kind of rows, without rows, whose metadata are the
+    /// epoch's; under the keys `changing` they differ from epoch to epoch.
+    ///
+    /// # Errors
+    /// [`BlockError::Rows`] for what cannot be a block.
+    pub fn end(
+        &self,
+        mut layer: Layer,
+        since: Epoch,
+        head: &[RecordBatch],
+        changing: &[&str],
+    ) -> Result<(Layers, Vec<NewBlock>), BlockError> {
+        let changing: Vec<String> = changing.iter().map(|key| (*key).to_owned()).collect();
+        let (common, kinds) = Series::sort(head, &changing)?;
+        let mut batches = vec![series::bare(common)?];
+        batches.extend(kinds.iter().map(Series::empty));
+        let bytes = block::encode(&batches, KeyGroupRange { start: 0, end: 0 }, layer.origin)?;
+        let head = Header::block_ref(&bytes)?;
+        let last = layer.flush()?;
+        let new = last.into_iter().chain([(head, bytes)]).collect();
+        let mut layers: VecDeque<_> =
+            self.layers.iter().filter(|(epoch, _)| *epoch >= since).cloned().collect();
+        layers.push_back((layer.origin.epoch, layer.blocks));
+        Ok((Layers { head: Some(head), layers }, new))
+    }
+
+    /// The blocks of the part, in the order of the manifest.
+    pub fn blocks(&self) -> impl Iterator<Item = BlockRef> {
+        let rows = self.layers.iter().rev().flat_map(|(_, blocks)| blocks);
+        self.head.iter().chain(rows).copied()
+    }
+}
+
+impl Layer {
+    /// The epoch of the cut.
+    pub fn epoch(&self) -> Epoch {
+        self.origin.epoch
+    }
+
+    /// The blocks that were made so far.
+    pub fn blocks(&self) -> impl Iterator<Item = BlockId> {
+        self.blocks.iter().map(|block| block.id)
+    }
+
+    /// Takes in rows, ascending by key group; gives a block when there are enough.
+    ///
+    /// # Errors
+    /// [`BlockError::Rows`] for what cannot be a block.
+    pub fn add(&mut self, rows: RecordBatch) -> Result<Option<NewBlock>, BlockError> {
+        self.bytes += block::bytes_of(&rows);
+        match rows.num_rows() {
+            0 => {}
+            1..BATCH_ROWS_MIN => self.small.push(rows),
+            _ => self.batches.push(rows),
+        }
+        if self.small.iter().map(RecordBatch::num_rows).sum::<usize>() >= 4 * BATCH_ROWS_MIN {
+            self.join_small()?;
+        }
+        if self.bytes < BLOCK_BYTES {
+            return Ok(None);
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<Option<NewBlock>, BlockError> {
+        self.join_small()?;
+        self.bytes = 0;
+        if self.batches.is_empty() {
+            return Ok(None);
+        }
+        let bytes = block::encode(&self.batches, self.groups, self.origin)?;
+        self.batches.clear();
+        let block = Header::block_ref(&bytes)?;
+        self.blocks.push(block);
+        Ok(Some((block, bytes)))
+    }
+
+    /// Makes one batch of those of one schema.
+    fn join_small(&mut self) -> Result<(), BlockError> {
+        let mut small = std::mem::take(&mut self.small);
+        while let Some(first) = small.first() {
+            let schema = first.schema();
+            let (same, others): (Vec<_>, Vec<_>) =
+                small.into_iter().partition(|rows| *rows.schema_ref() == schema);
+            small = others;
+            self.batches.extend(series::join(&schema, same)?);
+        }
+        Ok(())
+    }
+}

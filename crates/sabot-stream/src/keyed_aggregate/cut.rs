@@ -1,0 +1,172 @@
+//! State out as cuts: what has changed since the one before, pane by pane, while rows go on coming in.
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Schema, SchemaRef};
+use sabot_common::Epoch;
+use sabot_state::{FIRST, KEY_COLUMNS, PART, Sweep, stretch};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::KeyedAggregate;
+use super::panes::{Pane, Panes};
+use super::snapshot::{WATERMARK, schema_with_slice};
+use super::store::{GROUPS, Store};
+use crate::{CutPart, OperatorError};
+
+/// The cuts of panes.
+#[derive(Debug, Default)]
+pub(super) struct Cuts {
+    /// The epoch of the last one.
+    last: Option<Epoch>,
+    sweep: Sweep,
+    /// Panes that have still something to give, by start.
+    due: VecDeque<i64>,
+    /// What panes had to give that are gone.
+    aside: Vec<RecordBatch>,
+    /// Of the rows, from the first cut on.
+    schema: Option<SchemaRef>,
+    /// Of the last one, until it has ended.
+    head: Option<RecordBatch>,
+}
+
+impl KeyedAggregate {
+    /// Begins a cut, as [`KeyedOperator::begin_cut`](crate::KeyedOperator::begin_cut) has it: of windows that are the same
+    /// for all keys, and where there are none.
+    ///
+    /// # Errors
+    /// As [`KeyedAggregate::snapshot`].
+    pub fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+        self.check_taken()?;
+        match &mut self.store {
+            Store::Panes(store) => {
+                store.panes.begin_cut(epoch, stored, self.watermark.micros()).map(|()| true)
+            }
+            Store::Sessions(_) | Store::Counts(_) => Ok(false),
+        }
+    }
+
+    /// The next part of a cut that has begun.
+    ///
+    /// # Errors
+    /// [`OperatorError::Order`] when none has, [`OperatorError::State`] when a column cannot be built.
+    pub fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {
+        match &mut self.store {
+            Store::Panes(store) => store.panes.next_of_cut(rows),
+            Store::Sessions(_) | Store::Counts(_) => Err(none()),
+        }
+    }
+}
+
+fn none() -> OperatorError {
+    OperatorError::Order { step: "a part of a cut", when: "and none has begun" }
+}
+
+impl Panes {
+    fn begin_cut(
+        &mut self,
+        epoch: Epoch,
+        stored: Option<Epoch>,
+        watermark: i64,
+    ) -> Result<(), OperatorError> {
+        let schema = match self.cuts.schema.take() {
+            Some(schema) => schema,
+            None => self.cut_schema()?,
+        };
+        let mut metadata = schema.metadata().clone();
+        metadata.insert(WATERMARK.to_owned(), watermark.to_string());
+        metadata.insert(FIRST.to_owned(), self.first().unwrap_or(i64::MAX).to_string());
+        let head = Schema::clone(&schema).with_metadata(metadata);
+
+        let mut cuts = std::mem::take(&mut self.cuts);
+        let is_next = cuts.last.is_some() && cuts.last == stored;
+        let panes = self.all();
+        if is_next {
+            let changed = panes.values().map(|pane| pane.table.changed()).sum();
+            let lengths = panes.iter().map(|(start, pane)| (*start, pane.table.len()));
+            let mut swept = cuts.sweep.cut(epoch, stretch(changed), lengths).into_iter().peekable();
+            for (start, pane) in panes.iter_mut() {
+                let more = swept.next_if(|(of, _)| of == start).map_or(0..0, |(_, rows)| rows);
+                pane.table.cut_changed(more);
+            }
+        } else {
+            cuts.sweep.whole(epoch);
+            panes.values_mut().for_each(|pane| pane.table.cut_whole());
+        }
+        let due = panes.iter().filter(|(_, pane)| !pane.table.cut_is_given()).map(|(start, _)| *start);
+        self.cuts = Cuts {
+            last: Some(epoch),
+            sweep: cuts.sweep,
+            due: due.collect(),
+            aside: Vec::new(),
+            schema: Some(schema),
+            head: Some(RecordBatch::new_empty(Arc::new(head))),
+        };
+        Ok(())
+    }
+
+    fn next_of_cut(&mut self, max: usize) -> Result<CutPart, OperatorError> {
+        let mut cuts = std::mem::take(&mut self.cuts);
+        let part = cuts.next(self, max);
+        self.cuts = cuts;
+        part
+    }
+
+    /// The columns of rows of cuts.
+    fn cut_schema(&self) -> Result<SchemaRef, OperatorError> {
+        let table = self.empty_table()?;
+        // The slice, the group, the hash, the keys.
+        let keys = 3 + table.keys().types().len();
+        let metadata = [(PART.to_owned(), GROUPS.to_owned()), (KEY_COLUMNS.to_owned(), keys.to_string())];
+        Ok(Arc::new(schema_with_slice(table.snapshot_schema()).with_metadata(HashMap::from(metadata))))
+    }
+}
+
+impl Cuts {
+    fn next(&mut self, panes: &mut Panes, max: usize) -> Result<CutPart, OperatorError> {
+        let mut given = std::mem::take(&mut self.aside);
+        let mut rows: usize = given.iter().map(RecordBatch::num_rows).sum();
+        while rows < max
+            && let Some(start) = self.due.front().copied()
+        {
+            let Some(pane) = panes.all().get_mut(&start) else {
+                self.due.pop_front();
+                continue;
+            };
+            let aside = pane.table.take_aside();
+            let next = pane.table.next_of_cut(max - rows)?;
+            for batch in aside.into_iter().chain(next) {
+                rows += batch.num_rows();
+                given.push(self.with_start(start, &batch)?);
+            }
+            if pane.table.cut_is_given() {
+                self.due.pop_front();
+            }
+        }
+        if !given.is_empty() {
+            return Ok(CutPart::Rows(given));
+        }
+        let head = vec![self.head.take().ok_or_else(none)?];
+        Ok(CutPart::End { head, since: self.sweep.since() })
+    }
+
+    /// Sets aside what a pane has still to give, which is about to go.
+    pub(super) fn set_aside(&mut self, pane: &mut Pane) -> Result<(), OperatorError> {
+        if pane.table.cut_is_given() {
+            return Ok(());
+        }
+        let aside = pane.table.take_aside();
+        for rows in aside.into_iter().chain(pane.table.next_of_cut(usize::MAX)?) {
+            let rows = self.with_start(pane.start, &rows)?;
+            self.aside.push(rows);
+        }
+        Ok(())
+    }
+
+    fn with_start(&self, start: i64, rows: &RecordBatch) -> Result<RecordBatch, OperatorError> {
+        let schema = self.schema.clone().ok_or_else(none)?;
+        let starts: ArrayRef = Arc::new(Int64Array::from(vec![start; rows.num_rows()]));
+        let columns = std::iter::once(starts).chain(rows.columns().iter().cloned()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        RecordBatch::try_new_with_options(schema, columns, &options).map_err(OperatorError::input)
+    }
+}
