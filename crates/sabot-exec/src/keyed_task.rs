@@ -19,9 +19,11 @@ use crate::scheduler::{Step, Task};
 
 /// Inputs taken in one step.
 const INPUTS_PER_STEP: usize = 16;
-/// Rows of a cut that are given between two inputs: what there is of them in a column, and the columns of a piece, stay in
-/// the caches of a core, and nothing waits for longer than a morsel takes.
+/// Rows of a piece of a cut: they and the columns that are made of them stay in the second-level cache.
 const CUT_ROWS: usize = 1 << 14;
+/// Pieces between two inputs. A piece goes through columns from front to back, and takes a fraction of the time of rows that
+/// must be given because they are about to change; all together nothing waits for longer than a morsel takes.
+const PIECES_PER_INPUT: usize = 4;
 
 pub(crate) struct KeyedTask {
     pub(crate) operator: OperatorId,
@@ -165,7 +167,10 @@ impl KeyedTask {
             return Ok(if self.give()? { Step::Progress } else { Step::Blocked });
         }
         for taken in 0..INPUTS_PER_STEP {
-            let gives = self.give()?;
+            let mut gives = false;
+            for _ in 0..PIECES_PER_INPUT {
+                gives |= self.give()?;
+            }
             let Some(input) = self.inputs.next_of(|input| self.state.wants(input)) else {
                 return Ok(if taken > 0 || gives { Step::Progress } else { Step::Blocked });
             };
