@@ -12,13 +12,15 @@ struct Stored {
     head: Vec<RecordBatch>,
 }
 
+/// What a task has given of a cut: rows, and the end with head and oldest epoch when it is there.
+type Given = (Vec<RecordBatch>, Option<(Vec<RecordBatch>, Epoch)>);
+
 /// A cut under way.
 struct Cutting {
     epoch: Epoch,
     /// The events before it, the results of these, and how many rows were late.
     at: (usize, usize, u64),
-    /// Of each task its rows, and the end when it is there.
-    tasks: Vec<(Vec<RecordBatch>, Option<(Vec<RecordBatch>, Epoch)>)>,
+    tasks: Vec<Given>,
 }
 
 /// A cut from which can be gone on.
@@ -96,7 +98,7 @@ impl Tasks {
 
 /// The next point, from the one before.
 fn stored(before: Option<&Point>, cutting: Cutting) -> Point {
-    let part = |(number, (rows, end)): (usize, (Vec<RecordBatch>, Option<(Vec<RecordBatch>, Epoch)>))| {
+    let part = |(number, (rows, end)): (usize, Given)| {
         let (head, since) = end.unwrap();
         let before = before.and_then(|point| point.tasks.get(number)).cloned().unwrap_or_default();
         let mut cuts = before.cuts;
