@@ -57,14 +57,14 @@ pub(crate) const FACADE: &str = "sabot";
 /// The table.
 pub(crate) const TABLE: &[Row] = &[
     row("sabot-common", &[], &[]),
-    row("sabot-checkpoint", &["sabot-common"], &["serde_json", "sha2"]),
+    row("sabot-checkpoint", &["sabot-common"], &["blake3", "serde_json", "sha2"]),
     row("sabot-batch", &["sabot-common"], &[]),
     row("sabot-time", &["sabot-common"], &[]),
     row("sabot-expr", &["sabot-batch"], &["chrono", "regex"]),
     row("sabot-ops", &["sabot-expr", "sabot-time"], &["serde_json"]),
     row("sabot-plan", &["sabot-ops"], &[]),
     row("sabot-cpu", &["sabot-ops"], &[]),
-    row("sabot-state", &["sabot-batch", "sabot-checkpoint"], &["twox-hash"]),
+    row("sabot-state", &["sabot-batch", "sabot-checkpoint"], &["libc", "twox-hash"]),
     row("sabot-stream", &["sabot-cpu", "sabot-plan", "sabot-state"], &[]),
     row("sabot-connect", &["sabot-expr"], &[]),
     row("sabot-exec", &["sabot-stream", "sabot-connect"], &["rayon", "tokio"]),
