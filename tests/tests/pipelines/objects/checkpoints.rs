@@ -22,7 +22,11 @@ fn a_store_keeps_what_it_is_given() {
         }
         assert_eq!(store.blocks().unwrap(), [id]);
         assert_eq!(store.block(id).unwrap(), b"state");
-        assert!(matches!(store.put_block(id, b"other").unwrap_err().kind, StoreErrorKind::Damaged { .. }));
+        // Whoever reads finds out that the bytes are others.
+        let wrong = BlockId::of(b"wrong");
+        store.put_block(wrong, b"other").unwrap();
+        assert!(matches!(store.block(wrong).unwrap_err().kind, StoreErrorKind::Damaged { .. }));
+        store.delete_block(wrong).unwrap();
         assert_eq!(store.block(BlockId::of(b"none")).unwrap_err().kind, StoreErrorKind::NotFound);
         assert_eq!(store.manifest(Epoch(9)).unwrap_err().kind, StoreErrorKind::NotFound);
         for epoch in [12, 2] {
