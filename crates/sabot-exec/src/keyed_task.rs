@@ -162,23 +162,28 @@ impl KeyedTask {
         Ok(true)
     }
 
+    /// There is nothing to do, but for a cut.
+    fn waits(&self) -> Step {
+        if self.cutting.is_some() { Step::Aside } else { Step::Blocked }
+    }
+
     fn run(&mut self) -> Result<Step, OperatorError> {
         if !self.send()? {
-            return Ok(if self.give()? { Step::Progress } else { Step::Blocked });
+            self.give()?;
+            return Ok(self.waits());
         }
         for taken in 0..INPUTS_PER_STEP {
-            let mut gives = false;
             for _ in 0..PIECES_PER_INPUT {
-                gives |= self.give()?;
+                self.give()?;
             }
             let Some(input) = self.inputs.next_of(|input| self.state.wants(input)) else {
-                return Ok(if taken > 0 || gives { Step::Progress } else { Step::Blocked });
+                return Ok(if taken > 0 { Step::Progress } else { self.waits() });
             };
             let end = matches!(input, Input::End);
             self.take(input)?;
             if !self.send()? {
                 // The end is still held: it leaves with the last results.
-                return Ok(Step::Blocked);
+                return Ok(self.waits());
             }
             if end {
                 return Ok(Step::Finished);
@@ -198,7 +203,9 @@ impl Task for KeyedTask {
             return Step::Finished;
         }
         match step {
-            Ok(Step::Blocked | Step::Progress) if self.ended && self.held.is_empty() => Step::Finished,
+            Ok(Step::Blocked | Step::Progress | Step::Aside) if self.ended && self.held.is_empty() => {
+                Step::Finished
+            }
             Ok(step) => step,
             Err(error) => {
                 let (operator, message) = (self.operator.clone(), error.to_string());

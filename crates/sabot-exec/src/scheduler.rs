@@ -20,6 +20,8 @@ use std::thread::JoinHandle;
 pub(crate) enum Step {
     /// Something was done and more may follow.
     Progress,
+    /// As `Progress`, with work that nobody downstream waits for: those upstream have their turn before the next of it.
+    Aside,
     /// Nothing to do until the waker is called.
     Blocked,
     /// Done for good.
@@ -111,12 +113,16 @@ impl TaskCell {
         match step {
             Step::Progress => {
                 self.state.store(READY, Ordering::SeqCst);
-                self.scheduler.put_back(self.clone());
+                self.scheduler.put_back(self.clone(), self.depth);
+            }
+            Step::Aside => {
+                self.state.store(READY, Ordering::SeqCst);
+                self.scheduler.put_back(self.clone(), 0);
             }
             Step::Blocked => {
                 if self.state.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_err() {
                     self.state.store(READY, Ordering::SeqCst);
-                    self.scheduler.put_back(self.clone());
+                    self.scheduler.put_back(self.clone(), self.depth);
                 }
             }
             Step::Finished => {
@@ -273,12 +279,12 @@ impl Shared {
     }
 
     /// As `push`, from a worker that goes on to take a task itself: it asks for help only if there is
-    /// more to do than that.
-    fn put_back(self: &Arc<Self>, cell: Arc<TaskCell>) {
+    /// more to do than that. It is ready among the tasks of `depth`.
+    fn put_back(self: &Arc<Self>, cell: Arc<TaskCell>, depth: usize) {
         let alone = {
             let mut ready = lock(&self.ready);
             let alone = ready.is_empty();
-            ready.entry(cell.depth).or_default().push_back(cell);
+            ready.entry(depth).or_default().push_back(cell);
             alone
         };
         if !alone {

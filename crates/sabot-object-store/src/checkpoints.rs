@@ -1,7 +1,7 @@
 //! Checkpoints in an object store.
 //!
 //! ```text
-//! <url>/blocks/<sha-256>                  a block
+//! <url>/blocks/<name>                     a block
 //! <url>/epochs/<20 digits>.manifest       the manifest of an epoch
 //! ```
 //!

@@ -133,7 +133,8 @@ impl Driver {
         match message {
             Message::Rows { task, epoch, groups, rows } => {
                 self.parts.add(&*self.checkpoints.store, (task, epoch), groups, rows);
-                None
+                // Time passes while rows are written, and so may an epoch's.
+                Some(Event::Tick)
             }
             Message::Answered { task, epoch, report } => Some(self.answered(task, epoch, report)),
             Message::Ended { task, passed, last } => {

@@ -124,16 +124,21 @@ impl Parts {
         head: &[RecordBatch],
         since: Epoch,
     ) -> Result<Vec<BlockRef>, String> {
+        if epoch <= self.given_up {
+            return Err("it was given up before".to_owned());
+        }
         let origin = Origin { generation: self.generation, epoch };
         let Layered { stored, open, next } = self.layers.entry(task).or_default();
         let layer = match open.take() {
             Some((of, layer)) if of == epoch => layer?,
-            // Nothing has changed, or nobody waits for it.
+            // Nothing has changed.
             _ => stored.begin(groups, origin),
         };
-        let written: Vec<BlockId> = layer.blocks().collect();
+        let mut written: Vec<BlockId> = layer.blocks().collect();
         let ended = stored.end(layer, since, head, &CHANGING).map_err(|error| error.to_string());
         let ended = ended.and_then(|(layers, blocks)| {
+            // Not the head, which other tasks may have alike.
+            written.extend(blocks.iter().rev().skip(1).map(|(block, _)| block.id));
             blocks.iter().try_for_each(|(block, bytes)| put(store, &(*block, bytes)))?;
             Ok(layers)
         });

@@ -69,7 +69,7 @@ impl Header {
     /// Where the checksum stands, behind all that it covers of the header.
     const CHECKSUM: usize = 72;
 
-    /// Reads the header of a block, of which as little as the header may be there. The checksum is not
+    /// Reads the header of a block, of which as little as the header may be there. Neither checksum nor hash are
     /// checked: that takes the body.
     ///
     /// # Errors
@@ -97,7 +97,11 @@ impl Header {
         let u16_at = |at: usize| u16::from_le_bytes(array(&whole[at..at + 2]));
         let u64_at = |at: usize| u64::from_le_bytes(array(&whole[at..at + 8]));
         if u16_at(10) != 0 {
-            return Err(BlockError::damaged(format!("format {FORMAT} has no flags {:#06x}", u16_at(10))));
+            return Err(BlockError::damaged(format!(
+                "format {} has no flags {:#06x}",
+                u16_at(8),
+                u16_at(10)
+            )));
         }
         let groups = KeyGroupRange { start: u16_at(12), end: u16_at(14) };
         if groups.start > groups.end {

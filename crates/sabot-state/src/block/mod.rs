@@ -6,8 +6,8 @@
 //! - *Equal rows have equal bytes*, apart from the [`Origin`] in the header. [`Header::content`] names the
 //!   rows, so that what has not changed since the last epoch is found and not written again. How columns are
 //!   made equal says the module `canonical`.
-//! - *A block is whole or an error.* Length and checksum are checked before anything is decoded, and a format
-//!   that this version does not know is refused by its number.
+//! - *A block is whole or an error.* Length, checksum and hash are checked before anything is decoded, the last two by the
+//!   store where a block comes from one; and a format that this version does not know is refused by its number.
 //! - *A reader takes the key groups it owns.* Rows are contiguous and ascending by group, and an index says
 //!   where each group begins: after a change of parallelism the others are passed over.
 //!

@@ -1,7 +1,7 @@
 //! Checkpoints in a folder of a local file system.
 //!
 //! ```text
-//! <folder>/blocks/<2 digits>/<sha-256>       a block, under the first two digits of its name
+//! <folder>/blocks/<2 digits>/<name>          a block, under the first two digits of its name
 //! <folder>/epochs/<20 digits>.manifest       the manifest of an epoch
 //! <folder>/…/.sabot-tmp-<number>-<number>    a file that is being written, or was when somebody was killed
 //! ```

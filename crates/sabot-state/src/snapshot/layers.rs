@@ -65,13 +65,14 @@ pub struct Layer {
     bytes: usize,
     /// Rows of batches that are too small to stand by themselves.
     small: Vec<RecordBatch>,
+    small_rows: usize,
 }
 
 impl Layers {
     /// Begins the cut of an epoch.
     pub fn begin(&self, groups: KeyGroupRange, origin: Origin) -> Layer {
         let (blocks, batches, small) = (Vec::new(), Vec::new(), Vec::new());
-        Layer { groups, origin, blocks, batches, bytes: 0, small }
+        Layer { groups, origin, blocks, batches, bytes: 0, small, small_rows: 0 }
     }
 
     /// Ends the cut of an epoch that needs those since `since`: what is kept once its manifest is written, and the last
@@ -97,7 +98,9 @@ impl Layers {
         let new = last.into_iter().chain([(head, bytes)]).collect();
         let mut layers: VecDeque<_> =
             self.layers.iter().filter(|(epoch, _)| *epoch >= since).cloned().collect();
-        layers.push_back((layer.origin.epoch, layer.blocks));
+        if !layer.blocks.is_empty() {
+            layers.push_back((layer.origin.epoch, layer.blocks));
+        }
         Ok((Layers { head: Some(head), layers }, new))
     }
 
@@ -127,10 +130,13 @@ impl Layer {
         self.bytes += block::bytes_of(&rows);
         match rows.num_rows() {
             0 => {}
-            1..BATCH_ROWS_MIN => self.small.push(rows),
+            more @ 1..BATCH_ROWS_MIN => {
+                self.small_rows += more;
+                self.small.push(rows);
+            }
             _ => self.batches.push(rows),
         }
-        if self.small.iter().map(RecordBatch::num_rows).sum::<usize>() >= 4 * BATCH_ROWS_MIN {
+        if self.small_rows >= 4 * BATCH_ROWS_MIN {
             self.join_small()?;
         }
         if self.bytes < BLOCK_BYTES {
@@ -154,6 +160,7 @@ impl Layer {
 
     /// Makes one batch of those of one schema.
     fn join_small(&mut self) -> Result<(), BlockError> {
+        self.small_rows = 0;
         let mut small = std::mem::take(&mut self.small);
         while let Some(first) = small.first() {
             let schema = first.schema();

@@ -13,6 +13,9 @@ use super::snapshot::{WATERMARK, schema_with_slice};
 use super::store::{GROUPS, Store};
 use crate::{CutPart, OperatorError};
 
+/// Rows of a batch of what is set aside: blocks are made of whole batches.
+const ASIDE_ROWS: usize = 1 << 14;
+
 /// The cuts of panes.
 #[derive(Debug, Default)]
 pub(super) struct Cuts {
@@ -82,8 +85,9 @@ impl Panes {
         let panes = self.all();
         if is_next {
             let changed = panes.values().map(|pane| pane.table.changed()).sum();
+            let rows = panes.values().map(|pane| pane.table.len()).sum();
             let lengths = panes.iter().map(|(start, pane)| (*start, pane.table.len()));
-            let mut swept = cuts.sweep.cut(epoch, stretch(changed), lengths).into_iter().peekable();
+            let mut swept = cuts.sweep.cut(epoch, stretch(changed, rows), lengths).into_iter().peekable();
             for (start, pane) in panes.iter_mut() {
                 let more = swept.next_if(|(of, _)| of == start).map_or(0..0, |(_, rows)| rows);
                 pane.table.cut_changed(more);
@@ -123,8 +127,13 @@ impl Panes {
 
 impl Cuts {
     fn next(&mut self, panes: &mut Panes, max: usize) -> Result<CutPart, OperatorError> {
-        let mut given = std::mem::take(&mut self.aside);
-        let mut rows: usize = given.iter().map(RecordBatch::num_rows).sum();
+        let (mut given, mut rows) = (Vec::new(), 0);
+        while rows < max
+            && let Some(batch) = self.aside.pop()
+        {
+            rows += batch.num_rows();
+            given.push(batch);
+        }
         while rows < max
             && let Some(start) = self.due.front().copied()
         {
@@ -141,6 +150,7 @@ impl Cuts {
             if pane.table.cut_is_given() {
                 self.due.pop_front();
             }
+            panes.recount(start);
         }
         if !given.is_empty() {
             return Ok(CutPart::Rows(given));
@@ -154,12 +164,18 @@ impl Cuts {
         if pane.table.cut_is_given() {
             return Ok(());
         }
-        let aside = pane.table.take_aside();
-        for rows in aside.into_iter().chain(pane.table.next_of_cut(usize::MAX)?) {
-            let rows = self.with_start(pane.start, &rows)?;
-            self.aside.push(rows);
+        for rows in pane.table.take_aside() {
+            self.aside.push(self.with_start(pane.start, &rows)?);
+        }
+        while let Some(rows) = pane.table.next_of_cut(ASIDE_ROWS)? {
+            self.aside.push(self.with_start(pane.start, &rows)?);
         }
         Ok(())
+    }
+
+    /// Bytes of rows that wait to be given.
+    pub(super) fn bytes(&self) -> usize {
+        self.aside.iter().map(RecordBatch::get_array_memory_size).sum()
     }
 
     fn with_start(&self, start: i64, rows: &RecordBatch) -> Result<RecordBatch, OperatorError> {

@@ -53,6 +53,8 @@ pub struct KeyedAggregate {
     key_groups: KeyGroups,
     owned: KeyGroupRange,
     watermark: EventTime,
+    /// The watermark is that of a snapshot.
+    restored: bool,
     ended: bool,
     /// The input has ended and is complete.
     fires_all: bool,
@@ -102,6 +104,7 @@ impl KeyedAggregate {
             key_groups,
             owned,
             watermark: EventTime::MIN,
+            restored: false,
             ended: false,
             fires_all: false,
             store,

@@ -127,6 +127,15 @@ impl Panes {
         }
     }
 
+    /// Counts the bytes of a pane in the map again.
+    pub(super) fn recount(&mut self, start: i64) {
+        if let Some(pane) = self.others.get_mut(&start) {
+            let bytes = pane.table.bytes();
+            self.bytes = self.bytes - pane.bytes + bytes;
+            pane.bytes = bytes;
+        }
+    }
+
     fn put_back(&mut self, mut pane: Pane) {
         let bytes = pane.table.bytes();
         self.bytes = self.bytes - pane.bytes + bytes;
@@ -182,10 +191,10 @@ impl Panes {
         all.map(|pane| (pane.start, pane.table.as_ref()))
     }
 
-    /// Bytes of all open panes and of the pool.
+    /// Bytes of all open panes, of the pool, and of what cuts have set aside.
     pub(super) fn bytes(&self) -> usize {
         let current = self.current.as_ref().map_or(0, |p| p.table.bytes() - p.bytes.min(p.table.bytes()));
-        self.bytes + current + self.pool.iter().map(Table::bytes).sum::<usize>()
+        self.bytes + current + self.pool.iter().map(Table::bytes).sum::<usize>() + self.cuts.bytes()
     }
 
     /// A table that is no pane's yet; also for schemas and builders.

@@ -62,9 +62,10 @@ impl KeyedAggregate {
     /// [`OperatorError::Epochs`] when watermarks differ, [`OperatorError::State`] when a snapshot is of
     /// another operator.
     pub fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
-        for (i, batch) in snapshots.iter().enumerate() {
+        for batch in snapshots {
             let watermark = watermark_of(batch)?;
-            let fresh = i == 0 && self.watermark == EventTime::MIN && self.store.is_empty();
+            let fresh = !self.restored && self.watermark == EventTime::MIN && self.store.is_empty();
+            self.restored = true;
             if !fresh && watermark != self.watermark {
                 return Err(OperatorError::Epochs { first: self.watermark, other: watermark });
             }
