@@ -19,11 +19,12 @@ use crate::scheduler::{Step, Task};
 
 /// Inputs taken in one step.
 const INPUTS_PER_STEP: usize = 16;
-/// Rows of a piece of a cut: they and the columns that are made of them stay in the second-level cache.
-const CUT_ROWS: usize = 1 << 14;
-/// Pieces between two inputs. A piece goes through columns from front to back, and takes a fraction of the time of rows that
-/// must be given because they are about to change; all together nothing waits for longer than a morsel takes.
-const PIECES_PER_INPUT: usize = 4;
+/// Rows of a piece of a cut: each of the columns that are made of them fits the first-level cache, and is small enough for an
+/// allocator to keep at hand. With 16,384 rows clearing pages took 6 % of all time instead of 1.5.
+const CUT_ROWS: usize = 1 << 12;
+/// Pieces between two inputs: 131,072 rows, 2 to 3 ms, which is what a morsel takes. A piece goes through columns from front
+/// to back, and takes a fraction of the time of rows that must be given because they are about to change.
+const PIECES_PER_INPUT: usize = 32;
 
 pub(crate) struct KeyedTask {
     pub(crate) operator: OperatorId,

@@ -24,7 +24,8 @@ mod tests;
 
 pub use folder::FolderStore;
 pub use snapshot::{
-    BlockSizes, Cut, CutBlock, Layer, Layers, NewBlock, SnapshotCutter, SnapshotJoiner, join_snapshot,
+    BlockMemory, BlockSizes, Cut, CutBlock, Layer, Layers, NewBlock, SnapshotCutter, SnapshotJoiner,
+    join_snapshot,
 };
-pub use sweep::{Sweep, stretch};
-pub use table::{FIRST, GROUP, KEY_COLUMNS, KeyedTable, PART, StateColumns, StateError};
+pub use sweep::{Stretch, Sweep};
+pub use table::{FIRST, GROUP, KEY_COLUMNS, KeyedTable, PART, ROWS, StateColumns, StateError};

@@ -14,6 +14,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::changes::Changes;
+use crate::sweep::Stretch;
+
+/// The key of a snapshot's schema metadata that says how many rows a key group has on average where they are many: a list
+/// of unit and number, as `0:3906,86400000000:12`. It need not be true; restores make room by it.
+pub const ROWS: &str = "sabot.rows";
 
 /// The column of a snapshot that holds each row's key group: uint16, not null, ascending.
 pub const GROUP: &str = "__sabot.group";
@@ -41,6 +46,9 @@ pub trait StateColumns {
 
     /// Adds ids without knowledge until there are `len`.
     fn resize(&mut self, len: usize);
+
+    /// There will be about so many ids.
+    fn reserve(&mut self, _len: usize) {}
 
     /// The columns of these ids, in this order.
     ///
@@ -171,17 +179,12 @@ impl<S: StateColumns> KeyedTable<S> {
         Ok(())
     }
 
-    /// Begins a cut that gives every row as it is now.
-    pub fn cut_whole(&mut self) {
-        self.cut_changed(0..self.keys.len());
-    }
-
-    /// Begins a cut that gives the rows that have changed since the one before, and the rows `more`, as they are now; all
-    /// where there was none before. What that one has not given is forgotten.
-    pub fn cut_changed(&mut self, more: Range<usize>) {
+    /// Begins a cut, as one unit of what it cuts: it gives the rows that have changed since the one before and the stale ones
+    /// that it has room for, as they are now; all rows where it is whole, or there was none before. What the one before has
+    /// not given is forgotten.
+    pub fn begin_cut(&mut self, unit: i64, stretch: &mut Stretch) {
         self.aside.clear();
-        let more = if self.changes.is_none() { 0..self.keys.len() } else { more };
-        self.changes.get_or_insert_default().begin(more);
+        self.changes.get_or_insert_default().begin(unit, self.keys.len(), stretch);
     }
 
     /// Rows that have changed since the last cut began; all, where there was none.
@@ -213,6 +216,18 @@ impl<S: StateColumns> KeyedTable<S> {
             return Ok(None);
         }
         self.rows(&self.due).map(Some)
+    }
+
+    /// Makes room for so many keys in a table that has none yet.
+    ///
+    /// # Errors
+    /// [`StateError::Keys`] for more keys than a table can have.
+    pub fn reserve(&mut self, keys: usize) -> Result<(), StateError> {
+        if self.is_empty() {
+            self.keys.reserve(keys)?;
+            self.state.reserve(keys);
+        }
+        Ok(())
     }
 
     /// The keys.

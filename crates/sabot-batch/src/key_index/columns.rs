@@ -236,6 +236,10 @@ impl<T: Copy + Default + Ord> Fixed<T> {
         self.nulls = NullBufferBuilder::new(0);
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.values.reserve_exact(more);
+    }
+
     fn append_from(&mut self, other: &Fixed<T>, ids: &[u32]) {
         self.values.extend(ids.iter().map(|id| other.values[*id as usize]));
         if other.may_be_null() {
@@ -281,6 +285,16 @@ impl Stored {
             (Stored::Widest(s), Input::Widest(n)) => s.push_rows(&n.values, n.nulls.as_ref(), rows),
             (Stored::Texts(s), Input::Texts(t)) => rows.for_each(|row| s.push(t, row)),
             _ => debug_assert!(false, "KeyBatch::new checks the types"),
+        }
+    }
+
+    /// Makes room for so many more keys, as far as their size is known.
+    pub(super) fn reserve(&mut self, more: usize) {
+        match self {
+            Stored::Words(s) => s.reserve(more),
+            Stored::Wide(s) => s.reserve(more),
+            Stored::Widest(s) => s.reserve(more),
+            Stored::Texts(_) => {}
         }
     }
 

@@ -45,6 +45,8 @@ const BLOCK: usize = 1024;
 const SLOTS_MIN: usize = 64;
 /// Bits of the hash that are kept in a slot as salt.
 const SALT: u64 = 0x0000_ffff_0000_0000;
+/// The most keys, three quarters of 2³² slots.
+const KEYS_MAX: u32 = 3 << 30;
 /// No key: an occupied slot holds its id plus one.
 const EMPTY: u64 = 0;
 
@@ -275,6 +277,23 @@ impl KeyIndex {
         sort::by_prefix(&prefixes, exact, ids, |a, b| self.compare(a, b));
     }
 
+    /// Makes room for so many keys, those that are there among them. Memory that keys come to use bit by bit is moved and
+    /// cleared several times over; in a restore of millions of keys that is most of the work.
+    ///
+    /// # Errors
+    /// [`KeyIndexError::Full`] for more keys than ids.
+    pub fn reserve(&mut self, keys: usize) -> Result<(), KeyIndexError> {
+        if keys > KEYS_MAX as usize {
+            return Err(KeyIndexError::Full { limit: KEYS_MAX });
+        }
+        let more = keys.saturating_sub(self.len());
+        self.hashes.reserve_exact(more);
+        self.columns.iter_mut().for_each(|column| column.reserve(more));
+        // A table is full at three quarters.
+        let slots = (keys / 3 * 4 + 4).max(SLOTS_MIN).next_power_of_two();
+        if slots > self.slots.len() { self.resize(slots) } else { Ok(()) }
+    }
+
     /// Forgets all keys and keeps the allocations.
     pub fn clear(&mut self) {
         self.slots.fill(EMPTY);
@@ -371,16 +390,20 @@ impl KeyIndex {
         Ok(id)
     }
 
-    /// Doubles the table and places every key again from its hash.
+    /// Doubles the table.
     fn grow(&mut self) -> Result<(), KeyIndexError> {
-        let size = (self.slots.len() * 2).max(SLOTS_MIN);
+        self.resize((self.slots.len() * 2).max(SLOTS_MIN))
+    }
+
+    /// Gives the table `size` slots, a power of two that is large enough, and places every key again from its hash.
+    fn resize(&mut self, size: usize) -> Result<(), KeyIndexError> {
         // The load limit of the largest table must stay below the 32-bit ids.
         if size as u64 > 1 << 32 {
-            return Err(KeyIndexError::Full { limit: 3 << 30 });
+            return Err(KeyIndexError::Full { limit: KEYS_MAX });
         }
         let mask = size - 1;
-        self.slots.clear();
-        self.slots.resize(size, EMPTY);
+        // Zeros that the system gives are not written again.
+        self.slots = vec![EMPTY; size];
         for (id, hash) in self.hashes.iter().enumerate() {
             let mut at = *hash as usize & mask;
             while self.slots[at] != EMPTY {

@@ -76,9 +76,8 @@ pub struct Coordinator {
     kept: BTreeMap<Epoch, Kept>,
     /// Blocks that may have to go.
     candidates: BTreeSet<BlockId>,
-    /// Something is to be deleted before the next epoch starts: what earlier writers have left, or what was written for an
-    /// epoch that was given up, without which there may be no room for it.
-    littered: bool,
+    /// What earlier writers have left is still to be deleted.
+    fresh: bool,
     failures: u32,
     rows: u64,
     requested: Option<Cut>,
@@ -157,7 +156,7 @@ impl Coordinator {
             answered: BTreeMap::new(),
             kept: start.kept,
             candidates: start.orphans,
-            littered: true,
+            fresh: true,
             failures: 0,
             rows: 0,
             requested: None,
@@ -232,7 +231,7 @@ impl Coordinator {
     fn advance(&mut self, now: Now, out: &mut Vec<Action>) {
         match &mut self.phase {
             Phase::Idle => {
-                if std::mem::take(&mut self.littered) {
+                if std::mem::take(&mut self.fresh) {
                     self.delete(Next::GoOn, now, out);
                 }
                 let idle = self.phase == Phase::Idle;
@@ -368,7 +367,6 @@ impl Coordinator {
         for (task, answer) in collecting.answers {
             self.carry(task, answer);
         }
-        self.littered = true;
         self.gaps.insert(collecting.epoch);
         self.failures = self.failures.saturating_add(1);
         self.not_before = now.plus(self.setup.0.config.min_pause);

@@ -85,6 +85,15 @@ impl Accumulators {
         }
     }
 
+    /// Makes room for so many groups where a group has a fixed size.
+    pub fn reserve(&mut self, groups: usize) {
+        for column in &mut self.columns {
+            if let Column::Basic(basic) = column {
+                basic.reserve(groups.saturating_sub(self.groups));
+            }
+        }
+    }
+
     /// Forgets all groups and keeps the allocations.
     pub fn clear(&mut self) {
         self.groups = 0;

@@ -101,6 +101,25 @@ impl Accumulator {
         }
     }
 
+    pub(super) fn reserve(&mut self, more: usize) {
+        match self {
+            Accumulator::Count(counts) => counts.reserve_exact(more),
+            Accumulator::Integers { sums, counts } => {
+                sums.reserve(more);
+                counts.reserve_exact(more);
+            }
+            Accumulator::Floats { sums, counts } => {
+                sums.reserve_exact(more);
+                counts.reserve_exact(more);
+            }
+            Accumulator::Words { best, seen, .. } => {
+                best.reserve_exact(more);
+                seen.reserve_exact(more);
+            }
+            Accumulator::Texts { .. } => {}
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         match self {
             Accumulator::Count(counts) => counts.clear(),
@@ -382,16 +401,19 @@ fn sum_word(sum: i128, unsigned: bool) -> Option<i64> {
 
 /// Marks groups without values as null, and appends the counts where there is a column for them.
 fn append_presence(ids: &[u32], counts: &[i64], out: &mut ColumnBuilder, count_column: &mut [ColumnBuilder]) {
-    if ids.iter().all(|id| counts[*id as usize] > 0) {
+    let seen = ids.iter().map(|id| counts[*id as usize]);
+    let mut least = i64::MAX;
+    match count_column.first_mut() {
+        Some(ColumnBuilder { values: Values::Words(values), nulls, .. }) => {
+            values.extend(seen.inspect(|count| least = least.min(*count)));
+            nulls.append_n_non_nulls(ids.len());
+        }
+        _ => least = seen.fold(least, i64::min),
+    }
+    if least > 0 {
         out.nulls.append_n_non_nulls(ids.len());
     } else {
         ids.iter().for_each(|id| out.nulls.append(counts[*id as usize] > 0));
-    }
-    if let Some(column) = count_column.first_mut()
-        && let Values::Words(values) = &mut column.values
-    {
-        values.extend(ids.iter().map(|id| counts[*id as usize]));
-        column.nulls.append_n_non_nulls(ids.len());
     }
 }
 

@@ -29,6 +29,14 @@ impl IntegerSums {
         }
     }
 
+    pub(super) fn reserve(&mut self, more: usize) {
+        if self.wide.is_empty() {
+            self.narrow.reserve_exact(more);
+        } else {
+            self.wide.reserve_exact(more);
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.narrow.clear();
         self.wide.clear();

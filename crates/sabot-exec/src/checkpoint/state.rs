@@ -11,7 +11,9 @@ use sabot_checkpoint::{
 use sabot_common::{Epoch, FailPoint, KeyGroupRange, OperatorId};
 use sabot_connect::{Committable, Position};
 use sabot_state::block::Origin;
-use sabot_state::{BlockSizes, Cut, FIRST, GROUP, Layer, Layers, PART, SnapshotCutter, SnapshotJoiner};
+use sabot_state::{
+    BlockMemory, BlockSizes, Cut, FIRST, GROUP, Layer, Layers, PART, ROWS, SnapshotCutter, SnapshotJoiner,
+};
 use sabot_stream::KeptRows;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use crate::error::JobError;
 const BLOCKS_AHEAD: usize = 4;
 
 /// What changes in the metadata of snapshots from epoch to epoch.
-const CHANGING: [&str; 3] = ["sabot.watermark", "sabot.complete", FIRST];
+const CHANGING: [&str; 4] = ["sabot.watermark", "sabot.complete", FIRST, ROWS];
 
 /// The state of all tasks on its way into the store.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub(crate) struct Parts {
     layers: BTreeMap<TaskId, Layered>,
     /// The newest epoch that was given up.
     given_up: Epoch,
+    memory: BlockMemory,
 }
 
 /// The cuts of a task.
@@ -58,6 +61,7 @@ impl Parts {
             cuts: BTreeMap::new(),
             layers: BTreeMap::new(),
             given_up: Epoch(0),
+            memory: BlockMemory::default(),
         }
     }
 
@@ -77,7 +81,7 @@ impl Parts {
         let cut = cutter.cut(&ranges, &batches, origin).map_err(|error| error.to_string())?;
         for block in &cut.blocks {
             if let Some(bytes) = &block.bytes {
-                put(store, &(block.block, bytes))?;
+                put(store, (block.block, bytes))?;
             }
         }
         FailPoint::StateStored.pass();
@@ -104,9 +108,9 @@ impl Parts {
             _ => open.insert((epoch, Ok(stored.begin(groups, origin)))),
         };
         let Ok(into) = layer else { return };
-        let added = rows.into_iter().try_for_each(|rows| match into.add(rows) {
+        let added = rows.into_iter().try_for_each(|rows| match into.add(rows, &mut self.memory) {
             Ok(None) => Ok(()),
-            Ok(Some((block, bytes))) => put(store, &(block, &bytes)),
+            Ok(Some((block, bytes))) => put(store, (block, bytes)),
             Err(error) => Err(error.to_string()),
         });
         if let Err(reason) = added {
@@ -139,7 +143,7 @@ impl Parts {
         let ended = ended.and_then(|(layers, blocks)| {
             // Not the head, which other tasks may have alike.
             written.extend(blocks.iter().rev().skip(1).map(|(block, _)| block.id));
-            blocks.iter().try_for_each(|(block, bytes)| put(store, &(*block, bytes)))?;
+            blocks.iter().try_for_each(|(block, bytes)| put(store, (*block, bytes)))?;
             Ok(layers)
         });
         let layers = ended.inspect_err(|_| remove(store, written.into_iter()))?;
@@ -164,19 +168,22 @@ impl Parts {
         }
     }
 
-    /// An epoch was given up. What tasks have answered the coordinator has removed; what they have not is removed here, for
-    /// no manifest will ever name it.
+    /// An epoch was given up: what was written of its cuts goes, for no manifest will ever name it and the next cuts, which
+    /// are whole, need the room. Blocks of snapshots, which the next ones may name again, are the coordinator's to delete.
     pub(crate) fn given_up(&mut self, store: &dyn CheckpointStore, epoch: Epoch) {
         self.given_up = self.given_up.max(epoch);
         for layered in self.layers.values_mut() {
             if let Some((_, Ok(layer))) = layered.open.take_if(|(of, _)| *of <= epoch) {
                 remove(store, layer.blocks());
             }
+            if let Some((of, layers)) = layered.next.take_if(|(of, _)| *of <= epoch) {
+                remove(store, layers.blocks_since(of).map(|block| block.id));
+            }
         }
     }
 }
 
-fn put(store: &dyn CheckpointStore, (block, bytes): &(BlockRef, &Vec<u8>)) -> Result<(), String> {
+fn put(store: &dyn CheckpointStore, (block, bytes): (BlockRef, &[u8])) -> Result<(), String> {
     store.put_block(block.id, bytes).map_err(|error| error.to_string())?;
     FailPoint::BlockWritten.pass();
     Ok(())
@@ -423,6 +430,38 @@ pub(crate) fn parts_of(mut payload: &[u8]) -> Result<Vec<String>, String> {
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
     use super::*;
+    use arrow::array::{ArrayRef, UInt16Array, UInt64Array};
+    use sabot_checkpoint::MemoryStore;
+
+    #[test]
+    fn what_was_written_for_an_epoch_that_was_given_up_goes_at_once() {
+        let (store, mut parts, groups) =
+            (MemoryStore::new(), Parts::new(1), KeyGroupRange { start: 0, end: 1 });
+        let rows = |of: u64| {
+            // More than a block's worth, so that some is written before the end.
+            let values: ArrayRef = Arc::new(UInt64Array::from_iter_values((0..1 << 21).map(|row| row * of)));
+            let group: ArrayRef = Arc::new(UInt16Array::from(vec![0; values.len()]));
+            RecordBatch::try_from_iter([(GROUP, group), ("value", values)]).unwrap()
+        };
+        let cut = |parts: &mut Parts, task: u32, epoch: u64, ends: bool| {
+            let (of, rows) = ((TaskId::state(0, task), Epoch(epoch)), rows(epoch + u64::from(task)));
+            parts.add(&store, of, groups, vec![rows.clone()]);
+            let head = [rows.slice(0, 0)];
+            ends.then(|| parts.end(&store, of, groups, &head, Epoch(1)).unwrap())
+        };
+        let first = cut(&mut parts, 0, 1, true).unwrap();
+        parts.committed(Epoch(1));
+        cut(&mut parts, 0, 2, true);
+        cut(&mut parts, 1, 2, false);
+        assert!(store.blocks().unwrap().len() > first.len() + 2);
+        parts.given_up(&store, Epoch(2));
+        let left = store.blocks().unwrap();
+        assert!(first.iter().all(|block| left.contains(&block.id)));
+        // A head may be that of other tasks, and goes with what the coordinator deletes.
+        assert_eq!(left.len(), first.len() + 1);
+        let third = cut(&mut parts, 0, 3, true).unwrap();
+        assert!(third.iter().all(|block| !left.contains(&block.id) || first.contains(block)));
+    }
 
     #[test]
     fn names_of_parts_come_back() {

@@ -80,6 +80,19 @@ const STREAM_BYTES: usize = 2048;
 /// [`BlockError::Rows`] when there is no such column, for rows of other groups, and for what Arrow cannot write: 2³² rows in a batch, a
 /// dictionary inside of a dictionary.
 pub fn encode(batches: &[RecordBatch], groups: KeyGroupRange, origin: Origin) -> Result<Vec<u8>, BlockError> {
+    let mut block = Vec::new();
+    encode_into(batches, groups, origin, 1, &mut block)?;
+    Ok(block)
+}
+
+/// As [`encode`] into memory that is used again: behind what there is of it so far, at a place that is aligned as `at` says.
+pub(crate) fn encode_into(
+    batches: &[RecordBatch],
+    groups: KeyGroupRange,
+    origin: Origin,
+    at: usize,
+    memory: &mut Vec<u8>,
+) -> Result<usize, BlockError> {
     let mut contents = Contents { parts: Vec::with_capacity(batches.len()) };
     for batch in batches {
         let rows = u32::try_from(batch.num_rows()).map_err(BlockError::rows)?;
@@ -88,18 +101,20 @@ pub fn encode(batches: &[RecordBatch], groups: KeyGroupRange, origin: Origin) ->
     // A block is megabytes, and this goes through it once: the streams are written where they stay, behind the table of
     // contents, whose length is known before the lengths in it are.
     let streams: usize = batches.iter().map(|batch| bytes_of(batch) + STREAM_BYTES).sum();
-    let mut block = Vec::with_capacity(Header::BYTES + contents.bytes() + streams);
-    block.resize(Header::BYTES, 0);
-    contents.write(&mut block)?;
+    memory.reserve(at + Header::BYTES + contents.bytes() + streams);
+    let start = memory.len() + memory.as_ptr_range().end.align_offset(at);
+    memory.resize(start + Header::BYTES, 0);
+    contents.write(memory)?;
     for (batch, part) in batches.iter().zip(&mut contents.parts) {
-        let before = block.len();
-        stream(batch, &mut block)?;
-        part.bytes = (block.len() - before) as u64;
-        block.resize(before + (block.len() - before).next_multiple_of(ALIGNMENT), 0);
+        let before = memory.len();
+        stream(batch, memory)?;
+        part.bytes = (memory.len() - before) as u64;
+        memory.resize(before + (memory.len() - before).next_multiple_of(ALIGNMENT), 0);
     }
+    let block = &mut memory[start..];
     contents.write_lengths(&mut block[Header::BYTES..]);
-    Header::write(&mut block, groups, origin);
-    Ok(block)
+    Header::write(block, groups, origin);
+    Ok(start)
 }
 
 /// The rows of some key groups: as many batches as were written, with their schemas, the rest of each left

@@ -19,7 +19,7 @@ const BATCH_ROWS_MIN: usize = 4096;
 /// ```
 /// # use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt16Array};
 /// # use sabot_common::{Epoch, KeyGroups};
-/// # use sabot_state::{GROUP, Layers, block::Origin, join_snapshot};
+/// # use sabot_state::{BlockMemory, GROUP, Layers, block::Origin, join_snapshot};
 /// # use std::collections::HashMap;
 /// # use std::sync::Arc;
 /// # let rows = |groups: [u16; 2], total| {
@@ -30,10 +30,10 @@ const BATCH_ROWS_MIN: usize = 4096;
 /// let (first, changed) = (rows([3, 90], 20)?, rows([3, 90], 21)?.slice(1, 1));
 /// let head = [first.slice(0, 0)];
 /// let mut layers = Layers::default();
-/// let mut kept = HashMap::new();
+/// let (mut kept, mut memory) = (HashMap::new(), BlockMemory::default());
 /// for (epoch, rows) in [(1, &first), (2, &changed)] {
 ///     let mut layer = layers.begin(KeyGroups::default().all(), Origin { generation: 1, epoch: Epoch(epoch) });
-///     kept.extend(layer.add(rows.clone())?.map(|(block, bytes)| (block.id, bytes)));
+///     kept.extend(layer.add(rows.clone(), &mut memory)?.map(|(block, bytes)| (block.id, bytes.to_vec())));
 ///     let (next, last) = layers.end(layer, Epoch(1), &head, &["sabot.watermark"])?;
 ///     kept.extend(last.into_iter().map(|(block, bytes)| (block.id, bytes)));
 ///     layers = next; // once its manifest is written
@@ -53,6 +53,14 @@ pub struct Layers {
 
 /// A block to be written, as the manifest names it.
 pub type NewBlock = (BlockRef, Vec<u8>);
+
+/// Where blocks are made, one after the other. The same memory each time, which would be cleared each time were it given
+/// back to the system in between, and at a place from which a disk takes it as it is.
+#[derive(Debug, Default)]
+pub struct BlockMemory(Vec<u8>);
+
+/// What blocks lie at a multiple of: the largest that disks ask for.
+const BLOCK_ALIGNMENT: usize = 4096;
 
 /// A cut on its way into blocks.
 #[derive(Debug)]
@@ -94,7 +102,8 @@ impl Layers {
         batches.extend(kinds.iter().map(Series::empty));
         let bytes = block::encode(&batches, KeyGroupRange { start: 0, end: 0 }, layer.origin)?;
         let head = Header::block_ref(&bytes)?;
-        let last = layer.flush()?;
+        let mut memory = BlockMemory::default();
+        let last = layer.flush(&mut memory)?.map(|(block, bytes)| (block, bytes.to_vec()));
         let new = last.into_iter().chain([(head, bytes)]).collect();
         let mut layers: VecDeque<_> =
             self.layers.iter().filter(|(epoch, _)| *epoch >= since).cloned().collect();
@@ -108,6 +117,12 @@ impl Layers {
     pub fn blocks(&self) -> impl Iterator<Item = BlockRef> {
         let rows = self.layers.iter().rev().flat_map(|(_, blocks)| blocks);
         self.head.iter().chain(rows).copied()
+    }
+
+    /// The blocks of rows of this epoch's cut and of later ones.
+    pub fn blocks_since(&self, epoch: Epoch) -> impl Iterator<Item = BlockRef> {
+        let layers = self.layers.iter().rev().take_while(move |(of, _)| *of >= epoch);
+        layers.flat_map(|(_, blocks)| blocks).copied()
     }
 }
 
@@ -126,7 +141,11 @@ impl Layer {
     ///
     /// # Errors
     /// [`BlockError::Rows`] for what cannot be a block.
-    pub fn add(&mut self, rows: RecordBatch) -> Result<Option<NewBlock>, BlockError> {
+    pub fn add<'a>(
+        &mut self,
+        rows: RecordBatch,
+        memory: &'a mut BlockMemory,
+    ) -> Result<Option<(BlockRef, &'a [u8])>, BlockError> {
         self.bytes += block::bytes_of(&rows);
         match rows.num_rows() {
             0 => {}
@@ -142,20 +161,22 @@ impl Layer {
         if self.bytes < BLOCK_BYTES {
             return Ok(None);
         }
-        self.flush()
+        self.flush(memory)
     }
 
-    fn flush(&mut self) -> Result<Option<NewBlock>, BlockError> {
+    fn flush<'a>(&mut self, memory: &'a mut BlockMemory) -> Result<Option<(BlockRef, &'a [u8])>, BlockError> {
         self.join_small()?;
         self.bytes = 0;
         if self.batches.is_empty() {
             return Ok(None);
         }
-        let bytes = block::encode(&self.batches, self.groups, self.origin)?;
+        let BlockMemory(memory) = memory;
+        memory.clear();
+        let start = block::encode_into(&self.batches, self.groups, self.origin, BLOCK_ALIGNMENT, memory)?;
         self.batches.clear();
-        let block = Header::block_ref(&bytes)?;
+        let block = Header::block_ref(&memory[start..])?;
         self.blocks.push(block);
-        Ok(Some((block, bytes)))
+        Ok(Some((block, &memory[start..])))
     }
 
     /// Makes one batch of those of one schema.

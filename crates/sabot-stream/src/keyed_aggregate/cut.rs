@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use sabot_common::Epoch;
-use sabot_state::{FIRST, KEY_COLUMNS, PART, Sweep, stretch};
+use sabot_state::{FIRST, KEY_COLUMNS, PART, ROWS, Sweep};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -15,6 +15,9 @@ use crate::{CutPart, OperatorError};
 
 /// Rows of a batch of what is set aside: blocks are made of whole batches.
 const ASIDE_ROWS: usize = 1 << 14;
+
+/// Rows of a pane for which a restore makes room before they come.
+const MANY: usize = 1 << 16;
 
 /// The cuts of panes.
 #[derive(Debug, Default)]
@@ -42,7 +45,8 @@ impl KeyedAggregate {
         self.check_taken()?;
         match &mut self.store {
             Store::Panes(store) => {
-                store.panes.begin_cut(epoch, stored, self.watermark.micros()).map(|()| true)
+                let (watermark, groups) = (self.watermark.micros(), self.owned.len());
+                store.panes.begin_cut(epoch, stored, (watermark, groups)).map(|()| true)
             }
             Store::Sessions(_) | Store::Counts(_) => Ok(false),
         }
@@ -69,7 +73,7 @@ impl Panes {
         &mut self,
         epoch: Epoch,
         stored: Option<Epoch>,
-        watermark: i64,
+        (watermark, groups): (i64, usize),
     ) -> Result<(), OperatorError> {
         let schema = match self.cuts.schema.take() {
             Some(schema) => schema,
@@ -78,24 +82,24 @@ impl Panes {
         let mut metadata = schema.metadata().clone();
         metadata.insert(WATERMARK.to_owned(), watermark.to_string());
         metadata.insert(FIRST.to_owned(), self.first().unwrap_or(i64::MAX).to_string());
+        let rows = self.iter().filter(|(_, table)| table.len() >= MANY);
+        let rows = rows.map(|(start, table)| format!("{start}:{}", table.len().div_ceil(groups.max(1))));
+        metadata.insert(ROWS.to_owned(), rows.collect::<Vec<_>>().join(","));
         let head = Schema::clone(&schema).with_metadata(metadata);
 
         let mut cuts = std::mem::take(&mut self.cuts);
         let is_next = cuts.last.is_some() && cuts.last == stored;
         let panes = self.all();
-        if is_next {
-            let changed = panes.values().map(|pane| pane.table.changed()).sum();
-            let rows = panes.values().map(|pane| pane.table.len()).sum();
-            let lengths = panes.iter().map(|(start, pane)| (*start, pane.table.len()));
-            let mut swept = cuts.sweep.cut(epoch, stretch(changed, rows), lengths).into_iter().peekable();
-            for (start, pane) in panes.iter_mut() {
-                let more = swept.next_if(|(of, _)| of == start).map_or(0..0, |(_, rows)| rows);
-                pane.table.cut_changed(more);
+        let mut stretch = match is_next {
+            false => cuts.sweep.begin_whole(epoch),
+            true => {
+                let changed = panes.values().map(|pane| pane.table.changed()).sum();
+                let rows = panes.values().map(|pane| pane.table.len()).sum();
+                cuts.sweep.begin(epoch, changed, rows)
             }
-        } else {
-            cuts.sweep.whole(epoch);
-            panes.values_mut().for_each(|pane| pane.table.cut_whole());
-        }
+        };
+        panes.iter_mut().for_each(|(start, pane)| pane.table.begin_cut(*start, &mut stretch));
+        cuts.sweep.end(stretch);
         let due = panes.iter().filter(|(_, pane)| !pane.table.cut_is_given()).map(|(start, _)| *start);
         self.cuts = Cuts {
             last: Some(epoch),

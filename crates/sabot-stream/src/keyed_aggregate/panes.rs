@@ -40,6 +40,10 @@ impl StateColumns for AggregateState {
         self.0.resize(len);
     }
 
+    fn reserve(&mut self, len: usize) {
+        self.0.reserve(len);
+    }
+
     fn snapshot(&self, ids: &[u32]) -> Result<Vec<ArrayRef>, AccumulateError> {
         self.0.partial(ids)
     }

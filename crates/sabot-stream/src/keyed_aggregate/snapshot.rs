@@ -6,7 +6,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Int64Type, Schema, UInt16Type};
 use sabot_batch::hidden;
 use sabot_common::{EventTime, KeyGroupRange};
-use sabot_state::{FIRST, GROUP, PART};
+use sabot_state::{FIRST, GROUP, PART, ROWS};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,6 +15,9 @@ use super::input::runs;
 use super::layout::GLOBAL;
 use super::panes::{Panes, Table};
 use crate::{KeptRows, OperatorError};
+
+/// Rows for which a restore makes room at most: what a snapshot says of their number is not checked.
+const RESERVED_MAX: usize = 1 << 26;
 
 /// The key of the schema's metadata under which the watermark stands, in µs.
 pub(super) const WATERMARK: &str = "sabot.watermark";
@@ -73,12 +76,12 @@ impl KeyedAggregate {
             let groups = batch.column_by_name(GROUP).and_then(|c| c.as_primitive_opt::<UInt16Type>());
             let groups = groups.ok_or_else(unknown)?.values();
             if groups.iter().all(|group| self.owned.contains(*group)) {
-                self.store.restore(batch, watermark)?;
+                self.store.restore(batch, watermark, self.owned.len())?;
                 continue;
             }
             let owned: BooleanArray = groups.iter().map(|g| Some(self.owned.contains(*g))).collect();
             let batch = filter_record_batch(batch, &owned).map_err(OperatorError::input)?;
-            self.store.restore(&batch, watermark)?;
+            self.store.restore(&batch, watermark, self.owned.len())?;
         }
         Ok(())
     }
@@ -105,8 +108,8 @@ impl Panes {
         Ok(batches)
     }
 
-    /// Takes in rows of a snapshot.
-    pub(super) fn restore(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
+    /// Takes in rows of a snapshot, of which `groups` key groups are owned here.
+    pub(super) fn restore(&mut self, batch: &RecordBatch, groups: usize) -> Result<(), OperatorError> {
         let starts = batch.column(0).as_primitive_opt::<Int64Type>().ok_or_else(unknown)?;
         // Panes before it had gone when the newest of several cuts was made.
         let first = batch.schema_ref().metadata().get(FIRST).and_then(|first| first.parse().ok());
@@ -117,10 +120,21 @@ impl Panes {
                 continue;
             }
             let table: &mut Table = self.at(start)?;
+            if table.is_empty() {
+                table.reserve(rows_a_group(batch, start).saturating_mul(groups).min(RESERVED_MAX))?;
+            }
             table.restore(&rows.slice(run.start, run.len()))?;
         }
         Ok(())
     }
+}
+
+/// How many rows a key group of a pane has, where the snapshot says so.
+fn rows_a_group(batch: &RecordBatch, start: i64) -> usize {
+    let all = batch.schema_ref().metadata().get(ROWS).map_or("", String::as_str);
+    let mut panes = all.split(',').filter_map(|pane| pane.split_once(':'));
+    let found = panes.find(|(of, _)| of.parse() == Ok(start));
+    found.and_then(|(_, rows)| rows.parse().ok()).unwrap_or(0)
 }
 
 /// The columns of a snapshot, given those of a table.

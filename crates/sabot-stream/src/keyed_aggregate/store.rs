@@ -205,14 +205,19 @@ impl Store {
         }
     }
 
-    /// Takes in state as it was at a watermark; all of it is owned here.
-    pub(super) fn restore(&mut self, batch: &RecordBatch, watermark: EventTime) -> Result<(), OperatorError> {
+    /// Takes in state as it was at a watermark; all of it is owned here, as are `groups` key groups.
+    pub(super) fn restore(
+        &mut self,
+        batch: &RecordBatch,
+        watermark: EventTime,
+        groups: usize,
+    ) -> Result<(), OperatorError> {
         match self {
             Store::Panes(store) => {
                 if let Some(combiner) = &mut store.combiner {
                     combiner.resume(watermark);
                 }
-                store.panes.restore(batch)
+                store.panes.restore(batch, groups)
             }
             Store::Sessions(sessions) => sessions.restore(batch),
             Store::Counts(counts) => counts.restore(batch),
