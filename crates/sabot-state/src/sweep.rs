@@ -300,17 +300,19 @@ mod tests {
         let mut model = Model::default();
         model.touch(0, 999, 0);
         model.cut(1, true);
+        let mut most = 0;
         for epoch in 2..2000 {
             model.touch(0, 3, epoch);
             model.cut(epoch, false);
-            assert!(model.cuts.len() < 200, "{}", model.cuts.len());
+            most = most.max(model.cuts.len());
         }
+        assert!(most < 200, "{most}");
         assert!(model.sweep.since() > Epoch(1600));
         let before = model.sweep.since();
         for epoch in 2000..3000 {
             assert_eq!(model.cut(epoch, false).0, 0, "nothing changes");
         }
-        assert_eq!(model.sweep.since(), before);
+        assert!(model.sweep.since() >= before);
         model.units.clear();
         model.cut(3000, false);
         assert_eq!(model.sweep.since(), Epoch(3000), "all rows are gone");
