@@ -18,7 +18,7 @@ pub(crate) struct Options {
     seed: u64,
 }
 
-/// Runs the test on a release build.
+/// Runs the test on the build of all tests, which is optimised as well.
 ///
 /// # Errors
 /// When it cannot be built, or finds that something was lost, came twice or is wrong.
@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let tests = ["checkpoints::what_is_killed_goes_on", "checkpoints::every_failpoint_is_survived"];
     let test = ["--", "--exact", "--nocapture", "--test-threads=1", tests[0], tests[1]];
     let status = Command::new(env!("CARGO"))
-        .args(["test", "--release", "--package", "sabot-tests", "--test", "chaos"])
+        .args(["test", "--test", "chaos"])
         .args(test)
         .current_dir(root())
         .env("SABOT_CHAOS_CYCLES", options.cycles.to_string())

@@ -120,9 +120,9 @@ impl KeyedTask {
         let (Some(epoch), Some(reporter)) = (self.cutting, &mut self.reporter) else { return Ok(false) };
         match self.state.next_of_cut(CUT_ROWS)? {
             CutPart::Rows(rows) => reporter.rows(epoch, self.owned, rows),
-            CutPart::End { head, since } => {
+            CutPart::End { head, needed } => {
                 self.cutting = None;
-                reporter.answer(epoch, Report::Cut { groups: self.owned, head, since });
+                reporter.answer(epoch, Report::Cut { groups: self.owned, head, needed });
             }
         }
         Ok(true)

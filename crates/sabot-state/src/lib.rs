@@ -24,7 +24,7 @@ mod tests;
 
 pub use folder::FolderStore;
 pub use snapshot::{
-    BlockMemory, BlockSizes, Cut, CutBlock, Layer, Layers, NewBlock, SnapshotCutter, SnapshotJoiner,
+    BlockMemory, BlockSizes, Cut, CutBlock, Layer, Layers, Needed, NewBlock, SnapshotCutter, SnapshotJoiner,
     join_snapshot,
 };
 pub use sweep::{Stretch, Sweep};

@@ -53,7 +53,7 @@ const SHARE_MIN: usize = 64;
 /// # }
 /// let mut table = KeyedTable::new(&[Field::new("k", DataType::Int64, false)], KeyGroups::default(), Nothing)?;
 /// let mut touch = |table: &mut KeyedTable<Nothing>, keys: std::ops::Range<i64>| {
-///     let hashes: Vec<u64> = keys.clone().map(|key| key as u64 * 0x9e37_79b9_7f4a_7c15).collect();
+///     let hashes: Vec<u64> = keys.clone().map(|key| (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
 ///     let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(keys));
 ///     let batch = KeyBatch::new(table.keys().types(), [&keys], hashes.len())?;
 ///     table.upsert(&batch, 0..hashes.len(), &hashes, &mut Vec::new())
@@ -72,8 +72,8 @@ const SHARE_MIN: usize = 64;
 ///     let rows = table.next_of_cut(100)?.map_or(0, |rows| rows.num_rows());
 ///     given.push((rows, sweep.since().0));
 /// }
-/// // With the fifth cut the others are stale, and with the sixth the first one is not needed for them any more.
-/// assert_eq!(given, [(8, 1), (4, 1), (4, 1), (4, 1), (6, 1), (6, 2), (4, 3)]);
+/// // With the fifth cut the others are stale and given once more, so that the first one is not needed for them.
+/// assert_eq!(given, [(8, 1), (4, 1), (4, 1), (4, 1), (8, 2), (4, 3), (4, 4)]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]

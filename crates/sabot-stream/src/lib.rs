@@ -6,6 +6,8 @@
 //! operators of another parallelism.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod cut_checks;
 mod error;
 mod gather;
 mod join;
@@ -15,6 +17,7 @@ mod over;
 mod progress;
 mod rank;
 mod ready;
+mod row_cuts;
 mod row_state;
 mod waiting;
 

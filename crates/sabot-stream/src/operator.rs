@@ -11,6 +11,7 @@ use arrow::record_batch::RecordBatch;
 use sabot_batch::Morsel;
 use sabot_common::{Epoch, EventTime, KeyGroupRange, KeyGroups};
 use sabot_plan::KeyedStage;
+use sabot_state::Needed;
 use std::fmt::Debug;
 
 use crate::{KeyedAggregate, KeyedFirst, KeyedJoin, KeyedOver, KeyedRank, KeyedRolling, OperatorError};
@@ -137,8 +138,8 @@ pub enum CutPart {
     End {
         /// A batch for each kind of rows, without rows, with the metadata as of this epoch.
         head: Vec<RecordBatch>,
-        /// The cuts that a restore needs are those since this epoch's.
-        since: Epoch,
+        /// The cuts that a restore needs beside this one.
+        needed: Needed,
     },
 }
 

@@ -67,6 +67,26 @@ impl RowState {
         range: KeyGroupRange,
         watermark: EventTime,
     ) -> Result<RecordBatch, OperatorError> {
+        self.write_as(self.schema(Some(watermark)), time, batches, range)
+    }
+
+    /// Rows of a cut, of which its head says how far the watermark is.
+    pub(crate) fn write_cut(&self, time: i64, rows: &RecordBatch) -> Result<RecordBatch, OperatorError> {
+        self.write_as(self.schema(None), time, &[rows], self.owned)
+    }
+
+    /// The head of a cut.
+    pub(crate) fn head(&self, watermark: EventTime) -> RecordBatch {
+        RecordBatch::new_empty(self.schema(Some(watermark)))
+    }
+
+    fn write_as(
+        &self,
+        schema: SchemaRef,
+        time: i64,
+        batches: &[&RecordBatch],
+        range: KeyGroupRange,
+    ) -> Result<RecordBatch, OperatorError> {
         let all = concat_batches(&self.rows, batches.iter().copied()).map_err(OperatorError::input)?;
         let groups = self.groups(&all)?;
         let rows = u32::try_from(all.num_rows()).map_err(OperatorError::input)?;
@@ -77,7 +97,7 @@ impl RowState {
         let mut columns: Vec<arrow::array::ArrayRef> =
             vec![Arc::new(Int64Array::from(vec![time; picked.num_rows()])), Arc::new(groups)];
         columns.extend_from_slice(picked.columns());
-        RecordBatch::try_new(self.schema(watermark), columns).map_err(OperatorError::input)
+        RecordBatch::try_new(schema, columns).map_err(OperatorError::input)
     }
 
     /// The rows of a snapshot that are owned here, in runs of one time; and the watermark.
@@ -128,10 +148,11 @@ impl RowState {
         fields
     }
 
-    fn schema(&self, watermark: EventTime) -> SchemaRef {
-        let watermark = (WATERMARK.to_owned(), watermark.micros().to_string());
+    fn schema(&self, watermark: Option<EventTime>) -> SchemaRef {
+        let watermark = watermark.map(|time| (WATERMARK.to_owned(), time.micros().to_string()));
         let part = (PART.to_owned(), self.part.to_owned());
-        Arc::new(Schema::new(self.fields()).with_metadata(HashMap::from([watermark, part])))
+        let metadata: HashMap<_, _> = watermark.into_iter().chain([part]).collect();
+        Arc::new(Schema::new(self.fields()).with_metadata(metadata))
     }
 }
 

@@ -16,7 +16,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const CHILD: &str = "SABOT_TEST_CHAOS_CHILD";
 
@@ -68,6 +68,20 @@ fn by_itself(engine: &Engine, job: Job, rows: &Stream, folder: &Path) {
     handle.wait().unwrap();
 }
 
+/// The time within which a child is killed, about as long as it takes to come to its end, whatever the machine: less after
+/// each that came to its end before, more after each that did not.
+struct Within(Duration);
+
+impl Within {
+    fn new() -> Self {
+        Self(Duration::from_millis(200))
+    }
+
+    fn came_to_its_end(&mut self, it_did: bool) {
+        self.0 = self.0.mul_f64(if it_did { 0.7 } else { 1.1 });
+    }
+}
+
 /// How often a pipeline was killed until it came to its end, and how often it went on from a checkpoint of its own.
 #[derive(Default)]
 struct Ran {
@@ -76,15 +90,19 @@ struct Ran {
 }
 
 /// Runs a pipeline until it comes to its end, killed up to `kills_max` times.
-fn run(pipeline: usize, how: How, folder: &Path, random: &mut ChaCha8Rng, kills_max: u32) -> Ran {
+fn run(
+    pipeline: usize,
+    how: How,
+    folder: &Path,
+    (random, within): (&mut ChaCha8Rng, &mut Within),
+    kills_max: u32,
+) -> Ran {
     let how = match how {
         How::File => "file",
         How::Folder => "folder",
         How::ByItself => "by itself",
     };
     let mut ran = Ran::default();
-    // How long it took to come to the end; the time of a kill is drawn from a little more than that.
-    let mut took = Duration::from_millis(400);
     loop {
         let order = format!("{pipeline}|{}|{how}|{}", random.random_range(1..5), folder.display());
         let mut process = Command::new(std::env::current_exe().unwrap())
@@ -93,19 +111,21 @@ fn run(pipeline: usize, how: How, folder: &Path, random: &mut ChaCha8Rng, kills_
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let begun = Instant::now();
-        if ran.kills < kills_max {
-            sleep(took.mul_f64(random.random_range(0.02..1.1)));
+        let is_due = ran.kills < kills_max;
+        if is_due {
+            sleep(within.0.mul_f64(random.random_range(0.02..1.0)));
             // It may have come to its end.
             let _ = process.kill();
         }
         let status = process.wait().unwrap();
+        if is_due {
+            within.came_to_its_end(status.success());
+        }
         if status.success() {
             return ran;
         }
         // Killed by a signal it has no code.
         assert!(status.code().is_none(), "the child failed by itself: {status}");
-        took = took.max(begun.elapsed());
         ran.kills += 1;
         // State is written with every checkpoint, and with nothing else.
         let blocks = fs::read_dir(folder.join("kept/blocks")).map_or(0, Iterator::count);
@@ -179,12 +199,13 @@ fn what_is_killed_goes_on() {
     let wanted: Vec<String> =
         PIPELINES.iter().map(|(_, pipeline)| undisturbed(*pipeline, folder.path())).collect();
     let (mut kills, mut went_on, mut runs) = (0, 0, 0);
+    let mut within = Within::new();
     while kills < cycles {
         let pipeline = runs as usize % PIPELINES.len();
         let how = if runs / 6 % 2 == 0 { How::File } else { How::Folder };
         let own = folder.path().join(format!("run-{runs}"));
         fs::create_dir(&own).unwrap();
-        let ran = run(pipeline, how, &own, &mut random, 6);
+        let ran = run(pipeline, how, &own, (&mut random, &mut within), 6);
         let killed = ran.kills;
         let name = PIPELINES[pipeline].0;
         assert_whole(&wanted[pipeline], &output(&own), &format!("{name} after {killed} kills, run {runs}"));
@@ -255,7 +276,7 @@ fn every_failpoint_is_survived() {
 /// The comparison finds what a job does that shows its rows at once.
 #[test]
 fn rows_that_are_shown_at_once_are_caught() {
-    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let (mut random, mut within) = (ChaCha8Rng::seed_from_u64(1), Within::new());
     let folder = tempfile::tempdir().unwrap();
     input(folder.path(), 1);
     let wanted = undisturbed(PIPELINES[0].1, folder.path());
@@ -264,12 +285,12 @@ fn rows_that_are_shown_at_once_are_caught() {
     let wanted = wanted.lines().count() - 1;
     let own = folder.path().join("undisturbed");
     fs::create_dir(&own).unwrap();
-    assert_eq!((run(0, How::ByItself, &own, &mut random, 0).kills, lines(&own)), (0, wanted));
+    assert_eq!((run(0, How::ByItself, &own, (&mut random, &mut within), 0).kills, lines(&own)), (0, wanted));
     let mut caught = false;
     for attempt in 0..20 {
         let own = folder.path().join(format!("run-{attempt}"));
         fs::create_dir(&own).unwrap();
-        let kills = run(0, How::ByItself, &own, &mut random, 6).kills;
+        let kills = run(0, How::ByItself, &own, (&mut random, &mut within), 6).kills;
         caught |= kills > 0 && lines(&own) != wanted;
         if caught {
             break;

@@ -170,8 +170,8 @@ impl Driver {
                     Err(reason) => return Event::CouldNot { task, epoch, reason },
                 }
             }
-            Report::Cut { groups, head, since } => {
-                match self.parts.end(&*self.checkpoints.store, (task, epoch), groups, &head, since) {
+            Report::Cut { groups, head, needed } => {
+                match self.parts.end(&*self.checkpoints.store, (task, epoch), groups, &head, &needed) {
                     Ok(blocks) => Answer::State { groups, blocks },
                     Err(reason) => return Event::CouldNot { task, epoch, reason },
                 }

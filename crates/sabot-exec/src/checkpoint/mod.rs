@@ -17,6 +17,7 @@ use arrow::record_batch::RecordBatch;
 use sabot_checkpoint::{CheckpointConfig, CheckpointStore, Cut, PartitionState, RestartStrategy, TaskId};
 use sabot_common::{Epoch, KeyGroupRange};
 use sabot_connect::Committable;
+use sabot_state::Needed;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -52,7 +53,7 @@ pub(crate) enum Report {
     Cut {
         groups: KeyGroupRange,
         head: Vec<RecordBatch>,
-        since: Epoch,
+        needed: Needed,
     },
     Staged(Committable),
 }

@@ -12,7 +12,8 @@ use sabot_common::{Epoch, FailPoint, KeyGroupRange, OperatorId};
 use sabot_connect::{Committable, Position};
 use sabot_state::block::Origin;
 use sabot_state::{
-    BlockMemory, BlockSizes, Cut, FIRST, GROUP, Layer, Layers, PART, ROWS, SnapshotCutter, SnapshotJoiner,
+    BlockMemory, BlockSizes, Cut, FIRST, GROUP, Layer, Layers, Needed, PART, ROWS, SnapshotCutter,
+    SnapshotJoiner,
 };
 use sabot_stream::KeptRows;
 use std::collections::{BTreeMap, VecDeque};
@@ -126,7 +127,7 @@ impl Parts {
         (task, epoch): (TaskId, Epoch),
         groups: KeyGroupRange,
         head: &[RecordBatch],
-        since: Epoch,
+        needed: &Needed,
     ) -> Result<Vec<BlockRef>, String> {
         if epoch <= self.given_up {
             return Err("it was given up before".to_owned());
@@ -139,7 +140,7 @@ impl Parts {
             _ => stored.begin(groups, origin),
         };
         let mut written: Vec<BlockId> = layer.blocks().collect();
-        let ended = stored.end(layer, since, head, &CHANGING).map_err(|error| error.to_string());
+        let ended = stored.end(layer, needed, head, &CHANGING).map_err(|error| error.to_string());
         let ended = ended.and_then(|(layers, blocks)| {
             // Not the head, which other tasks may have alike.
             written.extend(blocks.iter().rev().skip(1).map(|(block, _)| block.id));
@@ -447,7 +448,7 @@ mod tests {
             let (of, rows) = ((TaskId::state(0, task), Epoch(epoch)), rows(epoch + u64::from(task)));
             parts.add(&store, of, groups, vec![rows.clone()]);
             let head = [rows.slice(0, 0)];
-            ends.then(|| parts.end(&store, of, groups, &head, Epoch(1)).unwrap())
+            ends.then(|| parts.end(&store, of, groups, &head, &Needed::Since(Epoch(1))).unwrap())
         };
         let first = cut(&mut parts, 0, 1, true).unwrap();
         parts.committed(Epoch(1));

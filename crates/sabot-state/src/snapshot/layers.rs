@@ -19,7 +19,7 @@ const BATCH_ROWS_MIN: usize = 4096;
 /// ```
 /// # use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt16Array};
 /// # use sabot_common::{Epoch, KeyGroups};
-/// # use sabot_state::{BlockMemory, GROUP, Layers, block::Origin, join_snapshot};
+/// # use sabot_state::{BlockMemory, GROUP, Layers, Needed, block::Origin, join_snapshot};
 /// # use std::collections::HashMap;
 /// # use std::sync::Arc;
 /// # let rows = |groups: [u16; 2], total| {
@@ -34,7 +34,7 @@ const BATCH_ROWS_MIN: usize = 4096;
 /// for (epoch, rows) in [(1, &first), (2, &changed)] {
 ///     let mut layer = layers.begin(KeyGroups::default().all(), Origin { generation: 1, epoch: Epoch(epoch) });
 ///     kept.extend(layer.add(rows.clone(), &mut memory)?.map(|(block, bytes)| (block.id, bytes.to_vec())));
-///     let (next, last) = layers.end(layer, Epoch(1), &head, &["sabot.watermark"])?;
+///     let (next, last) = layers.end(layer, &Needed::Since(Epoch(1)), &head, &["sabot.watermark"])?;
 ///     kept.extend(last.into_iter().map(|(block, bytes)| (block.id, bytes)));
 ///     layers = next; // once its manifest is written
 /// }
@@ -49,6 +49,25 @@ pub struct Layers {
     head: Option<BlockRef>,
     /// Oldest first.
     layers: VecDeque<(Epoch, Vec<BlockRef>)>,
+}
+
+/// The cuts that a restore needs beside the newest one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// Those since this epoch's.
+    Since(Epoch),
+    /// Those of these epochs.
+    These(Vec<Epoch>),
+}
+
+impl Needed {
+    /// Whether the cut of this epoch is needed.
+    pub fn contains(&self, epoch: Epoch) -> bool {
+        match self {
+            Needed::Since(since) => epoch >= *since,
+            Needed::These(epochs) => epochs.contains(&epoch),
+        }
+    }
 }
 
 /// A block to be written, as the manifest names it.
@@ -83,7 +102,7 @@ impl Layers {
         Layer { groups, origin, blocks, batches, bytes: 0, small, small_rows: 0 }
     }
 
-    /// Ends the cut of an epoch that needs those since `since`: what is kept once its manifest is written, and the last
+    /// Ends the cut of an epoch that needs others beside it: what is kept once its manifest is written, and the last
     /// blocks to be written for that. `head` has a batch for each kind of rows, without rows, whose metadata are the
     /// epoch's; under the keys `changing` they differ from epoch to epoch.
     ///
@@ -92,7 +111,7 @@ impl Layers {
     pub fn end(
         &self,
         mut layer: Layer,
-        since: Epoch,
+        needed: &Needed,
         head: &[RecordBatch],
         changing: &[&str],
     ) -> Result<(Layers, Vec<NewBlock>), BlockError> {
@@ -106,7 +125,7 @@ impl Layers {
         let last = layer.flush(&mut memory)?.map(|(block, bytes)| (block, bytes.to_vec()));
         let new = last.into_iter().chain([(head, bytes)]).collect();
         let mut layers: VecDeque<_> =
-            self.layers.iter().filter(|(epoch, _)| *epoch >= since).cloned().collect();
+            self.layers.iter().filter(|(epoch, _)| needed.contains(*epoch)).cloned().collect();
         if !layer.blocks.is_empty() {
             layers.push_back((layer.origin.epoch, layer.blocks));
         }

@@ -36,7 +36,7 @@ use std::collections::HashMap;
 
 use crate::block::{self, BlockError, Header, Origin};
 pub use join::{SnapshotJoiner, join_snapshot};
-pub use layers::{BlockMemory, Layer, Layers, NewBlock};
+pub use layers::{BlockMemory, Layer, Layers, Needed, NewBlock};
 use layout::Piece;
 use series::Series;
 

@@ -18,12 +18,13 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use sabot_batch::key_hash::KeyHasher;
 use sabot_batch::{Morsel, RowKind, RowKinds};
-use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
+use sabot_common::{Epoch, EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::join::{JoinTable, Joiner, Matched, Probe};
 use sabot_plan::JoinStage;
 use std::collections::VecDeque;
 
-use crate::{KeptRows, KeyedOperator, OperatorError};
+use crate::row_cuts::{InCut, RowCuts};
+use crate::{CutPart, KeptRows, KeyedOperator, OperatorError};
 use snapshot::PARTS;
 
 /// The input that is looked up.
@@ -40,11 +41,14 @@ pub struct KeyedJoin {
     key_groups: KeyGroups,
     owned: KeyGroupRange,
     /// The build side so far, until it is complete.
-    build: Vec<RecordBatch>,
+    build: Vec<Kept>,
     /// The build side, complete.
     table: Option<Table>,
     /// Rows of the probe side that have not been looked up.
-    waiting: VecDeque<RecordBatch>,
+    waiting: VecDeque<Kept>,
+    cuts: RowCuts,
+    /// The cut that has the rows of the table.
+    table_cut: InCut,
     /// Rows of the probe side whose result has not been given to its end.
     open: Option<Probe>,
     /// The row of the table up to which build rows without a match have been given, at the end.
@@ -55,6 +59,19 @@ pub struct KeyedJoin {
     /// The watermark that was handed on.
     handed_on: EventTime,
     ended: bool,
+}
+
+/// Rows, and the cut that has them.
+#[derive(Debug)]
+struct Kept {
+    batch: RecordBatch,
+    cut: InCut,
+}
+
+impl Kept {
+    fn new(batch: RecordBatch) -> Self {
+        Self { batch, cut: InCut::default() }
+    }
 }
 
 #[derive(Debug)]
@@ -90,6 +107,8 @@ impl KeyedJoin {
             build: Vec::new(),
             table: None,
             waiting: VecDeque::new(),
+            cuts: RowCuts::default(),
+            table_cut: InCut::default(),
             open: None,
             rest: None,
             bytes: 0,
@@ -104,7 +123,9 @@ impl KeyedJoin {
         if self.table.is_some() {
             return Ok(());
         }
-        let build = std::mem::take(&mut self.build);
+        let build: Vec<RecordBatch> = self.build.drain(..).map(|kept| kept.batch).collect();
+        // Rows stand in another order from now on, and those of the other side leave.
+        self.cuts.begin_anew();
         self.bytes -= build.iter().map(bytes_of).sum::<usize>();
         let rows = self.joiner.table(&build)?;
         let matched = Matched::new(if self.keeps_build() { rows.rows().num_rows() } else { 0 });
@@ -127,7 +148,7 @@ impl KeyedJoin {
                 }
                 self.open = None;
             }
-            let Some(batch) = self.waiting.pop_front() else { break };
+            let Some(Kept { batch, .. }) = self.waiting.pop_front() else { break };
             self.bytes -= bytes_of(&batch);
             self.open = Some(self.joiner.probe(&table.rows, batch)?);
         }
@@ -179,8 +200,8 @@ impl KeyedOperator for KeyedJoin {
         }
         self.bytes += bytes_of(&batch);
         match (input, &self.table) {
-            (PROBE, _) => self.waiting.push_back(batch),
-            (BUILD, None) => self.build.push(batch),
+            (PROBE, _) => self.waiting.push_back(Kept::new(batch)),
+            (BUILD, None) => self.build.push(Kept::new(batch)),
             _ => {
                 return Err(OperatorError::Order { step: "a build row", when: "after the build side's end" });
             }
@@ -235,6 +256,23 @@ impl KeyedOperator for KeyedJoin {
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
         self.take_snapshot(range)
+    }
+
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+        self.check_taken()?;
+        // Which of its rows have matched changes with every row of the probe side.
+        if self.keeps_build() {
+            return Ok(false);
+        }
+        self.cut_rows(epoch, stored);
+        Ok(true)
+    }
+
+    fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {
+        let mut cuts = std::mem::take(&mut self.cuts);
+        let part = cuts.next(rows, |input, _, rows| self.write_cut(input, rows));
+        self.cuts = cuts;
+        part
     }
 
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {

@@ -1,15 +1,17 @@
 //! State out and in: the rows of both sides with their key groups, and of build rows whether they matched.
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt16Array};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt16Array, UInt32Array,
+};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt16Type};
-use sabot_common::{EventTime, KeyGroupRange};
+use sabot_common::{Epoch, EventTime, KeyGroupRange};
 use sabot_cpu::join::{Matched, in_build_order};
 use sabot_state::{GROUP, PART};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{BUILD, KeyedJoin, PROBE, Table, bytes_of};
+use super::{BUILD, Kept, KeyedJoin, PROBE, Table, bytes_of};
 use crate::OperatorError;
 
 /// The column of a snapshot that says whether a build row has matched: bool, not null.
@@ -26,18 +28,18 @@ impl KeyedJoin {
     /// The rows of these key groups: one batch of each side at least, though it may be empty, because
     /// the watermark and whether the build side is complete are part of the state.
     pub(super) fn take_snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
-        if self.table.is_some() && (self.open.is_some() || !self.waiting.is_empty()) {
-            return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
-        }
+        self.check_taken()?;
         let mut batches = Vec::new();
         match &self.table {
             Some(table) => batches.push(self.with_group(table.rows.rows(), BUILD, range)?),
             None => {
-                let all = concat_batches(self.joiner.build_schema(), &self.build);
+                let build = self.build.iter().map(|kept| &kept.batch);
+                let all = concat_batches(self.joiner.build_schema(), build);
                 batches.push(self.with_group(&all.map_err(OperatorError::input)?, BUILD, range)?);
             }
         }
-        let waiting = self.waiting.iter().chain(self.open.as_ref().map(|probe| probe.batch()));
+        let waiting =
+            self.waiting.iter().map(|kept| &kept.batch).chain(self.open.as_ref().map(|probe| probe.batch()));
         let waiting = concat_batches(self.joiner.probe_schema(), waiting);
         batches.push(self.with_group(&waiting.map_err(OperatorError::input)?, PROBE, range)?);
         Ok(batches)
@@ -55,18 +57,61 @@ impl KeyedJoin {
             _ => vec![false; rows.num_rows()],
         };
         let kept: BooleanArray = groups.iter().map(|group| Some(range.contains(*group))).collect();
+        let all = self.marked(rows, input, (groups, matched), true)?;
+        filter_record_batch(&all, &kept).map_err(OperatorError::input)
+    }
+
+    pub(super) fn check_taken(&self) -> Result<(), OperatorError> {
+        match self.table.is_some() && (self.open.is_some() || !self.waiting.is_empty()) {
+            true => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
+            false => Ok(()),
+        }
+    }
+
+    /// Begins a cut of the rows of both sides, as far as they are here.
+    pub(super) fn cut_rows(&mut self, epoch: Epoch, stored: Option<Epoch>) {
+        let head = [PROBE, BUILD].map(|input| RecordBatch::new_empty(self.stamped(input, true)));
+        let table_cut = &mut self.table_cut;
+        let table = self.table.as_ref().map(|table| (table_cut, BUILD, 0, table.rows.rows())).into_iter();
+        let build = self.build.iter_mut().map(|kept| (&mut kept.cut, BUILD, 0, &kept.batch));
+        let waiting = self.waiting.iter_mut().map(|kept| (&mut kept.cut, PROBE, 0, &kept.batch));
+        self.cuts.begin(epoch, stored, head.into(), table.chain(build).chain(waiting));
+    }
+
+    /// Rows of a cut, ascending by key group.
+    pub(super) fn write_cut(&self, input: usize, rows: &RecordBatch) -> Result<RecordBatch, OperatorError> {
+        let groups = self.groups(rows, input)?;
+        let matched = vec![false; groups.len()];
+        let mut order: Vec<u32> = (0..groups.len() as u32).collect();
+        order.sort_by_key(|row| groups[*row as usize]);
+        let all = self.marked(rows, input, (groups, matched), false)?;
+        take_record_batch(&all, &UInt32Array::from(order)).map_err(OperatorError::input)
+    }
+
+    fn marked(
+        &self,
+        rows: &RecordBatch,
+        input: usize,
+        (groups, matched): (Vec<u16>, Vec<bool>),
+        is_snapshot: bool,
+    ) -> Result<RecordBatch, OperatorError> {
         let mut columns = rows.columns().to_vec();
         columns.push(Arc::new(BooleanArray::from(matched)));
         columns.push(Arc::new(UInt16Array::from(groups)));
-        let metadata = HashMap::from([
+        batch(self.stamped(input, is_snapshot), columns, rows.num_rows())
+    }
+
+    /// The columns of rows; with what changes from epoch to epoch in their metadata, where they are not those of a cut.
+    fn stamped(&self, input: usize, is_snapshot: bool) -> SchemaRef {
+        let mut metadata = HashMap::from([
             (INPUT.to_owned(), input.to_string()),
             (PART.to_owned(), PARTS[input].to_owned()),
-            (COMPLETE.to_owned(), self.table.is_some().to_string()),
-            (WATERMARK.to_owned(), self.watermark.micros().to_string()),
         ]);
-        let schema = Arc::new(self.snapshot_schema(input).as_ref().clone().with_metadata(metadata));
-        let all = batch(schema, columns, rows.num_rows())?;
-        filter_record_batch(&all, &kept).map_err(OperatorError::input)
+        if is_snapshot {
+            metadata.insert(COMPLETE.to_owned(), self.table.is_some().to_string());
+            metadata.insert(WATERMARK.to_owned(), self.watermark.micros().to_string());
+        }
+        Arc::new(self.snapshot_schema(input).as_ref().clone().with_metadata(metadata))
     }
 
     pub(super) fn snapshot_schema(&self, input: usize) -> SchemaRef {
@@ -106,7 +151,7 @@ impl KeyedJoin {
         let build = in_build_order(build)?;
         let (rows, matched) = split(&build, self.joiner.build_schema())?;
         self.bytes += bytes_of(&rows);
-        self.build.push(rows);
+        self.build.push(Kept::new(rows));
         if complete == Some(true) {
             self.complete()?;
             if let Some(Table { matched: noted, rows }) = &mut self.table {
@@ -118,7 +163,7 @@ impl KeyedJoin {
         for rows in probe.iter().filter(|rows| rows.num_rows() > 0) {
             let (rows, _) = split(rows, self.joiner.probe_schema())?;
             self.bytes += bytes_of(&rows);
-            self.waiting.push_back(rows);
+            self.waiting.push_back(Kept::new(rows));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use sabot_ops::{JoinColumn, JoinKind, JoinSource, JoinSpec, reference};
 use std::sync::Arc;
 
 use super::*;
+use crate::cut_checks::{Checked, CutCheck};
 
 const KINDS: [JoinKind; 6] =
     [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti];
@@ -223,4 +224,36 @@ fn steps_in_a_wrong_order_and_wrong_rows_are_refused() {
     assert!(matches!(task.on_end(true), Err(OperatorError::Order { .. })));
     assert!(matches!(task.on_morsel(PROBE, Morsel::new(probe)), Err(OperatorError::Order { .. })));
     assert!(operator(&gated, 0, 1).restore(&[build]).is_err(), "rows are no snapshot");
+}
+
+/// Random rows, with cuts between them.
+fn cuts(seed: u64, loses_oldest: bool) -> Checked {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let kind = *[JoinKind::Inner, JoinKind::Left, JoinKind::Semi, JoinKind::Anti].choose(&mut rng).unwrap();
+    let (probe, build) = (side(&mut rng, "a", 150), side(&mut rng, "b", 300));
+    let stage = stage(kind, &probe, &build, false);
+    let (mut task, owned) = (operator(&stage, 0, 1), groups().all());
+    let mut check = CutCheck::new(loses_oldest);
+    let fresh = || -> Box<dyn KeyedOperator> { Box::new(operator(&stage, 0, 1)) };
+    let (mut at, mut out) = ([0, 0], Vec::new());
+    while at != [150, 300] {
+        let input = if at[PROBE] == 150 || at[BUILD] < 300 && rng.random() { BUILD } else { PROBE };
+        let rows = [&probe, &build][input];
+        let len = rng.random_range(1..=(rows.num_rows() - at[input]).min(9));
+        task.on_morsel(input, Morsel::new(rows.slice(at[input], len))).unwrap();
+        task.on_watermark(EventTime((at[0] + at[1]) as i64)).unwrap();
+        at[input] += len;
+        if at[BUILD] == 300 && task.table.is_none() {
+            check.step(&mut rng, &mut task, owned, fresh);
+            task.on_input_end(BUILD).unwrap();
+        }
+        drain(&mut task, 50, &mut out);
+        check.step(&mut rng, &mut task, owned, fresh);
+    }
+    check.checked
+}
+
+#[test]
+fn cuts_have_what_snapshots_have() {
+    crate::cut_checks::hold(cuts);
 }

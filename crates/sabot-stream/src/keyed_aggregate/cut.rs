@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use sabot_common::Epoch;
-use sabot_state::{FIRST, KEY_COLUMNS, PART, ROWS, Sweep};
+use sabot_state::{FIRST, KEY_COLUMNS, Needed, PART, ROWS, Sweep};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -160,7 +160,7 @@ impl Cuts {
             return Ok(CutPart::Rows(given));
         }
         let head = vec![self.head.take().ok_or_else(none)?];
-        Ok(CutPart::End { head, since: self.sweep.since() })
+        Ok(CutPart::End { head, needed: Needed::Since(self.sweep.since()) })
     }
 
     /// Sets aside what a pane has still to give, which is about to go.

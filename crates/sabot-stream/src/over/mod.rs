@@ -22,7 +22,7 @@ use arrow::array::{Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondA
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::array_value_to_string;
 use sabot_batch::{Morsel, hidden};
-use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
+use sabot_common::{Epoch, EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::group_by::AccumulateError;
 use sabot_cpu::over::OverStep;
 use sabot_cpu::rank::{RankKeys, RankOrder, Ranked};
@@ -33,8 +33,9 @@ use crate::gather::gather;
 use crate::keyed_aggregate::check_inserts;
 use crate::progress::Progress;
 use crate::ready::Ready;
+use crate::row_cuts::{InCut, RowCuts};
 use crate::row_state::{RowState, agree};
-use crate::{KeptRows, KeyedOperator, OperatorError};
+use crate::{CutPart, KeptRows, KeyedOperator, OperatorError};
 
 /// The time of rows that wait for the end of the input.
 const AT_THE_END: i64 = i64::MAX;
@@ -51,6 +52,7 @@ pub struct KeyedOver {
     output: SchemaRef,
     progress: Progress,
     held: Vec<Held>,
+    cuts: RowCuts,
     bytes: usize,
     /// The rows in their order, once all are there, and the first that has not left.
     ranked: Vec<Ranked>,
@@ -63,6 +65,7 @@ pub struct KeyedOver {
 struct Held {
     batch: RecordBatch,
     keys: RankKeys,
+    cut: InCut,
 }
 
 impl KeyedOver {
@@ -94,6 +97,7 @@ impl KeyedOver {
             output: output.clone(),
             progress: Progress::new(),
             held: Vec::new(),
+            cuts: RowCuts::default(),
             bytes: 0,
             ranked: Vec::new(),
             next: 0,
@@ -105,9 +109,16 @@ impl KeyedOver {
         if batch.num_rows() > 0 {
             let keys = self.order.encode(&batch)?;
             self.bytes += Morsel::new(batch.clone()).bytes() + keys.bytes();
-            self.held.push(Held { batch, keys });
+            self.held.push(Held { batch, keys, cut: InCut::default() });
         }
         Ok(())
+    }
+
+    fn check_taken(&self) -> Result<(), OperatorError> {
+        match self.ready.is_empty() && self.ranked.is_empty() {
+            true => Ok(()),
+            false => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
+        }
     }
 
     /// Computes whole partitions, until there are enough rows.
@@ -183,11 +194,21 @@ impl KeyedOperator for KeyedOver {
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
-        if !self.ready.is_empty() || !self.ranked.is_empty() {
-            return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
-        }
+        self.check_taken()?;
         let batches: Vec<&RecordBatch> = self.held.iter().map(|held| &held.batch).collect();
         Ok(vec![self.state.write(AT_THE_END, &batches, range, self.progress.watermark())?])
+    }
+
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+        self.check_taken()?;
+        let head = vec![self.state.head(self.progress.watermark())];
+        let held = self.held.iter_mut().map(|held| (&mut held.cut, 0, AT_THE_END, &held.batch));
+        self.cuts.begin(epoch, stored, head, held);
+        Ok(true)
+    }
+
+    fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {
+        self.cuts.next(rows, |_, time, rows| self.state.write_cut(time, rows))
     }
 
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {

@@ -2,10 +2,13 @@
 
 use super::testing::{batch, expected, random_rows, run, stage, within};
 use super::*;
+use crate::cut_checks::{Checked, CutCheck};
+use crate::keyed_operator;
 use arrow::datatypes::DataType;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sabot_ops::{AggregateFunction, AggregateSpec, OverCall, OverFunction};
+use sabot_plan::KeyedStage;
 
 fn waiting(partition: Vec<usize>) -> (OverStage, SchemaRef) {
     let sum = AggregateSpec::new(AggregateFunction::Sum, [(1, DataType::Int64)], "sum");
@@ -53,4 +56,26 @@ fn a_sum_beyond_its_type_names_the_partition() {
     operator.on_end(true).unwrap();
     let error = operator.next_output(10).unwrap().unwrap_err().to_string();
     assert!(error.contains("k x") && error.contains("sum"), "{error}");
+}
+
+/// Random rows, with cuts between them.
+fn cuts(seed: u64, loses_oldest: bool) -> Checked {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (stage, output) = waiting(vec![0]);
+    let (planned, groups) = (KeyedStage::Over(stage), KeyGroups::new(16).unwrap());
+    let fresh = || keyed_operator(&planned, &output, groups, groups.all()).unwrap();
+    let mut task = fresh();
+    let mut check = CutCheck::new(loses_oldest);
+    for step in 0..80 {
+        let count = rng.random_range(0..9);
+        task.on_morsel(0, Morsel::new(random_rows(&mut rng, count))).unwrap();
+        task.on_watermark(EventTime(step)).unwrap();
+        check.step(&mut rng, task.as_mut(), groups.all(), fresh);
+    }
+    check.checked
+}
+
+#[test]
+fn cuts_have_what_snapshots_have() {
+    crate::cut_checks::hold(cuts);
 }

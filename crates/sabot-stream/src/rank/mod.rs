@@ -19,15 +19,16 @@ mod tests;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use sabot_batch::{Morsel, hidden};
-use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
+use sabot_common::{Epoch, EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::rank::RankOrder;
 use sabot_plan::RankStage;
 use std::collections::BTreeMap;
 
 use crate::keyed_aggregate::check_inserts;
 use crate::progress::Progress;
+use crate::row_cuts::RowCuts;
 use crate::row_state::{RowState, agree, runs};
-use crate::{KeptRows, KeyedOperator, OperatorError};
+use crate::{CutPart, KeptRows, KeyedOperator, OperatorError};
 pub use first::KeyedFirst;
 use output::Output;
 use pane::Pane;
@@ -43,6 +44,7 @@ pub struct KeyedRank {
     windowed: bool,
     progress: Progress,
     panes: BTreeMap<i64, Pane>,
+    cuts: RowCuts,
     output: Output,
     late_rows: u64,
 }
@@ -70,6 +72,7 @@ impl KeyedRank {
             windowed: stage.windowed,
             progress: Progress::new(),
             panes: BTreeMap::new(),
+            cuts: RowCuts::default(),
             output: Output::new(stage, output)?,
             late_rows: 0,
         })
@@ -77,7 +80,7 @@ impl KeyedRank {
 
     fn take(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
         if !self.windowed {
-            return self.panes.entry(AT_THE_END).or_default().push(batch, &self.order);
+            return self.hold(AT_THE_END, batch);
         }
         let times = hidden::times(&batch).ok_or_else(|| OperatorError::input("rows without event time"))?;
         for (time, rows) in runs(times.values()) {
@@ -86,10 +89,24 @@ impl KeyedRank {
                 self.late_rows += rows.len() as u64;
             } else {
                 let rows = batch.slice(rows.start, rows.len());
-                self.panes.entry(time).or_default().push(rows, &self.order)?;
+                self.hold(time, rows)?;
             }
         }
         Ok(())
+    }
+
+    fn hold(&mut self, time: i64, rows: RecordBatch) -> Result<(), OperatorError> {
+        if self.panes.entry(time).or_default().push(rows, &self.order)? {
+            self.cuts.begin_anew();
+        }
+        Ok(())
+    }
+
+    fn check_taken(&self) -> Result<(), OperatorError> {
+        match self.output.is_empty() {
+            true => Ok(()),
+            false => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
+        }
     }
 
     fn fire(&mut self, up_to: i64) {
@@ -145,9 +162,7 @@ impl KeyedOperator for KeyedRank {
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
-        if !self.output.is_empty() {
-            return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
-        }
+        self.check_taken()?;
         let mut batches = Vec::with_capacity(self.panes.len());
         for (time, pane) in &self.panes {
             batches.push(self.state.write(*time, &pane.batches(), range, self.progress.watermark())?);
@@ -159,14 +174,31 @@ impl KeyedOperator for KeyedRank {
         Ok(batches)
     }
 
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+        self.check_taken()?;
+        let head = vec![self.state.head(self.progress.watermark())];
+        let held = self
+            .panes
+            .iter_mut()
+            .flat_map(|(time, pane)| pane.in_cuts().map(move |(cut, batch)| (cut, 0, *time, batch)));
+        self.cuts.begin(epoch, stored, head, held);
+        Ok(true)
+    }
+
+    fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {
+        self.cuts.next(rows, |_, time, rows| self.state.write_cut(time, rows))
+    }
+
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
         let fresh = self.progress.is_fresh() && self.panes.is_empty();
         let mut known = (!fresh).then_some(self.progress.watermark());
         for snapshot in snapshots {
             let (watermark, rows) = self.state.read(snapshot)?;
             agree(&mut known, watermark)?;
-            for (time, rows) in rows {
-                self.panes.entry(time).or_default().push(rows, &self.order)?;
+            // What had left before the newest of several cuts was made.
+            let has_left = |time: i64| self.windowed && EventTime(time) <= watermark;
+            for (time, rows) in rows.into_iter().filter(|(time, _)| !has_left(*time)).collect::<Vec<_>>() {
+                self.hold(time, rows)?;
             }
         }
         known.into_iter().for_each(|watermark| self.progress.resume(watermark));

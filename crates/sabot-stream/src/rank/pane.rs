@@ -7,6 +7,7 @@ use sabot_cpu::rank::{RankKeys, RankOrder, Ranked};
 
 use crate::OperatorError;
 use crate::gather::gather;
+use crate::row_cuts::InCut;
 
 /// Rows that are held before it is worth looking which of them can go: ranking a few rows again and again
 /// would cost more than they take.
@@ -30,11 +31,12 @@ pub(super) struct Pane {
 pub(super) struct Held {
     pub(super) batch: RecordBatch,
     keys: RankKeys,
+    cut: InCut,
 }
 
 impl Pane {
-    /// Takes rows in.
-    pub(super) fn push(&mut self, batch: RecordBatch, order: &RankOrder) -> Result<(), OperatorError> {
+    /// Takes rows in; whether those that are held were put together anew.
+    pub(super) fn push(&mut self, batch: RecordBatch, order: &RankOrder) -> Result<bool, OperatorError> {
         let keys = order.encode(&batch)?;
         match self.wanted(&keys) {
             None => self.hold(batch, keys),
@@ -47,7 +49,8 @@ impl Pane {
             }
         }
         let doubled = self.rows >= (self.left * 2).max(ROWS_MIN);
-        if doubled && order.spec().fetch.is_some() { self.shrink(order) } else { Ok(()) }
+        let shrinks = doubled && order.spec().fetch.is_some();
+        if shrinks { self.shrink(order).map(|()| true) } else { Ok(false) }
     }
 
     /// The rows that may be wanted; `None` when all may.
@@ -61,7 +64,7 @@ impl Pane {
     fn hold(&mut self, batch: RecordBatch, keys: RankKeys) {
         self.rows += batch.num_rows();
         self.bytes += Morsel::new(batch.clone()).bytes() + keys.bytes();
-        self.held.push(Held { batch, keys });
+        self.held.push(Held { batch, keys, cut: InCut::default() });
     }
 
     /// Lets rows go that can no longer be among the wanted.
@@ -89,6 +92,11 @@ impl Pane {
     pub(super) fn ranked(&self, order: &RankOrder, needed: bool) -> Vec<Ranked> {
         let keys: Vec<&RankKeys> = self.held.iter().map(|held| &held.keys).collect();
         order.rank(&keys, needed)
+    }
+
+    /// The rows, with the cuts that have them.
+    pub(super) fn in_cuts(&mut self) -> impl Iterator<Item = (&mut InCut, &RecordBatch)> {
+        self.held.iter_mut().map(|held| (&mut held.cut, &held.batch))
     }
 
     pub(super) fn batches(&self) -> Vec<&RecordBatch> {

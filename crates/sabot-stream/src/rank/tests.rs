@@ -13,6 +13,7 @@ use sabot_batch::key_hash::KeyHasher;
 use sabot_ops::{RankSpec, SortKey, reference};
 use sabot_plan::{KeyedStage, RankResult};
 
+use crate::cut_checks::{Checked, CutCheck};
 use crate::keyed_operator;
 use std::sync::Arc;
 
@@ -423,4 +424,35 @@ fn rows_with_enough_before_them_do_not_wait() {
         tasks.watermark(EventTime::MAX);
         assert_eq!(sorted(lines(&tasks.results(&output))), sorted(expected(&spec, &all)), "{spec}");
     }
+}
+
+/// Random rows, with cuts between them.
+fn cuts(seed: u64, loses_oldest: bool) -> Checked {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (spec, windowed) = (spec(&mut rng), rng.random());
+    let (stage, output) = stage(spec, windowed, RankResult::AsBefore);
+    let all = rows(&mut rng, 400);
+    let mut tasks = Tasks::new(&stage, &output, 1, 50);
+    let mut check = CutCheck::new(loses_oldest);
+    for time in [9, 19, 29, 39] {
+        let rows = at(&all, time);
+        let mut next = 0;
+        while next < rows.num_rows() {
+            let len = rng.random_range(1..=(rows.num_rows() - next).min(12));
+            tasks.push(&rows.slice(next, len));
+            next += len;
+            let owned = tasks.groups.all();
+            let planned = KeyedStage::Rank(stage.clone());
+            let fresh = || keyed_operator(&planned, &output, tasks.groups, owned).unwrap();
+            check.step(&mut rng, tasks.tasks[0].as_mut(), owned, fresh);
+        }
+        // The window before leaves.
+        tasks.watermark(EventTime(time - 10));
+    }
+    check.checked
+}
+
+#[test]
+fn cuts_have_what_snapshots_have() {
+    crate::cut_checks::hold(cuts);
 }

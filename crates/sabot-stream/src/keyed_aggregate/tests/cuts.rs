@@ -3,6 +3,7 @@
 use super::*;
 use crate::CutPart;
 use sabot_common::Epoch;
+use sabot_state::Needed;
 use std::collections::BTreeMap;
 
 /// What a store has of a task.
@@ -12,8 +13,8 @@ struct Stored {
     head: Vec<RecordBatch>,
 }
 
-/// What a task has given of a cut: rows, and the end with head and oldest epoch when it is there.
-type Given = (Vec<RecordBatch>, Option<(Vec<RecordBatch>, Epoch)>);
+/// What a task has given of a cut: rows, and the end with head and the epochs that are needed when it is there.
+type Given = (Vec<RecordBatch>, Option<(Vec<RecordBatch>, Needed)>);
 
 /// A cut under way.
 struct Cutting {
@@ -53,7 +54,7 @@ impl Tasks {
         let all = self.groups.all();
         let cut = |task: &mut KeyedAggregate| match task.begin_cut(epoch, stored).unwrap() {
             true => (Vec::new(), None),
-            false => (Vec::new(), Some((task.snapshot(all).unwrap(), epoch))),
+            false => (Vec::new(), Some((task.snapshot(all).unwrap(), Needed::Since(epoch)))),
         };
         Cutting { epoch, at, tasks: self.tasks.iter_mut().map(cut).collect() }
     }
@@ -66,7 +67,7 @@ impl Tasks {
             }
             match task.next_of_cut(rows).unwrap() {
                 CutPart::Rows(batches) => given.extend(batches),
-                CutPart::End { head, since } => *end = Some((head, since)),
+                CutPart::End { head, needed } => *end = Some((head, needed)),
             }
         }
         cutting.tasks.iter().all(|(_, end)| end.is_some())
@@ -99,11 +100,12 @@ impl Tasks {
 /// The next point, from the one before.
 fn stored(before: Option<&Point>, cutting: Cutting) -> Point {
     let part = |(number, (rows, end)): (usize, Given)| {
-        let (head, since) = end.unwrap();
+        let (head, needed) = end.unwrap();
         let before = before.and_then(|point| point.tasks.get(number)).cloned().unwrap_or_default();
         let mut cuts = before.cuts;
         cuts.insert(cutting.epoch, rows);
-        Stored { cuts: cuts.split_off(&since), head }
+        cuts.retain(|of, _| *of == cutting.epoch || needed.contains(*of));
+        Stored { cuts, head }
     };
     let tasks = cutting.tasks.into_iter().enumerate().map(part).collect();
     Point { epoch: cutting.epoch, at: cutting.at, tasks }
