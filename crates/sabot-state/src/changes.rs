@@ -10,8 +10,31 @@ use crate::sweep::{GENERATIONS, Stretch};
 ///
 /// What rows that come in ask for lies by itself: with five million rows the marks of what has changed are 0.6 MB, which
 /// stay in the second-level cache, and are all that is asked for once a cut is given.
+/// ```
+/// # use sabot_common::Epoch;
+/// # use sabot_state::{Changes, Sweep};
+/// let (mut changes, mut sweep) = (Changes::default(), Sweep::default());
+/// let mut begin = |changes: &mut Changes, epoch| {
+///     let mut stretch = match epoch {
+///         1 => sweep.begin_whole(Epoch(epoch)),
+///         _ => sweep.begin(Epoch(epoch), changes.changed(), 5),
+///     };
+///     changes.begin(0, 5, &mut stretch); // five rows
+///     sweep.end(stretch);
+/// };
+/// let (mut due, mut given) = (Vec::new(), Vec::new());
+/// begin(&mut changes, 1);
+/// changes.touch(&[3], 5, &mut due);
+/// assert_eq!(due, [3]); // it must be given as it still is
+/// changes.take(100, &mut given);
+/// assert_eq!(given, [0, 1, 2, 4]);
+/// begin(&mut changes, 2);
+/// given.clear();
+/// changes.take(100, &mut given);
+/// assert_eq!(given, [3]); // the only one that has changed since
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct Changes {
+pub struct Changes {
     /// Changed since the last cut began.
     dirty: Vec<u64>,
     /// Still to be given.
@@ -28,12 +51,12 @@ pub(crate) struct Changes {
 
 impl Changes {
     /// Rows that have changed since the last cut began.
-    pub(crate) fn changed(&self) -> usize {
+    pub fn changed(&self) -> usize {
         self.dirty.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Rows that are still to be given.
-    pub(crate) fn pending(&self) -> usize {
+    pub fn pending(&self) -> usize {
         self.pending
     }
 
@@ -48,7 +71,7 @@ impl Changes {
     }
 
     /// Rows are about to change, of as many as there are now; those that must be given before are added to `due`.
-    pub(crate) fn touch(&mut self, ids: &[u32], rows: usize, due: &mut Vec<u32>) {
+    pub fn touch(&mut self, ids: &[u32], rows: usize, due: &mut Vec<u32>) {
         self.reach(rows);
         for id in ids {
             self.dirty[*id as usize / 64] |= 1 << (id % 64);
@@ -73,7 +96,7 @@ impl Changes {
 
     /// Begins a cut of a unit with so many rows: of what has changed and of the stale ones that the cut has room for, or of
     /// all rows, which it is as well where there was none before. What another one has not given is forgotten.
-    pub(crate) fn begin(&mut self, unit: i64, rows: usize, stretch: &mut Stretch) {
+    pub fn begin(&mut self, unit: i64, rows: usize, stretch: &mut Stretch) {
         self.reach(rows);
         let last = self.generation.replace(stretch.generation);
         let slot = (stretch.generation % GENERATIONS as u64) as usize;
@@ -117,7 +140,7 @@ impl Changes {
     }
 
     /// Takes the next ids, ascending, at most `max` and 63 more of them.
-    pub(crate) fn take(&mut self, max: usize, ids: &mut Vec<u32>) {
+    pub fn take(&mut self, max: usize, ids: &mut Vec<u32>) {
         while self.pending > 0 && ids.len() < max {
             let mut word = std::mem::take(&mut self.due[self.next]);
             self.pending -= word.count_ones() as usize;
@@ -130,7 +153,7 @@ impl Changes {
     }
 
     /// Allocated bytes.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let words = self.dirty.capacity() + self.due.capacity() + GENERATIONS * self.given.capacity();
         words * size_of::<u64>()
     }

@@ -12,6 +12,7 @@ use sabot_checkpoint::{
 use sabot_common::KeyGroupRange;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use crate::block::BlockError;
 use crate::{FIRST, GROUP, KEY_COLUMNS, PART, join_snapshot};
@@ -137,16 +138,16 @@ fn in_force(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, ArrowError> {
     let mut rows = Vec::with_capacity(batches.len());
     for batch in batches {
         let said = |key: &str| batch.schema_ref().metadata().get(key);
-        let (Some(keys), first) = (said(KEY_COLUMNS).and_then(|keys| keys.parse().ok()), said(FIRST)) else {
+        let (Some(keys), first) = (said(KEY_COLUMNS).and_then(|keys| columns_of(keys)), said(FIRST)) else {
             rows.push(batch);
             continue;
         };
-        let keys: &[ArrayRef] = batch.columns().get(..keys).unwrap_or(batch.columns());
+        let keys: &[ArrayRef] = batch.columns().get(keys).unwrap_or(batch.columns());
         let mut stays = vec![true; batch.num_rows()];
-        if let (Some(first), Some(Some(starts))) = (
-            first.and_then(|first| first.parse::<i64>().ok()),
-            keys.first().map(|starts| starts.as_primitive_opt::<Int64Type>()),
-        ) {
+        if let Some((column, first)) = first.and_then(|first| column_and_first(first))
+            && let Some(starts) =
+                batch.columns().get(column).and_then(|column| column.as_primitive_opt::<Int64Type>())
+        {
             stays.iter_mut().zip(starts.values()).for_each(|(stays, start)| *stays = *start >= first);
         }
         let schema = batch.schema_ref();
@@ -157,12 +158,25 @@ fn in_force(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, ArrowError> {
                 new.insert(RowConverter::new(fields.collect())?)
             }
         };
-        for (stays, key) in stays.iter_mut().zip(&converter.convert_columns(keys)?) {
-            *stays = *stays && seen.insert(key.owned());
-        }
+        let keys = converter.convert_columns(keys)?;
+        stays.iter_mut().zip(&keys).for_each(|(stays, key)| *stays = *stays && !seen.contains(&key.owned()));
+        // A key may have several rows in a cut, all of them in one batch.
+        seen.extend(keys.iter().map(|key| key.owned()));
         rows.push(filter_record_batch(&batch, &stays.into())?);
     }
     Ok(rows)
+}
+
+/// The columns that [`KEY_COLUMNS`] names.
+fn columns_of(text: &str) -> Option<Range<usize>> {
+    let (start, end) = text.split_once("..").unwrap_or(("0", text));
+    Some(start.parse().ok()?..end.parse().ok()?)
+}
+
+/// The column that [`FIRST`] is about, and its least value.
+fn column_and_first(text: &str) -> Option<(usize, i64)> {
+    let (column, first) = text.split_once(':').unwrap_or(("0", text));
+    Some((column.parse().ok()?, first.parse().ok()?))
 }
 
 /// Copies an epoch with all of its blocks into a store that has none: from there a job goes on by itself. What was staged

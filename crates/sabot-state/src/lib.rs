@@ -22,6 +22,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use changes::Changes;
 pub use folder::FolderStore;
 pub use snapshot::{
     BlockMemory, BlockSizes, Cut, CutBlock, Layer, Layers, Needed, NewBlock, SnapshotCutter, SnapshotJoiner,

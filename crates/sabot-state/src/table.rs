@@ -26,11 +26,12 @@ pub const GROUP: &str = "__sabot.group";
 /// The key of a snapshot's schema metadata that says which of an operator's kinds of rows these are.
 pub const PART: &str = "sabot.part";
 
-/// The key of a snapshot's schema metadata that says by how many of the leading columns rows of cuts are told apart.
+/// The key of a snapshot's schema metadata that says which columns rows of cuts are told apart by: as many of the first, or
+/// those of a range such as `2..5`. What a cut has of a key takes the place of all that older ones have.
 pub const KEY_COLUMNS: &str = "sabot.key_columns";
 
 /// The key of a snapshot's schema metadata, where the first column is the start of a window, that says which is the first
-/// one that is there: rows of cuts of those before are gone.
+/// one that is there: rows of cuts of those before are gone. Of another column its number stands before, as in `1:60000`.
 pub const FIRST: &str = "sabot.first";
 
 /// What an operator knows of its keys, as columns indexed by dense id.

@@ -36,8 +36,8 @@ pub(super) struct Cuts {
 }
 
 impl KeyedAggregate {
-    /// Begins a cut, as [`KeyedOperator::begin_cut`](crate::KeyedOperator::begin_cut) has it: of windows that are the same
-    /// for all keys, and where there are none.
+    /// Begins a cut, as [`KeyedOperator::begin_cut`](crate::KeyedOperator::begin_cut) has it: of all windows but those by
+    /// count, and where there are none.
     ///
     /// # Errors
     /// As [`KeyedAggregate::snapshot`].
@@ -48,7 +48,8 @@ impl KeyedAggregate {
                 let (watermark, groups) = (self.watermark.micros(), self.owned.len());
                 store.panes.begin_cut(epoch, stored, (watermark, groups)).map(|()| true)
             }
-            Store::Sessions(_) | Store::Counts(_) => Ok(false),
+            Store::Sessions(sessions) => sessions.begin_cut(epoch, stored, self.watermark).map(|()| true),
+            Store::Counts(_) => Ok(false),
         }
     }
 
@@ -59,12 +60,13 @@ impl KeyedAggregate {
     pub fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {
         match &mut self.store {
             Store::Panes(store) => store.panes.next_of_cut(rows),
-            Store::Sessions(_) | Store::Counts(_) => Err(none()),
+            Store::Sessions(sessions) => sessions.next_of_cut(rows),
+            Store::Counts(_) => Err(none()),
         }
     }
 }
 
-fn none() -> OperatorError {
+pub(super) fn none() -> OperatorError {
     OperatorError::Order { step: "a part of a cut", when: "and none has begun" }
 }
 

@@ -20,6 +20,7 @@ mod input;
 mod layout;
 mod panes;
 mod results;
+mod session_cuts;
 mod sessions;
 mod snapshot;
 mod store;

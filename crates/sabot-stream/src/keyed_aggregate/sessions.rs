@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use super::layout::Layout;
 use super::results::{Part, Results};
+use super::session_cuts::SessionCuts;
 use crate::OperatorError;
 
 /// The column of a snapshot with the time of a session's last row, in µs.
@@ -36,7 +37,7 @@ const DEAD_MIN: usize = 4_096;
 
 /// An open session.
 #[derive(Clone, Copy, Debug)]
-struct Session {
+pub(super) struct Session {
     /// The time of its first row.
     first: i64,
     /// The time of its last row.
@@ -46,9 +47,15 @@ struct Session {
 
 /// A session on its way out.
 #[derive(Clone, Copy, Debug)]
-struct Fired {
-    key: u32,
+pub(super) struct Fired {
+    pub(super) key: u32,
     session: Session,
+}
+
+impl Fired {
+    pub(super) fn new(key: u32, session: Session) -> Self {
+        Self { key, session }
+    }
 }
 
 /// When a session may be over, by the time of the last row that it had when this was noted.
@@ -62,7 +69,7 @@ pub(super) struct Sessions {
     key_groups: KeyGroups,
     /// Columns of a snapshot.
     schema: SchemaRef,
-    keys: KeyIndex,
+    pub(super) keys: KeyIndex,
     /// The open sessions of each key, by its id, in order of time.
     open: Vec<Vec<Session>>,
     /// By slot.
@@ -73,7 +80,8 @@ pub(super) struct Sessions {
     /// Sessions of one end, in order of their keys.
     fired: VecDeque<Fired>,
     results: Results,
-    ids: Vec<u32>,
+    pub(super) ids: Vec<u32>,
+    pub(super) cuts: SessionCuts,
 }
 
 impl Sessions {
@@ -106,6 +114,7 @@ impl Sessions {
             fired: VecDeque::new(),
             results: Results::new(layout)?,
             ids: Vec::new(),
+            cuts: SessionCuts::default(),
         })
     }
 
@@ -136,6 +145,7 @@ impl Sessions {
         let state =
             PartialState::new(&layout.aggregates, &columns[layout.state_columns.clone()], batch.num_rows())?;
         self.upsert(&keys, hashes)?;
+        self.cut_before_change()?;
         let mut joined = Vec::new();
         let mut slots = Vec::with_capacity(batch.num_rows());
         for (row, time) in times(&batch)?.values().iter().enumerate() {
@@ -190,7 +200,7 @@ impl Sessions {
         session.slot
     }
 
-    fn bounds(&self, session: &Session) -> WindowBounds {
+    pub(super) fn bounds(&self, session: &Session) -> WindowBounds {
         let last = session.last.saturating_add(self.gap - 1);
         WindowBounds { start: EventTime(session.first), last: EventTime(last) }
     }
@@ -207,6 +217,7 @@ impl Sessions {
         while parts.len() < max_rows.max(1) {
             if self.fired.is_empty() {
                 self.fire_one_end(watermark);
+                self.cut_leaving()?;
             }
             let Some(Fired { key, session }) = self.fired.pop_front() else { break };
             keys.push(key);
@@ -240,6 +251,7 @@ impl Sessions {
                 self.due.push(Reverse((session.last, key, slot)));
                 continue;
             }
+            self.cuts.leaves(key, sessions, self.keys.len());
             sessions.remove(place);
             self.count -= 1;
             end = Some(last);
@@ -247,6 +259,22 @@ impl Sessions {
         }
         let keys = &self.keys;
         self.fired.make_contiguous().sort_by(|a, b| keys.compare(a.key, b.key));
+    }
+
+    /// The least time that the last row of a session has which has not fired at a watermark.
+    pub(super) fn first_open(&self, watermark: EventTime) -> i64 {
+        let fires = |last: i64| {
+            self.bounds(&Session { first: last, last, slot: 0 }).is_fired(watermark, self.allowed_lateness)
+        };
+        let (mut fired, mut open) = (i64::MIN, i64::MAX);
+        if !fires(fired) {
+            return fired;
+        }
+        while fired + 1 < open {
+            let middle = fired.midpoint(open);
+            if fires(middle) { fired = middle } else { open = middle }
+        }
+        open
     }
 
     /// Whether there are results that have not been taken.
@@ -265,7 +293,8 @@ impl Sessions {
     pub(super) fn bytes(&self) -> usize {
         let lists: usize = self.open.iter().map(|list| list.capacity() * size_of::<Session>()).sum();
         let lists = lists + self.open.capacity() * size_of::<Vec<Session>>();
-        self.keys.bytes() + self.state.bytes() + lists + self.due.capacity() * size_of::<Due>()
+        let due = self.due.capacity() * size_of::<Due>();
+        self.keys.bytes() + self.state.bytes() + lists + due + self.cuts.bytes()
     }
 
     /// Moves what is open into new columns, if most of the old ones is not used any more.
@@ -274,6 +303,7 @@ impl Sessions {
         if dead < DEAD_MIN || dead < self.count {
             return Ok(());
         }
+        self.cut_before_moving()?;
         let all = self.open_sessions(|_| true);
         let (keys, slots): (Vec<u32>, Vec<u32>) = all.iter().map(|f| (f.key, f.session.slot)).unzip();
         let hashes: Vec<u64> = keys.iter().map(|key| self.keys.hashes()[*key as usize]).collect();
@@ -328,9 +358,19 @@ impl Sessions {
 
     /// The open sessions of these key groups, contiguous and ascending by group.
     pub(super) fn snapshot(&self, range: KeyGroupRange) -> Result<RecordBatch, OperatorError> {
+        let group = |key: u32| self.group_of(self.keys.hashes()[key as usize]);
+        self.rows(self.open_sessions(|key| range.contains(group(key))))
+    }
+
+    /// The open sessions of a key.
+    pub(super) fn of_key(&self, key: u32) -> impl Iterator<Item = Fired> {
+        self.open[key as usize].iter().map(move |session| Fired { key, session: *session })
+    }
+
+    /// Sessions as rows of a snapshot, ascending by group.
+    pub(super) fn rows(&self, mut all: Vec<Fired>) -> Result<RecordBatch, OperatorError> {
         let hashes = self.keys.hashes();
         let group = |key: u32| self.group_of(hashes[key as usize]);
-        let mut all = self.open_sessions(|key| range.contains(group(key)));
         all.sort_by_key(|f| group(f.key));
         let (keys, slots): (Vec<u32>, Vec<u32>) = all.iter().map(|f| (f.key, f.session.slot)).unzip();
         let mut columns: Vec<ArrayRef> = vec![
@@ -344,8 +384,12 @@ impl Sessions {
         RecordBatch::try_new(self.schema.clone(), columns).map_err(OperatorError::input)
     }
 
-    /// Takes in the rows of a snapshot, all of which are owned here.
-    pub(super) fn restore(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
+    /// Takes in the rows of a snapshot as of a watermark, all of which are owned here. Of several cuts the newest comes first.
+    ///
+    /// What became of a session that is only in an older cut can be seen without being told: it was prolonged or joined
+    /// to another, and is near to that one, which is there; or that one has fired, and then the watermark has passed the
+    /// end of this one as well; or nothing became of it.
+    pub(super) fn restore(&mut self, batch: &RecordBatch, watermark: EventTime) -> Result<(), OperatorError> {
         let list = |schema: &Schema| {
             let name = |f: &Arc<Field>| format!("{} {}", f.name(), f.data_type());
             schema.fields().iter().map(name).collect::<Vec<_>>().join(", ")
@@ -365,9 +409,22 @@ impl Sessions {
                 return Err(StateError::Group { row, got: *group, expected, groups }.into());
             }
         }
-        let (keys, state) = columns[4..].split_at(self.keys.types().len());
-        let times = first.values().iter().copied().zip(last.values().iter().copied());
-        self.insert(keys, hashes.values(), times, state)
+        let keys = 4..4 + self.keys.types().len();
+        let batch_keys = KeyBatch::new(self.keys.types(), &columns[keys.clone()], batch.num_rows())?;
+        self.upsert(&batch_keys, hashes.values())?;
+        let times = || first.values().iter().copied().zip(last.values().iter().copied());
+        let is_open = |(key, (first, last)): (&u32, (i64, i64))| {
+            let near = |s: &Session| !self.apart(s.last, first) && !self.apart(last, s.first);
+            let fired =
+                self.bounds(&Session { first, last, slot: 0 }).is_fired(watermark, self.allowed_lateness);
+            !fired && !self.open[*key as usize].iter().any(near)
+        };
+        let open: BooleanArray = self.ids.iter().zip(times()).map(|row| Some(is_open(row))).collect();
+        if open.true_count() == batch.num_rows() {
+            return self.insert(&columns[keys.clone()], hashes.values(), times(), &columns[keys.end..]);
+        }
+        let rest = filter_record_batch(batch, &open).map_err(OperatorError::input)?;
+        self.restore(&rest, watermark)
     }
 }
 

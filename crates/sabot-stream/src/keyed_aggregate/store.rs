@@ -20,7 +20,7 @@ use crate::{KeptRows, OperatorError};
 
 /// The kinds of rows in snapshots.
 pub(super) const GROUPS: &str = "groups";
-const SESSIONS: &str = "sessions";
+pub(super) const SESSIONS: &str = "sessions";
 const WINDOWS: &str = "windows";
 const WAITING: &str = "waiting";
 
@@ -219,7 +219,7 @@ impl Store {
                 }
                 store.panes.restore(batch, groups)
             }
-            Store::Sessions(sessions) => sessions.restore(batch),
+            Store::Sessions(sessions) => sessions.restore(batch, watermark),
             Store::Counts(counts) => counts.restore(batch),
         }
     }
