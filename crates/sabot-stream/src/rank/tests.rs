@@ -454,5 +454,5 @@ fn cuts(seed: u64, loses_oldest: bool) -> Checked {
 
 #[test]
 fn cuts_have_what_snapshots_have() {
-    crate::cut_checks::hold(cuts);
+    crate::cut_checks::hold(100, 8, cuts);
 }

@@ -1,7 +1,8 @@
 //! Any history, broken off at any time and gone on with from the newest cut that is stored, gives what it gives without.
 
 use super::*;
-use crate::CutPart;
+use crate::cut_checks::{self, CutCheck};
+use crate::{CutPart, KeyedOperator};
 use sabot_common::Epoch;
 use sabot_state::Needed;
 use std::collections::BTreeMap;
@@ -190,4 +191,35 @@ fn canaries_wrong_cuts_are_noticed() {
         let noticed = (0..80).filter(|seed| fails(*seed)).count();
         assert!(noticed > 2, "{noticed} of 80 were noticed");
     }
+}
+
+/// Many sessions, of which most have fired, so that keys get other ids while cuts are given.
+#[test]
+fn sessions_are_cut_while_their_keys_move() {
+    let (planned, output) = stage(session(20));
+    cut_checks::hold(3, 2, |seed, loses_oldest| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut tasks = Tasks::new(session(20), 1, 1000);
+        let (mut check, groups) = (CutCheck::new(loses_oldest), tasks.groups);
+        let fresh = || -> Box<dyn KeyedOperator> {
+            Box::new(KeyedAggregate::new(&planned, &output, groups, groups.all()).unwrap())
+        };
+        let (mut most, mut moved) = (0, false);
+        for step in 0..90 {
+            let mut some =
+                || row(step * 10 + rng.random_range(0..10), &rng.random_range(0..3000).to_string(), 1);
+            let rows: Vec<Row> = (0..100).map(|_| some()).collect();
+            tasks.rows(&rows);
+            check.step(&mut rng, &mut tasks.tasks[0], groups.all(), fresh);
+            tasks.watermark(step * 10 - 15);
+            check.step(&mut rng, &mut tasks.tasks[0], groups.all(), fresh);
+            let keys = match &tasks.tasks[0].store {
+                Store::Sessions(sessions) => sessions.keys.len(),
+                _ => 0,
+            };
+            (most, moved) = (most.max(keys), moved || keys < most);
+        }
+        assert!(moved, "keys never moved");
+        check.checked
+    });
 }
