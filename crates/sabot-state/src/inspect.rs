@@ -138,11 +138,7 @@ fn in_force(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, ArrowError> {
     let mut rows = Vec::with_capacity(batches.len());
     for batch in batches {
         let said = |key: &str| batch.schema_ref().metadata().get(key);
-        let (Some(keys), first) = (said(KEY_COLUMNS).and_then(|keys| columns_of(keys)), said(FIRST)) else {
-            rows.push(batch);
-            continue;
-        };
-        let keys: &[ArrayRef] = batch.columns().get(keys).unwrap_or(batch.columns());
+        let (keys, first) = (said(KEY_COLUMNS).and_then(|keys| columns_of(keys)), said(FIRST));
         let mut stays = vec![true; batch.num_rows()];
         if let Some((column, first)) = first.and_then(|first| column_and_first(first))
             && let Some(starts) =
@@ -150,6 +146,11 @@ fn in_force(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, ArrowError> {
         {
             stays.iter_mut().zip(starts.values()).for_each(|(stays, start)| *stays = *start >= first);
         }
+        let Some(keys) = keys else {
+            rows.push(filter_record_batch(&batch, &stays.into())?);
+            continue;
+        };
+        let keys: &[ArrayRef] = batch.columns().get(keys).unwrap_or(batch.columns());
         let schema = batch.schema_ref();
         let converter = match converters.entry(schema.clone()) {
             Entry::Occupied(known) => known.into_mut(),

@@ -5,7 +5,7 @@ use arrow::util::display::array_value_to_string;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use sabot_common::{Epoch, KeyGroupRange};
-use sabot_state::Needed;
+use sabot_state::{Needed, PART};
 use std::collections::BTreeMap;
 
 use crate::{CutPart, KeyedOperator};
@@ -93,8 +93,11 @@ impl CutCheck {
         into: &mut dyn KeyedOperator,
     ) {
         let epoch = Epoch(self.epoch);
-        self.cuts.retain(|of, _| needed.contains(*of));
+        for (of, rows) in &mut self.cuts {
+            rows.retain(|rows| needed.contains(rows.schema_ref().metadata().get(PART).unwrap(), *of));
+        }
         self.cuts.insert(epoch, given);
+        self.cuts.retain(|_, rows| !rows.is_empty());
         self.stored = Some(epoch);
         self.checked.most = self.checked.most.max(self.cuts.len());
         let mut snapshots = Vec::new();

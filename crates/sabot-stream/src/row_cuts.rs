@@ -88,24 +88,38 @@ impl RowCuts {
         first
     }
 
-    /// The next part of a cut that has begun; `write` makes rows of a snapshot.
+    /// The next rows of a cut that has begun; `write` makes those of a snapshot.
+    pub(crate) fn next_rows(
+        &mut self,
+        rows: usize,
+        write: impl FnOnce(usize, i64, &RecordBatch) -> Result<RecordBatch, OperatorError>,
+    ) -> Result<Option<RecordBatch>, OperatorError> {
+        let Some((kind, time, batch)) = self.due.pop_front() else { return Ok(None) };
+        let rows = rows.clamp(1, batch.num_rows());
+        if rows < batch.num_rows() {
+            self.due.push_front((kind, time, batch.slice(rows, batch.num_rows() - rows)));
+        }
+        write(kind, time, &batch.slice(0, rows)).map(Some)
+    }
+
+    /// The cuts that are needed beside the last one.
+    pub(crate) fn needed(&self) -> Needed {
+        Needed::These(self.cuts.iter().map(|(epoch, _)| *epoch).collect())
+    }
+
+    /// The next part of a cut that has begun, where its rows are all that the operator has.
     pub(crate) fn next(
         &mut self,
         rows: usize,
         write: impl FnOnce(usize, i64, &RecordBatch) -> Result<RecordBatch, OperatorError>,
     ) -> Result<CutPart, OperatorError> {
-        if let Some((kind, time, batch)) = self.due.pop_front() {
-            let rows = rows.clamp(1, batch.num_rows());
-            if rows < batch.num_rows() {
-                self.due.push_front((kind, time, batch.slice(rows, batch.num_rows() - rows)));
-            }
-            return Ok(CutPart::Rows(vec![write(kind, time, &batch.slice(0, rows))?]));
+        if let Some(rows) = self.next_rows(rows, write)? {
+            return Ok(CutPart::Rows(vec![rows]));
         }
         if self.head.is_empty() {
             return Err(OperatorError::Order { step: "a part of a cut", when: "and none has begun" });
         }
-        let needed = Needed::These(self.cuts.iter().map(|(epoch, _)| *epoch).collect());
-        Ok(CutPart::End { head: std::mem::take(&mut self.head), needed })
+        Ok(CutPart::End { head: std::mem::take(&mut self.head), needed: self.needed() })
     }
 
     /// Rows were put together anew: the next cut gives all of them.

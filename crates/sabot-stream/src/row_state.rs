@@ -43,6 +43,11 @@ impl RowState {
         Self { part, rows, keys, seed, key_groups, owned }
     }
 
+    /// What kind of rows these are.
+    pub(crate) fn part(&self) -> &'static str {
+        self.part
+    }
+
     /// What a snapshot has of these rows.
     pub(crate) fn kept(&self) -> KeptRows {
         KeptRows { part: self.part, schema: Schema::new(self.fields()).into() }

@@ -5,6 +5,7 @@ use arrow::compute::filter_record_batch;
 use sabot_batch::Morsel;
 
 use crate::OperatorError;
+use crate::row_cuts::InCut;
 
 /// Where the rows of a batch stand in time.
 pub(crate) type Places = fn(&RecordBatch) -> Result<Vec<i64>, OperatorError>;
@@ -20,6 +21,7 @@ pub(crate) struct Waiting {
 #[derive(Debug)]
 struct Held {
     batch: RecordBatch,
+    cut: InCut,
     bytes: usize,
     first: i64,
     last: i64,
@@ -46,12 +48,27 @@ impl Waiting {
         self.batches.iter().map(|held| &held.batch).collect()
     }
 
+    /// The rows, with the cuts that have them.
+    pub(crate) fn in_cuts(&mut self) -> impl Iterator<Item = (&mut InCut, &RecordBatch)> {
+        self.batches.iter_mut().map(|held| (&mut held.cut, &held.batch))
+    }
+
     pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
+        self.hold(batch, InCut::default())
+    }
+
+    /// Takes in the rows behind a place.
+    pub(crate) fn push_behind(&mut self, batch: &RecordBatch, place: i64) -> Result<(), OperatorError> {
+        let behind: BooleanArray = (self.places)(batch)?.iter().map(|row| Some(*row > place)).collect();
+        self.push(filter_record_batch(batch, &behind).map_err(OperatorError::input)?)
+    }
+
+    fn hold(&mut self, batch: RecordBatch, cut: InCut) -> Result<(), OperatorError> {
         let places = (self.places)(&batch)?;
         if let (Some(first), Some(last)) = (places.iter().min(), places.iter().max()) {
             let bytes = Morsel::new(batch.clone()).bytes();
             self.rows += batch.num_rows();
-            self.batches.push(Held { bytes, first: *first, last: *last, batch });
+            self.batches.push(Held { bytes, first: *first, last: *last, batch, cut });
         }
         Ok(())
     }
@@ -78,7 +95,8 @@ impl Waiting {
                     (self.places)(&held.batch)?.iter().map(|row| Some(*row <= place)).collect();
                 due.push(filter_record_batch(&held.batch, &passed).map_err(OperatorError::input)?);
                 let rest = BooleanArray::new(!passed.values(), None);
-                self.push(filter_record_batch(&held.batch, &rest).map_err(OperatorError::input)?)?;
+                // A cut that has the batch has these rows.
+                self.hold(filter_record_batch(&held.batch, &rest).map_err(OperatorError::input)?, held.cut)?;
             }
         }
         Ok(due)

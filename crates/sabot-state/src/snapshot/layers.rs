@@ -3,9 +3,10 @@
 use arrow::array::RecordBatch;
 use sabot_checkpoint::{BlockId, BlockRef};
 use sabot_common::{Epoch, KeyGroupRange};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::series::{self, Series};
+use crate::PART;
 use crate::block::{self, BlockError, Header, Origin};
 
 /// Bytes of rows in a block, about. Each is a file that is synced, and no block is read but as a whole.
@@ -47,8 +48,8 @@ const BATCH_ROWS_MIN: usize = 4096;
 pub struct Layers {
     /// What the newest epoch says of itself.
     head: Option<BlockRef>,
-    /// Oldest first.
-    layers: VecDeque<(Epoch, Vec<BlockRef>)>,
+    /// Oldest first: what a cut has of a kind of rows.
+    layers: VecDeque<(Epoch, String, Vec<BlockRef>)>,
 }
 
 /// The cuts that a restore needs beside the newest one.
@@ -58,14 +59,20 @@ pub enum Needed {
     Since(Epoch),
     /// Those of these epochs.
     These(Vec<Epoch>),
+    /// For each kind of rows, by [`PART`], others.
+    Kinds(Vec<(&'static str, Needed)>),
 }
 
 impl Needed {
-    /// Whether the cut of this epoch is needed.
-    pub fn contains(&self, epoch: Epoch) -> bool {
+    /// Whether what the cut of this epoch has of a kind of rows is needed.
+    pub fn contains(&self, kind: &str, epoch: Epoch) -> bool {
         match self {
             Needed::Since(since) => epoch >= *since,
             Needed::These(epochs) => epochs.contains(&epoch),
+            Needed::Kinds(kinds) => {
+                let of = kinds.iter().find(|(of, _)| *of == kind);
+                of.is_none_or(|(_, needed)| needed.contains(kind, epoch))
+            }
         }
     }
 }
@@ -86,6 +93,12 @@ const BLOCK_ALIGNMENT: usize = 4096;
 pub struct Layer {
     groups: KeyGroupRange,
     origin: Origin,
+    kinds: BTreeMap<String, Rows>,
+}
+
+/// What a cut has of a kind of rows. Kinds do not share blocks, because they are not needed for as long.
+#[derive(Debug, Default)]
+struct Rows {
     blocks: Vec<BlockRef>,
     /// Rows of the next block.
     batches: Vec<RecordBatch>,
@@ -98,8 +111,7 @@ pub struct Layer {
 impl Layers {
     /// Begins the cut of an epoch.
     pub fn begin(&self, groups: KeyGroupRange, origin: Origin) -> Layer {
-        let (blocks, batches, small) = (Vec::new(), Vec::new(), Vec::new());
-        Layer { groups, origin, blocks, batches, bytes: 0, small, small_rows: 0 }
+        Layer { groups, origin, kinds: BTreeMap::new() }
     }
 
     /// Ends the cut of an epoch that needs others beside it: what is kept once its manifest is written, and the last
@@ -121,27 +133,29 @@ impl Layers {
         batches.extend(kinds.iter().map(Series::empty));
         let bytes = block::encode(&batches, KeyGroupRange { start: 0, end: 0 }, layer.origin)?;
         let head = Header::block_ref(&bytes)?;
-        let mut memory = BlockMemory::default();
-        let last = layer.flush(&mut memory)?.map(|(block, bytes)| (block, bytes.to_vec()));
-        let new = last.into_iter().chain([(head, bytes)]).collect();
-        let mut layers: VecDeque<_> =
-            self.layers.iter().filter(|(epoch, _)| needed.contains(*epoch)).cloned().collect();
-        if !layer.blocks.is_empty() {
-            layers.push_back((layer.origin.epoch, layer.blocks));
+        let (mut memory, mut new) = (BlockMemory::default(), Vec::new());
+        for rows in layer.kinds.values_mut() {
+            let last = rows.flush((layer.groups, layer.origin), &mut memory)?;
+            new.extend(last.map(|(block, bytes)| (block, bytes.to_vec())));
         }
+        new.push((head, bytes));
+        let is_needed = |(epoch, kind, _): &&(Epoch, String, _)| needed.contains(kind, *epoch);
+        let mut layers: VecDeque<_> = self.layers.iter().filter(is_needed).cloned().collect();
+        let kinds = layer.kinds.into_iter().filter(|(_, rows)| !rows.blocks.is_empty());
+        layers.extend(kinds.map(|(kind, rows)| (layer.origin.epoch, kind, rows.blocks)));
         Ok((Layers { head: Some(head), layers }, new))
     }
 
     /// The blocks of the part, in the order of the manifest.
     pub fn blocks(&self) -> impl Iterator<Item = BlockRef> {
-        let rows = self.layers.iter().rev().flat_map(|(_, blocks)| blocks);
+        let rows = self.layers.iter().rev().flat_map(|(_, _, blocks)| blocks);
         self.head.iter().chain(rows).copied()
     }
 
     /// The blocks of rows of this epoch's cut and of later ones.
     pub fn blocks_since(&self, epoch: Epoch) -> impl Iterator<Item = BlockRef> {
-        let layers = self.layers.iter().rev().take_while(move |(of, _)| *of >= epoch);
-        layers.flat_map(|(_, blocks)| blocks).copied()
+        let layers = self.layers.iter().rev().take_while(move |(of, _, _)| *of >= epoch);
+        layers.flat_map(|(_, _, blocks)| blocks).copied()
     }
 }
 
@@ -153,7 +167,7 @@ impl Layer {
 
     /// The blocks that were made so far.
     pub fn blocks(&self) -> impl Iterator<Item = BlockId> {
-        self.blocks.iter().map(|block| block.id)
+        self.kinds.values().flat_map(|rows| &rows.blocks).map(|block| block.id)
     }
 
     /// Takes in rows, ascending by key group; gives a block when there are enough.
@@ -165,6 +179,21 @@ impl Layer {
         rows: RecordBatch,
         memory: &'a mut BlockMemory,
     ) -> Result<Option<(BlockRef, &'a [u8])>, BlockError> {
+        let kind = rows.schema_ref().metadata().get(PART).map_or("", String::as_str);
+        let kind = match self.kinds.get_mut(kind) {
+            Some(known) => known,
+            None => self.kinds.entry(kind.to_owned()).or_default(),
+        };
+        kind.add(rows)?;
+        if kind.bytes < BLOCK_BYTES {
+            return Ok(None);
+        }
+        kind.flush((self.groups, self.origin), memory)
+    }
+}
+
+impl Rows {
+    fn add(&mut self, rows: RecordBatch) -> Result<(), BlockError> {
         self.bytes += block::bytes_of(&rows);
         match rows.num_rows() {
             0 => {}
@@ -177,13 +206,14 @@ impl Layer {
         if self.small_rows >= 4 * BATCH_ROWS_MIN {
             self.join_small()?;
         }
-        if self.bytes < BLOCK_BYTES {
-            return Ok(None);
-        }
-        self.flush(memory)
+        Ok(())
     }
 
-    fn flush<'a>(&mut self, memory: &'a mut BlockMemory) -> Result<Option<(BlockRef, &'a [u8])>, BlockError> {
+    fn flush<'a>(
+        &mut self,
+        (groups, origin): (KeyGroupRange, Origin),
+        memory: &'a mut BlockMemory,
+    ) -> Result<Option<(BlockRef, &'a [u8])>, BlockError> {
         self.join_small()?;
         self.bytes = 0;
         if self.batches.is_empty() {
@@ -191,7 +221,7 @@ impl Layer {
         }
         let BlockMemory(memory) = memory;
         memory.clear();
-        let start = block::encode_into(&self.batches, self.groups, self.origin, BLOCK_ALIGNMENT, memory)?;
+        let start = block::encode_into(&self.batches, groups, origin, BLOCK_ALIGNMENT, memory)?;
         self.batches.clear();
         let block = Header::block_ref(&memory[start..])?;
         self.blocks.push(block);

@@ -12,11 +12,11 @@ use arrow::datatypes::{DataType, Field, SchemaRef, UInt16Type, UInt64Type};
 use sabot_batch::key_hash::KeyHasher;
 use sabot_batch::key_index::{KeyBatch, canonical_type};
 use sabot_batch::{Morsel, hidden};
-use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
+use sabot_common::{Epoch, EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::rank::{RankKeys, RankOrder, Ranked};
 use sabot_ops::RankSpec;
 use sabot_plan::RankStage;
-use sabot_state::{GROUP, KeyedTable, PART, StateColumns};
+use sabot_state::{GROUP, KEY_COLUMNS, KeyedTable, Needed, PART, StateColumns, Sweep};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,9 +25,10 @@ use super::output::Output;
 use super::pane::ROWS_MIN;
 use crate::keyed_aggregate::check_inserts;
 use crate::progress::Progress;
+use crate::row_cuts::RowCuts;
 use crate::row_state::{RowState, agree};
 use crate::waiting::Waiting;
-use crate::{KeptRows, KeyedOperator, OperatorError};
+use crate::{CutPart, KeptRows, KeyedOperator, OperatorError};
 
 /// The time under which waiting rows stand in a snapshot: they know their own.
 const WAITING: i64 = i64::MAX;
@@ -47,10 +48,21 @@ pub struct KeyedFirst {
     key_types: Vec<DataType>,
     passed: KeyedTable<Passed>,
     waiting: Waiting,
+    cuts: Cuts,
     /// How many rows there were when it was last looked which can go.
     left: usize,
     progress: Progress,
     output: Output,
+}
+
+/// The cuts of both kinds of rows.
+#[derive(Debug, Default)]
+struct Cuts {
+    last: Option<Epoch>,
+    waiting: RowCuts,
+    passed: Sweep,
+    /// Of the last one, until it has ended.
+    head: Vec<RecordBatch>,
 }
 
 /// How many rows of each group have passed, kept or not.
@@ -96,6 +108,7 @@ impl KeyedFirst {
             key_types: fields.iter().map(|field| field.data_type().clone()).collect(),
             passed: KeyedTable::new(&fields, key_groups, Passed::default())?,
             waiting: Waiting::new(places),
+            cuts: Cuts::default(),
             left: 0,
             progress: Progress::new(),
             output: Output::new(stage, output)?,
@@ -106,6 +119,7 @@ impl KeyedFirst {
     /// Lets go of the rows that cannot be among the first of their group any more.
     fn trim(&mut self, needed: u64) -> Result<(), OperatorError> {
         let waiting = self.waiting.take();
+        self.cuts.waiting.begin_anew();
         let (rows, groups) = self.in_order(&waiting)?;
         let mut before: HashMap<u32, u64> = HashMap::new();
         let mut stay: Vec<Vec<bool>> = waiting.iter().map(|batch| vec![false; batch.num_rows()]).collect();
@@ -162,6 +176,22 @@ impl KeyedFirst {
         Ok(ids)
     }
 
+    /// Rows of the table, with what they are in their metadata.
+    fn with_part(&self, passed: &RecordBatch) -> Result<RecordBatch, OperatorError> {
+        // The group, the hash, the keys.
+        let keys = (2 + self.key_types.len()).to_string();
+        let metadata = [(PART.to_owned(), PASSED.to_owned()), (KEY_COLUMNS.to_owned(), keys)];
+        let schema = passed.schema_ref().as_ref().clone().with_metadata(HashMap::from(metadata));
+        passed.clone().with_schema(Arc::new(schema)).map_err(OperatorError::input)
+    }
+
+    fn check_taken(&self) -> Result<(), OperatorError> {
+        match self.output.is_empty() {
+            true => Ok(()),
+            false => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
+        }
+    }
+
     /// Whether the only group is through, so that no row is of use any more.
     fn is_through(&self) -> bool {
         let passed = self.passed.state().0.first().copied().unwrap_or(0);
@@ -214,16 +244,51 @@ impl KeyedOperator for KeyedFirst {
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
-        if !self.output.is_empty() {
-            return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
-        }
+        self.check_taken()?;
         let waiting = self.waiting.batches();
         let waiting = self.state.write(WAITING, &waiting, range, self.progress.watermark())?;
-        let passed = self.passed.snapshot(range)?;
-        let schema = passed.schema_ref().as_ref().clone();
-        let schema = schema.with_metadata(HashMap::from([(PART.to_owned(), PASSED.to_owned())]));
-        let passed = passed.with_schema(Arc::new(schema)).map_err(OperatorError::input)?;
-        Ok(vec![waiting, passed])
+        Ok(vec![waiting, self.with_part(&self.passed.snapshot(range)?)?])
+    }
+
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+        self.check_taken()?;
+        let passed = RecordBatch::new_empty(self.passed.snapshot_schema().clone());
+        let cuts = &mut self.cuts;
+        let waiting = self.waiting.in_cuts().map(|(cut, batch)| (cut, 0, WAITING, batch));
+        cuts.waiting.begin(epoch, stored, Vec::new(), waiting);
+        let is_next = cuts.last.is_some() && cuts.last == stored;
+        let mut stretch = match is_next {
+            true => cuts.passed.begin(epoch, self.passed.changed(), self.passed.len()),
+            false => cuts.passed.begin_whole(epoch),
+        };
+        self.passed.begin_cut(0, &mut stretch);
+        cuts.passed.end(stretch);
+        cuts.last = Some(epoch);
+        self.cuts.head = vec![self.state.head(self.progress.watermark()), self.with_part(&passed)?];
+        Ok(true)
+    }
+
+    fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {
+        let write = |_, time, rows: &RecordBatch| self.state.write_cut(time, rows);
+        if let Some(rows) = self.cuts.waiting.next_rows(rows, write)? {
+            return Ok(CutPart::Rows(vec![rows]));
+        }
+        let mut given = self.passed.take_aside();
+        given.extend(self.passed.next_of_cut(rows)?);
+        if !given.is_empty() {
+            return given
+                .iter()
+                .map(|rows| self.with_part(rows))
+                .collect::<Result<_, _>>()
+                .map(CutPart::Rows);
+        }
+        let head = std::mem::take(&mut self.cuts.head);
+        if head.is_empty() {
+            return Err(OperatorError::Order { step: "a part of a cut", when: "and none has begun" });
+        }
+        let passed = Needed::Since(self.cuts.passed.since());
+        let needed = Needed::Kinds(vec![(self.state.part(), self.cuts.waiting.needed()), (PASSED, passed)]);
+        Ok(CutPart::End { head, needed })
     }
 
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
@@ -243,7 +308,8 @@ impl KeyedOperator for KeyedFirst {
             let (watermark, rows) = self.state.read(snapshot)?;
             agree(&mut known, watermark)?;
             for (_, rows) in rows {
-                self.waiting.push(rows)?;
+                // Of several cuts those before the newest have rows that have passed.
+                self.waiting.push_behind(&rows, watermark.micros())?;
             }
         }
         known.into_iter().for_each(|watermark| self.progress.resume(watermark));

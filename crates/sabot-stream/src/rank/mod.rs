@@ -22,6 +22,7 @@ use sabot_batch::{Morsel, hidden};
 use sabot_common::{Epoch, EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::rank::RankOrder;
 use sabot_plan::RankStage;
+use sabot_state::FIRST;
 use std::collections::BTreeMap;
 
 use crate::keyed_aggregate::check_inserts;
@@ -176,12 +177,16 @@ impl KeyedOperator for KeyedRank {
 
     fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
         self.check_taken()?;
-        let head = vec![self.state.head(self.progress.watermark())];
+        let mut head = self.state.head(self.progress.watermark());
+        if self.windowed {
+            let first = self.progress.watermark().micros().saturating_add(1);
+            head.schema_metadata_mut().insert(FIRST.to_owned(), first.to_string());
+        }
         let held = self
             .panes
             .iter_mut()
             .flat_map(|(time, pane)| pane.in_cuts().map(move |(cut, batch)| (cut, 0, *time, batch)));
-        self.cuts.begin(epoch, stored, head, held);
+        self.cuts.begin(epoch, stored, vec![head], held);
         Ok(true)
     }
 

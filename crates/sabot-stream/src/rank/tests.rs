@@ -456,3 +456,34 @@ fn cuts(seed: u64, loses_oldest: bool) -> Checked {
 fn cuts_have_what_snapshots_have() {
     crate::cut_checks::hold(100, 8, cuts);
 }
+
+/// As `cuts`, of rows that leave as they go.
+fn cuts_of_first(seed: u64, loses_oldest: bool) -> Checked {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let groups = if rng.random() { vec![0] } else { vec![0, 2] };
+    let spec = RankSpec { groups, fetch: Some(rng.random_range(1..4)), ..RankSpec::default() };
+    let (mut stage, output) = stage(spec, false, RankResult::AsBefore);
+    stage.as_it_goes = true;
+    let mut tasks = Tasks::new(&stage, &output, 1, 50);
+    let (mut check, owned) = (CutCheck::new(loses_oldest), tasks.groups.all());
+    let (planned, key_groups) = (KeyedStage::Rank(stage.clone()), tasks.groups);
+    let fresh = || keyed_operator(&planned, &output, key_groups, owned).unwrap();
+    for step in 0..90 {
+        let count = rng.random_range(0..12);
+        let batch = rows(&mut rng, count);
+        // Four times in each step, and a watermark among them.
+        let times = hidden::times(&batch).unwrap().values().iter().map(|time| step * 20 + time);
+        let mut columns = batch.columns().to_vec();
+        columns[3] = Arc::new(Int64Array::from_iter_values(times));
+        let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
+        tasks.push(&batch);
+        tasks.watermark(EventTime(step * 20 - 5));
+        check.step(&mut rng, tasks.tasks[0].as_mut(), owned, fresh);
+    }
+    check.checked
+}
+
+#[test]
+fn cuts_of_rows_that_leave_as_they_go_have_what_snapshots_have() {
+    crate::cut_checks::hold(100, 3, cuts_of_first);
+}

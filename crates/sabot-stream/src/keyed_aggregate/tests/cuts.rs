@@ -105,7 +105,7 @@ fn stored(before: Option<&Point>, cutting: Cutting) -> Point {
         let before = before.and_then(|point| point.tasks.get(number)).cloned().unwrap_or_default();
         let mut cuts = before.cuts;
         cuts.insert(cutting.epoch, rows);
-        cuts.retain(|of, _| *of == cutting.epoch || needed.contains(*of));
+        cuts.retain(|of, _| *of == cutting.epoch || needed.contains("", *of));
         Stored { cuts, head }
     };
     let tasks = cutting.tasks.into_iter().enumerate().map(part).collect();
