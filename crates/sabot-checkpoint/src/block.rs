@@ -49,6 +49,11 @@ impl BlockId {
         Self(*blake3::Hasher::new().update(head).update(body).finalize().as_bytes())
     }
 
+    /// The hash of bytes that come piece by piece.
+    pub fn hasher() -> BlockHasher {
+        BlockHasher(blake3::Hasher::new())
+    }
+
     /// The hash of some bytes.
     pub fn hash(bytes: &[u8]) -> [u8; 32] {
         *blake3::hash(bytes).as_bytes()
@@ -62,6 +67,30 @@ impl BlockId {
     /// The hash itself.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// What [`BlockId::hash`] is of bytes that come piece by piece.
+///
+/// ```
+/// use sabot_checkpoint::BlockId;
+/// let mut hasher = BlockId::hasher();
+/// hasher.update(b"ab");
+/// hasher.update(b"c");
+/// assert_eq!(hasher.finish(), BlockId::hash(b"abc"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct BlockHasher(blake3::Hasher);
+
+impl BlockHasher {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all of them.
+    pub fn finish(&self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
     }
 }
 

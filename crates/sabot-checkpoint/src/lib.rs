@@ -28,7 +28,7 @@ mod topology;
 mod upgrade;
 
 pub use alternating::{Alternating, Slot, TransactionAction, TransactionEvent};
-pub use block::{BlockId, BlockIdError, BlockRef};
+pub use block::{BlockHasher, BlockId, BlockIdError, BlockRef};
 pub use coordinator::{Action, CheckpointConfig, Coordinator, Cut, Event, Kept, Outcome, superfluous};
 pub use manifest::{
     Manifest, ManifestError, ManifestKind, OperatorState, PartitionState, SinkState, SourceState, Staged,

@@ -140,7 +140,8 @@ impl Parts {
             _ => stored.begin(groups, origin),
         };
         let mut written: Vec<BlockId> = layer.blocks().collect();
-        let ended = stored.end(layer, needed, head, &CHANGING).map_err(|error| error.to_string());
+        let ended =
+            stored.end(layer, needed, head, &CHANGING, &mut self.memory).map_err(|error| error.to_string());
         let ended = ended.and_then(|(layers, blocks)| {
             // Not the head, which other tasks may have alike.
             written.extend(blocks.iter().rev().skip(1).map(|(block, _)| block.id));

@@ -1,4 +1,4 @@
-//! The table of contents at the beginning of a block's body.
+//! The table of contents in a block's body.
 
 use sabot_common::KeyGroupRange;
 use std::ops::Range;
@@ -42,22 +42,8 @@ impl Part {
 }
 
 impl Contents {
-    /// Where the first part stands, and how many bytes one has.
-    const PARTS: usize = 8;
-    const PART: usize = 16;
-
-    /// How many bytes it has.
-    pub(super) fn bytes(&self) -> usize {
-        let entries: usize = self.parts.iter().map(|part| part.index.len()).sum();
-        (Self::PARTS + Self::PART * self.parts.len() + 8 * entries).next_multiple_of(ALIGNMENT)
-    }
-
-    /// Writes the lengths of the streams into a table that was written without.
-    pub(super) fn write_lengths(&self, table: &mut [u8]) {
-        for (part, entry) in self.parts.iter().zip(table[Self::PARTS..].chunks_exact_mut(Self::PART)) {
-            entry[..8].copy_from_slice(&part.bytes.to_le_bytes());
-        }
-    }
+    /// What stands behind it: its length, and zeros.
+    const FOOT: usize = 16;
 
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), BlockError> {
         let start = out.len();
@@ -75,10 +61,22 @@ impl Contents {
             out.extend_from_slice(&entry.first_row.to_le_bytes());
         }
         out.resize(start + (out.len() - start).next_multiple_of(ALIGNMENT), 0);
+        let length = (out.len() - start) as u64;
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&[0; Self::FOOT - 8]);
         Ok(())
     }
 
-    /// Reads it and says where the streams begin.
+    /// Reads it from the end of a body.
+    pub(super) fn read_behind(body: &[u8]) -> Result<Self, BlockError> {
+        let damaged = || BlockError::damaged("it ends in its table of contents");
+        let (rest, foot) = body.split_at_checked(body.len().wrapping_sub(Self::FOOT)).ok_or_else(damaged)?;
+        let length = usize::try_from(u64::from_le_bytes(array(&foot[..8]))).map_err(BlockError::damaged)?;
+        let start = rest.len().checked_sub(length).ok_or_else(damaged)?;
+        Ok(Self::read(&rest[start..])?.0)
+    }
+
+    /// Reads it from the beginning of a body, as it was up to format 2, and says where the streams begin.
     pub(super) fn read(body: &[u8]) -> Result<(Self, usize), BlockError> {
         let mut reader = Reader { body, at: 0 };
         let count = u32::from_le_bytes(reader.take()?);

@@ -23,8 +23,9 @@ use super::BlockError;
 const MAGIC: &[u8; 8] = b"SABOTBLK";
 
 /// The newest format that this version reads, and the one that it writes. In format 1 the hash of the body was another, and
-/// the checksum went over the body as well: now that is what its hash is for.
-pub const FORMAT: u16 = 2;
+/// the checksum went over the body as well: now that is what its hash is for. Up to format 2 the table of contents was the
+/// first part of the body.
+pub const FORMAT: u16 = 3;
 
 /// When and by whom a block was written.
 ///
@@ -157,8 +158,8 @@ impl Header {
         Ok(header)
     }
 
-    /// Fills the header of a block whose body is there.
-    pub(super) fn write(bytes: &mut [u8], groups: KeyGroupRange, origin: Origin) {
+    /// Fills the header of a block whose body is there, and has this hash.
+    pub(super) fn write(bytes: &mut [u8], groups: KeyGroupRange, origin: Origin, hash: &[u8; 32]) {
         let (header, body) = bytes.split_at_mut(Self::BYTES);
         header[..8].copy_from_slice(MAGIC);
         header[8..10].copy_from_slice(&FORMAT.to_le_bytes());
@@ -168,7 +169,7 @@ impl Header {
         header[16..24].copy_from_slice(&(body.len() as u64).to_le_bytes());
         header[24..32].copy_from_slice(&origin.generation.to_le_bytes());
         header[32..40].copy_from_slice(&origin.epoch.0.to_le_bytes());
-        header[40..72].copy_from_slice(&BlockId::hash(body));
+        header[40..72].copy_from_slice(hash);
         let sum = checksum(&header[..Self::CHECKSUM], &[]);
         header[Self::CHECKSUM..].copy_from_slice(&sum.to_le_bytes());
     }

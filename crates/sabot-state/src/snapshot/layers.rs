@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::series::{self, Series};
 use crate::PART;
-use crate::block::{self, BlockError, Header, Origin};
+use crate::block::{self, BlockError, Builder, Header, Origin};
 
 /// Bytes of rows in a block, about. Each is a file that is synced, and no block is read but as a whole.
 const BLOCK_BYTES: usize = 8 << 20;
@@ -35,7 +35,7 @@ const BATCH_ROWS_MIN: usize = 4096;
 /// for (epoch, rows) in [(1, &first), (2, &changed)] {
 ///     let mut layer = layers.begin(KeyGroups::default().all(), Origin { generation: 1, epoch: Epoch(epoch) });
 ///     kept.extend(layer.add(rows.clone(), &mut memory)?.map(|(block, bytes)| (block.id, bytes.to_vec())));
-///     let (next, last) = layers.end(layer, &Needed::Since(Epoch(1)), &head, &["sabot.watermark"])?;
+///     let (next, last) = layers.end(layer, &Needed::Since(Epoch(1)), &head, &["sabot.watermark"], &mut memory)?;
 ///     kept.extend(last.into_iter().map(|(block, bytes)| (block.id, bytes)));
 ///     layers = next; // once its manifest is written
 /// }
@@ -80,10 +80,10 @@ impl Needed {
 /// A block to be written, as the manifest names it.
 pub type NewBlock = (BlockRef, Vec<u8>);
 
-/// Where blocks are made, one after the other. The same memory each time, which would be cleared each time were it given
-/// back to the system in between, and at a place from which a disk takes it as it is.
+/// Where blocks are made, several at a time. The same memory each time, which would be cleared each time were it given back
+/// to the system in between, and at places from which a disk takes it as it is.
 #[derive(Debug, Default)]
-pub struct BlockMemory(Vec<u8>);
+pub struct BlockMemory(Vec<Vec<u8>>);
 
 /// What blocks lie at a multiple of: the largest that disks ask for.
 const BLOCK_ALIGNMENT: usize = 4096;
@@ -100,8 +100,8 @@ pub struct Layer {
 #[derive(Debug, Default)]
 struct Rows {
     blocks: Vec<BlockRef>,
-    /// Rows of the next block.
-    batches: Vec<RecordBatch>,
+    /// The next block.
+    next: Option<Builder>,
     bytes: usize,
     /// Rows of batches that are too small to stand by themselves.
     small: Vec<RecordBatch>,
@@ -126,6 +126,7 @@ impl Layers {
         needed: &Needed,
         head: &[RecordBatch],
         changing: &[&str],
+        memory: &mut BlockMemory,
     ) -> Result<(Layers, Vec<NewBlock>), BlockError> {
         let changing: Vec<String> = changing.iter().map(|key| (*key).to_owned()).collect();
         let (common, kinds) = Series::sort(head, &changing)?;
@@ -133,9 +134,9 @@ impl Layers {
         batches.extend(kinds.iter().map(Series::empty));
         let bytes = block::encode(&batches, KeyGroupRange { start: 0, end: 0 }, layer.origin)?;
         let head = Header::block_ref(&bytes)?;
-        let (mut memory, mut new) = (BlockMemory::default(), Vec::new());
+        let mut new = Vec::new();
         for rows in layer.kinds.values_mut() {
-            let last = rows.flush((layer.groups, layer.origin), &mut memory)?;
+            let last = rows.flush((layer.groups, layer.origin), memory)?;
             new.extend(last.map(|(block, bytes)| (block, bytes.to_vec())));
         }
         new.push((head, bytes));
@@ -184,7 +185,7 @@ impl Layer {
             Some(known) => known,
             None => self.kinds.entry(kind.to_owned()).or_default(),
         };
-        kind.add(rows)?;
+        kind.add((self.groups, self.origin), rows, memory)?;
         if kind.bytes < BLOCK_BYTES {
             return Ok(None);
         }
@@ -193,7 +194,12 @@ impl Layer {
 }
 
 impl Rows {
-    fn add(&mut self, rows: RecordBatch) -> Result<(), BlockError> {
+    fn add(
+        &mut self,
+        of: (KeyGroupRange, Origin),
+        rows: RecordBatch,
+        memory: &mut BlockMemory,
+    ) -> Result<(), BlockError> {
         self.bytes += block::bytes_of(&rows);
         match rows.num_rows() {
             0 => {}
@@ -201,35 +207,50 @@ impl Rows {
                 self.small_rows += more;
                 self.small.push(rows);
             }
-            _ => self.batches.push(rows),
+            _ => self.write(of, &rows, memory)?,
         }
         if self.small_rows >= 4 * BATCH_ROWS_MIN {
-            self.join_small()?;
+            self.join_small(of, memory)?;
         }
         Ok(())
     }
 
-    fn flush<'a>(
+    fn write(
         &mut self,
         (groups, origin): (KeyGroupRange, Origin),
+        rows: &RecordBatch,
+        BlockMemory(memory): &mut BlockMemory,
+    ) -> Result<(), BlockError> {
+        let begin = || {
+            let mut memory = memory.pop().unwrap_or_default();
+            memory.reserve(BLOCK_BYTES + BLOCK_BYTES / 4);
+            Builder::new(groups, origin, BLOCK_ALIGNMENT, memory)
+        };
+        self.next.get_or_insert_with(begin).add(rows)
+    }
+
+    fn flush<'a>(
+        &mut self,
+        of: (KeyGroupRange, Origin),
         memory: &'a mut BlockMemory,
     ) -> Result<Option<(BlockRef, &'a [u8])>, BlockError> {
-        self.join_small()?;
+        self.join_small(of, memory)?;
         self.bytes = 0;
-        if self.batches.is_empty() {
-            return Ok(None);
-        }
-        let BlockMemory(memory) = memory;
-        memory.clear();
-        let start = block::encode_into(&self.batches, groups, origin, BLOCK_ALIGNMENT, memory)?;
-        self.batches.clear();
-        let block = Header::block_ref(&memory[start..])?;
+        let Some(next) = self.next.take() else { return Ok(None) };
+        let (bytes, start) = next.finish()?;
+        let block = Header::block_ref(&bytes[start..])?;
         self.blocks.push(block);
-        Ok(Some((block, &memory[start..])))
+        let BlockMemory(memory) = memory;
+        memory.push(bytes);
+        Ok(memory.last().map(|bytes| (block, &bytes[start..])))
     }
 
     /// Makes one batch of those of one schema.
-    fn join_small(&mut self) -> Result<(), BlockError> {
+    fn join_small(
+        &mut self,
+        of: (KeyGroupRange, Origin),
+        memory: &mut BlockMemory,
+    ) -> Result<(), BlockError> {
         self.small_rows = 0;
         let mut small = std::mem::take(&mut self.small);
         while let Some(first) = small.first() {
@@ -237,7 +258,9 @@ impl Rows {
             let (same, others): (Vec<_>, Vec<_>) =
                 small.into_iter().partition(|rows| *rows.schema_ref() == schema);
             small = others;
-            self.batches.extend(series::join(&schema, same)?);
+            for rows in series::join(&schema, same)? {
+                self.write(of, &rows, memory)?;
+            }
         }
         Ok(())
     }
