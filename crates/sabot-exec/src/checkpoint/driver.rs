@@ -46,7 +46,7 @@ impl Driver {
         from: Receiver<Message>,
     ) -> Self {
         let watch = Watch::start();
-        let parts = Parts::new(start.manifest.generation);
+        let parts = Parts::new(start.manifest.generation, &checkpoints.store);
         let coordinator = Coordinator::new(places.topology.clone(), checkpoints.config, start, watch.now());
         Self {
             job,
@@ -132,7 +132,7 @@ impl Driver {
     fn event(&mut self, message: Message) -> Option<Event> {
         match message {
             Message::Rows { task, epoch, groups, rows } => {
-                self.parts.add(&*self.checkpoints.store, (task, epoch), groups, rows);
+                self.parts.add((task, epoch), groups, rows);
                 // Time passes while rows are written, and so may an epoch's.
                 Some(Event::Tick)
             }
@@ -164,14 +164,12 @@ impl Driver {
         let answer = match report {
             Report::Positions(positions) => Answer::Positions(positions),
             Report::Staged(staged) => Answer::Staged(self::staged(staged)),
-            Report::State { groups, batches } => {
-                match self.parts.store(&*self.checkpoints.store, (task, epoch), groups, &batches) {
-                    Ok(blocks) => Answer::State { groups, blocks },
-                    Err(reason) => return Event::CouldNot { task, epoch, reason },
-                }
-            }
+            Report::State { groups, batches } => match self.parts.store((task, epoch), groups, &batches) {
+                Ok(blocks) => Answer::State { groups, blocks },
+                Err(reason) => return Event::CouldNot { task, epoch, reason },
+            },
             Report::Cut { groups, head, needed } => {
-                match self.parts.end(&*self.checkpoints.store, (task, epoch), groups, &head, &needed) {
+                match self.parts.end((task, epoch), groups, &head, &needed) {
                     Ok(blocks) => Answer::State { groups, blocks },
                     Err(reason) => return Event::CouldNot { task, epoch, reason },
                 }
@@ -236,7 +234,7 @@ impl Driver {
             }
             Action::GaveUp { epoch, reason } => {
                 self.job.counters.checkpoints_given_up.fetch_add(1, Ordering::Relaxed);
-                self.parts.given_up(&*self.checkpoints.store, epoch);
+                self.parts.given_up(epoch);
                 tracing::warn!(job = %self.job.name, %epoch, reason, "an epoch was given up");
                 self.answer(epoch, |epoch| Err(format!("epoch {epoch} was given up: {reason}")));
                 return self.asks_again();

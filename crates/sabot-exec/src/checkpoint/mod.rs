@@ -12,6 +12,7 @@ mod recover;
 mod state;
 mod topology;
 mod upgrade;
+mod writer;
 
 use arrow::record_batch::RecordBatch;
 use sabot_checkpoint::{CheckpointConfig, CheckpointStore, Cut, PartitionState, RestartStrategy, TaskId};

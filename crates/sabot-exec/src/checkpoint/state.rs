@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::Checkpoints;
+use super::writer::BlockWriter;
 use crate::error::JobError;
 
 /// Blocks that are read before they are taken in.
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     /// The newest epoch that was given up.
     given_up: Epoch,
     memory: BlockMemory,
+    writer: BlockWriter,
 }
 
 /// The cuts of a task.
@@ -55,7 +57,7 @@ struct Layered {
 }
 
 impl Parts {
-    pub(crate) fn new(generation: u64) -> Self {
+    pub(crate) fn new(generation: u64, store: &Arc<dyn CheckpointStore>) -> Self {
         Self {
             generation,
             cutters: BTreeMap::new(),
@@ -63,13 +65,13 @@ impl Parts {
             layers: BTreeMap::new(),
             given_up: Epoch(0),
             memory: BlockMemory::default(),
+            writer: BlockWriter::new(store.clone()),
         }
     }
 
     /// Writes what has changed of a task's state; the blocks of all of it.
     pub(crate) fn store(
         &mut self,
-        store: &dyn CheckpointStore,
         (task, epoch): (TaskId, Epoch),
         groups: KeyGroupRange,
         batches: &[RecordBatch],
@@ -82,7 +84,7 @@ impl Parts {
         let cut = cutter.cut(&ranges, &batches, origin).map_err(|error| error.to_string())?;
         for block in &cut.blocks {
             if let Some(bytes) = &block.bytes {
-                put(store, (block.block, bytes))?;
+                self.writer.write_now(block.block, bytes)?;
             }
         }
         FailPoint::StateStored.pass();
@@ -94,7 +96,6 @@ impl Parts {
     /// Takes in rows of a task's cut.
     pub(crate) fn add(
         &mut self,
-        store: &dyn CheckpointStore,
         (task, epoch): (TaskId, Epoch),
         groups: KeyGroupRange,
         rows: Vec<RecordBatch>,
@@ -111,11 +112,16 @@ impl Parts {
         let Ok(into) = layer else { return };
         let added = rows.into_iter().try_for_each(|rows| match into.add(rows, &mut self.memory) {
             Ok(None) => Ok(()),
-            Ok(Some((block, bytes))) => put(store, (block, bytes)),
+            Ok(Some((block, bytes))) => {
+                self.writer.write((task, epoch), block, bytes);
+                self.writer.free().for_each(|block| self.memory.give_back(block));
+                Ok(())
+            }
             Err(error) => Err(error.to_string()),
         });
         if let Err(reason) = added {
-            remove(store, into.blocks());
+            let _ = self.writer.wait((task, epoch));
+            self.writer.remove(into.blocks());
             *layer = Err(reason);
         }
     }
@@ -123,7 +129,6 @@ impl Parts {
     /// Ends a task's cut; the blocks of all its state.
     pub(crate) fn end(
         &mut self,
-        store: &dyn CheckpointStore,
         (task, epoch): (TaskId, Epoch),
         groups: KeyGroupRange,
         head: &[RecordBatch],
@@ -145,10 +150,13 @@ impl Parts {
         let ended = ended.and_then(|(layers, blocks)| {
             // Not the head, which other tasks may have alike.
             written.extend(blocks.iter().rev().skip(1).map(|(block, _)| block.id));
-            blocks.iter().try_for_each(|(block, bytes)| put(store, (*block, bytes)))?;
+            blocks.into_iter().for_each(|(block, bytes)| self.writer.write((task, epoch), block, bytes));
             Ok(layers)
         });
-        let layers = ended.inspect_err(|_| remove(store, written.into_iter()))?;
+        let stored = self.writer.wait((task, epoch));
+        self.writer.free().for_each(|block| self.memory.give_back(block));
+        let ended = ended.and_then(|layers| stored.map(|()| layers));
+        let layers = ended.inspect_err(|_| self.writer.remove(written.into_iter()))?;
         FailPoint::StateStored.pass();
         let blocks = layers.blocks().collect();
         *next = Some((epoch, layers));
@@ -172,30 +180,16 @@ impl Parts {
 
     /// An epoch was given up: what was written of its cuts goes, for no manifest will ever name it and the next cuts, which
     /// are whole, need the room. Blocks of snapshots, which the next ones may name again, are the coordinator's to delete.
-    pub(crate) fn given_up(&mut self, store: &dyn CheckpointStore, epoch: Epoch) {
+    pub(crate) fn given_up(&mut self, epoch: Epoch) {
         self.given_up = self.given_up.max(epoch);
-        for layered in self.layers.values_mut() {
+        for (task, layered) in &mut self.layers {
             if let Some((_, Ok(layer))) = layered.open.take_if(|(of, _)| *of <= epoch) {
-                remove(store, layer.blocks());
+                let _ = self.writer.wait((*task, epoch));
+                self.writer.remove(layer.blocks());
             }
             if let Some((of, layers)) = layered.next.take_if(|(of, _)| *of <= epoch) {
-                remove(store, layers.blocks_since(of).map(|block| block.id));
+                self.writer.remove(layers.blocks_since(of).map(|block| block.id));
             }
-        }
-    }
-}
-
-fn put(store: &dyn CheckpointStore, (block, bytes): (BlockRef, &[u8])) -> Result<(), String> {
-    store.put_block(block.id, bytes).map_err(|error| error.to_string())?;
-    FailPoint::BlockWritten.pass();
-    Ok(())
-}
-
-/// Removes blocks that nobody names. What cannot be removed now goes with the next start.
-fn remove(store: &dyn CheckpointStore, blocks: impl Iterator<Item = BlockId>) {
-    for block in blocks {
-        if let Err(error) = store.delete_block(block) {
-            tracing::debug!(%block, %error, "a block of an epoch that was given up stays for now");
         }
     }
 }
@@ -437,8 +431,9 @@ mod tests {
 
     #[test]
     fn what_was_written_for_an_epoch_that_was_given_up_goes_at_once() {
-        let (store, mut parts, groups) =
-            (MemoryStore::new(), Parts::new(1), KeyGroupRange { start: 0, end: 1 });
+        let groups = KeyGroupRange { start: 0, end: 1 };
+        let store: Arc<dyn CheckpointStore> = Arc::new(MemoryStore::new());
+        let mut parts = Parts::new(1, &store);
         let rows = |of: u64| {
             // More than a block's worth, so that some is written before the end.
             let values: ArrayRef = Arc::new(UInt64Array::from_iter_values((0..1 << 21).map(|row| row * of)));
@@ -447,16 +442,17 @@ mod tests {
         };
         let cut = |parts: &mut Parts, task: u32, epoch: u64, ends: bool| {
             let (of, rows) = ((TaskId::state(0, task), Epoch(epoch)), rows(epoch + u64::from(task)));
-            parts.add(&store, of, groups, vec![rows.clone()]);
+            parts.add(of, groups, vec![rows.clone()]);
             let head = [rows.slice(0, 0)];
-            ends.then(|| parts.end(&store, of, groups, &head, &Needed::Since(Epoch(1))).unwrap())
+            ends.then(|| parts.end(of, groups, &head, &Needed::Since(Epoch(1))).unwrap())
         };
         let first = cut(&mut parts, 0, 1, true).unwrap();
         parts.committed(Epoch(1));
         cut(&mut parts, 0, 2, true);
         cut(&mut parts, 1, 2, false);
+        parts.writer.wait((TaskId::state(0, 1), Epoch(2))).unwrap();
         assert!(store.blocks().unwrap().len() > first.len() + 2);
-        parts.given_up(&store, Epoch(2));
+        parts.given_up(Epoch(2));
         let left = store.blocks().unwrap();
         assert!(first.iter().all(|block| left.contains(&block.id)));
         // A head may be that of other tasks, and goes with what the coordinator deletes.

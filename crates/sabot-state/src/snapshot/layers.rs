@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use sabot_checkpoint::{BlockId, BlockRef};
 use sabot_common::{Epoch, KeyGroupRange};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Deref;
 
 use super::series::{self, Series};
 use crate::PART;
@@ -36,7 +37,7 @@ const BATCH_ROWS_MIN: usize = 4096;
 ///     let mut layer = layers.begin(KeyGroups::default().all(), Origin { generation: 1, epoch: Epoch(epoch) });
 ///     kept.extend(layer.add(rows.clone(), &mut memory)?.map(|(block, bytes)| (block.id, bytes.to_vec())));
 ///     let (next, last) = layers.end(layer, &Needed::Since(Epoch(1)), &head, &["sabot.watermark"], &mut memory)?;
-///     kept.extend(last.into_iter().map(|(block, bytes)| (block.id, bytes)));
+///     kept.extend(last.into_iter().map(|(block, bytes)| (block.id, bytes.to_vec())));
 ///     layers = next; // once its manifest is written
 /// }
 /// let blocks = layers.blocks().map(|block| kept[&block.id].clone()).collect();
@@ -77,13 +78,33 @@ impl Needed {
     }
 }
 
-/// A block to be written, as the manifest names it.
-pub type NewBlock = (BlockRef, Vec<u8>);
+/// A block to be written.
+#[derive(Debug, Default)]
+pub struct NewBlock {
+    memory: Vec<u8>,
+    /// Where it begins.
+    start: usize,
+}
 
-/// Where blocks are made, several at a time. The same memory each time, which would be cleared each time were it given back
+impl Deref for NewBlock {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory[self.start..]
+    }
+}
+
+/// Where blocks are made, several at a time: memory of those that are written. The same memory each time, which would be cleared each time were it given back
 /// to the system in between, and at places from which a disk takes it as it is.
 #[derive(Debug, Default)]
 pub struct BlockMemory(Vec<Vec<u8>>);
+
+impl BlockMemory {
+    /// Takes back the memory of a block that is written.
+    pub fn give_back(&mut self, block: NewBlock) {
+        self.0.push(block.memory);
+    }
+}
 
 /// What blocks lie at a multiple of: the largest that disks ask for.
 const BLOCK_ALIGNMENT: usize = 4096;
@@ -127,7 +148,7 @@ impl Layers {
         head: &[RecordBatch],
         changing: &[&str],
         memory: &mut BlockMemory,
-    ) -> Result<(Layers, Vec<NewBlock>), BlockError> {
+    ) -> Result<(Layers, Vec<(BlockRef, NewBlock)>), BlockError> {
         let changing: Vec<String> = changing.iter().map(|key| (*key).to_owned()).collect();
         let (common, kinds) = Series::sort(head, &changing)?;
         let mut batches = vec![series::bare(common)?];
@@ -136,10 +157,9 @@ impl Layers {
         let head = Header::block_ref(&bytes)?;
         let mut new = Vec::new();
         for rows in layer.kinds.values_mut() {
-            let last = rows.flush((layer.groups, layer.origin), memory)?;
-            new.extend(last.map(|(block, bytes)| (block, bytes.to_vec())));
+            new.extend(rows.flush((layer.groups, layer.origin), memory)?);
         }
-        new.push((head, bytes));
+        new.push((head, NewBlock { memory: bytes, start: 0 }));
         let is_needed = |(epoch, kind, _): &&(Epoch, String, _)| needed.contains(kind, *epoch);
         let mut layers: VecDeque<_> = self.layers.iter().filter(is_needed).cloned().collect();
         let kinds = layer.kinds.into_iter().filter(|(_, rows)| !rows.blocks.is_empty());
@@ -175,11 +195,11 @@ impl Layer {
     ///
     /// # Errors
     /// [`BlockError::Rows`] for what cannot be a block.
-    pub fn add<'a>(
+    pub fn add(
         &mut self,
         rows: RecordBatch,
-        memory: &'a mut BlockMemory,
-    ) -> Result<Option<(BlockRef, &'a [u8])>, BlockError> {
+        memory: &mut BlockMemory,
+    ) -> Result<Option<(BlockRef, NewBlock)>, BlockError> {
         let kind = rows.schema_ref().metadata().get(PART).map_or("", String::as_str);
         let kind = match self.kinds.get_mut(kind) {
             Some(known) => known,
@@ -229,20 +249,18 @@ impl Rows {
         self.next.get_or_insert_with(begin).add(rows)
     }
 
-    fn flush<'a>(
+    fn flush(
         &mut self,
         of: (KeyGroupRange, Origin),
-        memory: &'a mut BlockMemory,
-    ) -> Result<Option<(BlockRef, &'a [u8])>, BlockError> {
+        memory: &mut BlockMemory,
+    ) -> Result<Option<(BlockRef, NewBlock)>, BlockError> {
         self.join_small(of, memory)?;
         self.bytes = 0;
         let Some(next) = self.next.take() else { return Ok(None) };
-        let (bytes, start) = next.finish()?;
-        let block = Header::block_ref(&bytes[start..])?;
+        let (memory, start) = next.finish()?;
+        let block = Header::block_ref(&memory[start..])?;
         self.blocks.push(block);
-        let BlockMemory(memory) = memory;
-        memory.push(bytes);
-        Ok(memory.last().map(|bytes| (block, &bytes[start..])))
+        Ok(Some((block, NewBlock { memory, start })))
     }
 
     /// Makes one batch of those of one schema.
