@@ -147,11 +147,11 @@ impl Parts {
         let mut written: Vec<BlockId> = layer.blocks().collect();
         let ended =
             stored.end(layer, needed, head, &CHANGING, &mut self.memory).map_err(|error| error.to_string());
-        let ended = ended.and_then(|(layers, blocks)| {
+        let ended = ended.map(|(layers, blocks)| {
             // Not the head, which other tasks may have alike.
             written.extend(blocks.iter().rev().skip(1).map(|(block, _)| block.id));
             blocks.into_iter().for_each(|(block, bytes)| self.writer.write((task, epoch), block, bytes));
-            Ok(layers)
+            layers
         });
         let stored = self.writer.wait((task, epoch));
         self.writer.free().for_each(|block| self.memory.give_back(block));
