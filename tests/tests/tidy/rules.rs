@@ -67,7 +67,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("sabot-state", &["sabot-batch", "sabot-checkpoint"], &["libc", "twox-hash"]),
     row("sabot-stream", &["sabot-cpu", "sabot-plan", "sabot-state"], &[]),
     row("sabot-connect", &["sabot-expr"], &[]),
-    row("sabot-exec", &["sabot-stream", "sabot-connect"], &["rayon", "tokio"]),
+    row("sabot-exec", &["sabot-stream", "sabot-connect"], &["rayon", "rustix", "tokio"]),
     leaf("sabot-files", &["sabot-connect"], &["flate2", "glob", "memchr", "parquet", "serde_json", "zstd"]),
     leaf(
         "sabot-object-store",

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::recover::{Watch, commit};
 use super::state::{Parts, payload};
+use super::writer::let_workers_go_first;
 use super::{Asker, Checkpoints, Message, Places, Report};
 use crate::error::JobError;
 use crate::job::JobCore;
@@ -79,6 +80,7 @@ impl Driver {
     }
 
     fn run(&mut self) -> Result<(), JobError> {
+        let_workers_go_first();
         let mut events = VecDeque::from([Event::Tick]);
         loop {
             while let Some(event) = events.pop_front() {

@@ -112,11 +112,25 @@ impl Drop for BlockWriter {
     }
 }
 
+/// What the threads beside the workers give up of the machine: a worker that has to wait for one of them at a barrier waits
+/// for milliseconds, and nobody waits for what they do.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 5;
+
+/// Lets workers go first, where the system can tell threads apart.
+pub(crate) fn let_workers_go_first() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+        tracing::debug!(%error, "a thread of checkpoints is as urgent as those of workers");
+    }
+}
+
 fn write_all(
     store: &dyn CheckpointStore,
     from: &Receiver<(Of, BlockRef, NewBlock)>,
     say: &Sender<(Of, NewBlock, Result<(), String>)>,
 ) {
+    let_workers_go_first();
     while let Ok((of, block, bytes)) = from.recv() {
         let written = put(store, block, &bytes);
         let _ = say.send((of, bytes, written));
