@@ -1,6 +1,6 @@
 //! Which rows have changed since the last cut, and which ones a cut that is under way has still to give.
 //!
-//! A cut copies nothing when it begins: what has changed is marked as what it has to give, two bits for each row, and rows
+//! A cut copies nothing when it begins: what has changed is marked as what it has to give, a bit for each row, and rows
 //! are given in pieces while others come in. A row that is to change before its turn has come is given
 //! first, as it still is. So a cut costs the time of the rows that it gives, and never makes anybody wait for all of them.
 
