@@ -24,8 +24,8 @@ const MAGIC: &[u8; 8] = b"SABOTBLK";
 
 /// The newest format that this version reads, and the one that it writes. In format 1 the hash of the body was another, and
 /// the checksum went over the body as well: now that is what its hash is for. Up to format 2 the table of contents was the
-/// first part of the body.
-pub const FORMAT: u16 = 3;
+/// first part of the body, and up to format 3 columns were kept as they are.
+pub const FORMAT: u16 = 4;
 
 /// When and by whom a block was written.
 ///

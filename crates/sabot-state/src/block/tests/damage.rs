@@ -75,7 +75,7 @@ fn a_newer_format_is_refused_by_its_number() {
     assert_eq!(error, BlockError::Newer { format: FORMAT + 1 });
     let text = error.to_string();
     assert!(
-        text.contains("written by a newer version of Sabot (format 4, this one reads up to 3)"),
+        text.contains("written by a newer version of Sabot (format 5, this one reads up to 4)"),
         "{text}"
     );
     // Also where the rest cannot be understood.
