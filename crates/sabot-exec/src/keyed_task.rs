@@ -122,7 +122,7 @@ impl KeyedTask {
             CutPart::Rows(rows) => reporter.rows(epoch, self.owned, rows),
             CutPart::End { head, needed } => {
                 self.cutting = None;
-                reporter.answer(epoch, Report::Cut { groups: self.owned, head, needed });
+                reporter.end_of_cut(epoch, self.owned, head, needed);
             }
         }
         Ok(true)

@@ -16,11 +16,11 @@ use sabot_plan::{
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use crate::bindings::Bindings;
-use crate::checkpoint::{Checkpoints, Driver, Message, Reporter, Restore, waiting};
+use crate::checkpoint::{Checkpoints, Driver, Line, Reporter, Restore, waiting};
 use crate::engine::EngineCore;
 use crate::error::JobError;
 use crate::event_times::EventTimes;
@@ -159,6 +159,8 @@ fn build_with(
     let supervised = checkpoints.is_some_and(|c| c.restart != RestartStrategy::None);
     let job = JobCore::new(name.to_owned(), engine, job_sinks, driver.clone(), supervised);
     let (begun, checkpoints) = begun.unzip();
+    let line = driver.zip(begun.as_ref());
+    let line = line.map(|(driver, begun)| Line::new(driver, begun.start.manifest.generation));
     let scheduler = engine.scheduler()?;
     let gates = gates(plan, &wiring.instances);
     let mut builder = Builder {
@@ -175,7 +177,7 @@ fn build_with(
         gates,
         replicas: BTreeMap::new(),
         begun: begun.as_ref(),
-        driver,
+        line,
     };
     if let Err(error) = builder.stages(&opened, sinks) {
         builder.tasks.iter().for_each(|task| task.clear());
@@ -218,7 +220,8 @@ struct Builder<'a> {
     /// By table stage.
     replicas: BTreeMap<usize, Arc<Replica>>,
     begun: Option<&'a Begun>,
-    driver: Option<Sender<Message>>,
+    /// To the driver.
+    line: Option<Line>,
 }
 
 impl Builder<'_> {
@@ -280,7 +283,7 @@ impl Builder<'_> {
     /// The line to the driver of a task that takes part in checkpoints.
     fn reporter(&self, stage: usize, role: Role, task: usize) -> Option<Reporter> {
         let task = self.begun?.places.task(stage, role, task)?;
-        Some(Reporter::new(task, self.driver.clone()?))
+        Some(Reporter::new(task, self.line.clone()?))
     }
 
     fn restore(&self) -> Option<&Restore> {

@@ -133,9 +133,9 @@ impl Driver {
 
     fn event(&mut self, message: Message) -> Option<Event> {
         match message {
-            Message::Rows { task, epoch, groups, rows } => {
-                self.parts.add((task, epoch), groups, rows);
-                // Time passes while rows are written, and so may an epoch's.
+            Message::Block { task, epoch, block, bytes } => {
+                self.parts.add((task, epoch), block, bytes);
+                // Time passes while blocks are written, and so may an epoch's.
                 Some(Event::Tick)
             }
             Message::Answered { task, epoch, report } => Some(self.answered(task, epoch, report)),
@@ -170,8 +170,8 @@ impl Driver {
                 Ok(blocks) => Answer::State { groups, blocks },
                 Err(reason) => return Event::CouldNot { task, epoch, reason },
             },
-            Report::Cut { groups, head, needed } => {
-                match self.parts.end((task, epoch), groups, &head, &needed) {
+            Report::Cut { groups, layer, head, needed } => {
+                match self.parts.end((task, epoch), layer, &head, &needed) {
                     Ok(blocks) => Answer::State { groups, blocks },
                     Err(reason) => return Event::CouldNot { task, epoch, reason },
                 }

@@ -12,7 +12,7 @@ use sabot_common::{Epoch, FailPoint, KeyGroupRange, OperatorId};
 use sabot_connect::{Committable, Position};
 use sabot_state::block::Origin;
 use sabot_state::{
-    BlockMemory, BlockSizes, Cut, FIRST, GROUP, Layer, Layers, Needed, PART, ROWS, SnapshotCutter,
+    BlockSizes, Cut, FIRST, GROUP, Layer, Layers, Needed, NewBlock, PART, ROWS, SnapshotCutter,
     SnapshotJoiner,
 };
 use sabot_stream::KeptRows;
@@ -41,7 +41,6 @@ pub(crate) struct Parts {
     layers: BTreeMap<TaskId, Layered>,
     /// The newest epoch that was given up.
     given_up: Epoch,
-    memory: BlockMemory,
     writer: BlockWriter,
 }
 
@@ -50,8 +49,8 @@ pub(crate) struct Parts {
 struct Layered {
     /// As of the newest manifest.
     stored: Layers,
-    /// The cut whose rows are coming in, or why it cannot be stored.
-    open: Option<(Epoch, Result<Layer, String>)>,
+    /// The cut whose blocks are coming in, and those that have come.
+    open: Option<(Epoch, Vec<BlockId>)>,
     /// The cuts as of a manifest that is still to be written.
     next: Option<(Epoch, Layers)>,
 }
@@ -64,7 +63,6 @@ impl Parts {
             cuts: BTreeMap::new(),
             layers: BTreeMap::new(),
             given_up: Epoch(0),
-            memory: BlockMemory::default(),
             writer: BlockWriter::new(store.clone()),
         }
     }
@@ -93,68 +91,41 @@ impl Parts {
         Ok(blocks)
     }
 
-    /// Takes in rows of a task's cut.
-    pub(crate) fn add(
-        &mut self,
-        (task, epoch): (TaskId, Epoch),
-        groups: KeyGroupRange,
-        rows: Vec<RecordBatch>,
-    ) {
+    /// Takes in a block of a task's cut.
+    pub(crate) fn add(&mut self, (task, epoch): (TaskId, Epoch), block: BlockRef, bytes: NewBlock) {
         if epoch <= self.given_up {
             return;
         }
-        let origin = Origin { generation: self.generation, epoch };
-        let Layered { stored, open, .. } = self.layers.entry(task).or_default();
-        let (_, layer) = match open {
-            Some(known) if known.0 == epoch => known,
-            _ => open.insert((epoch, Ok(stored.begin(groups, origin)))),
-        };
-        let Ok(into) = layer else { return };
-        let added = rows.into_iter().try_for_each(|rows| match into.add(rows, &mut self.memory) {
-            Ok(None) => Ok(()),
-            Ok(Some((block, bytes))) => {
-                self.writer.write((task, epoch), block, bytes);
-                self.writer.free().for_each(|block| self.memory.give_back(block));
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
-        });
-        if let Err(reason) = added {
-            let _ = self.writer.wait((task, epoch));
-            self.writer.remove(into.blocks());
-            *layer = Err(reason);
+        let Layered { open, .. } = self.layers.entry(task).or_default();
+        match open {
+            Some((of, blocks)) if *of == epoch => blocks.push(block.id),
+            _ => *open = Some((epoch, vec![block.id])),
         }
+        self.writer.write((task, epoch), block, bytes);
     }
 
     /// Ends a task's cut; the blocks of all its state.
     pub(crate) fn end(
         &mut self,
         (task, epoch): (TaskId, Epoch),
-        groups: KeyGroupRange,
+        layer: Result<Layer, String>,
         head: &[RecordBatch],
         needed: &Needed,
     ) -> Result<Vec<BlockRef>, String> {
         if epoch <= self.given_up {
             return Err("it was given up before".to_owned());
         }
-        let origin = Origin { generation: self.generation, epoch };
         let Layered { stored, open, next } = self.layers.entry(task).or_default();
-        let layer = match open.take() {
-            Some((of, layer)) if of == epoch => layer?,
-            // Nothing has changed.
-            _ => stored.begin(groups, origin),
-        };
-        let mut written: Vec<BlockId> = layer.blocks().collect();
-        let ended =
-            stored.end(layer, needed, head, &CHANGING, &mut self.memory).map_err(|error| error.to_string());
-        let ended = ended.map(|(layers, blocks)| {
+        let open = open.take().filter(|(of, _)| *of == epoch);
+        let mut written = open.map_or_else(Vec::new, |(_, blocks)| blocks);
+        let end = |layer| stored.end(layer, needed, head, &CHANGING).map_err(|error| error.to_string());
+        let ended = layer.and_then(end).map(|(layers, blocks)| {
             // Not the head, which other tasks may have alike.
             written.extend(blocks.iter().rev().skip(1).map(|(block, _)| block.id));
             blocks.into_iter().for_each(|(block, bytes)| self.writer.write((task, epoch), block, bytes));
             layers
         });
         let stored = self.writer.wait((task, epoch));
-        self.writer.free().for_each(|block| self.memory.give_back(block));
         let ended = ended.and_then(|layers| stored.map(|()| layers));
         let layers = ended.inspect_err(|_| self.writer.remove(written.into_iter()))?;
         FailPoint::StateStored.pass();
@@ -183,9 +154,9 @@ impl Parts {
     pub(crate) fn given_up(&mut self, epoch: Epoch) {
         self.given_up = self.given_up.max(epoch);
         for (task, layered) in &mut self.layers {
-            if let Some((_, Ok(layer))) = layered.open.take_if(|(of, _)| *of <= epoch) {
+            if let Some((_, blocks)) = layered.open.take_if(|(of, _)| *of <= epoch) {
                 let _ = self.writer.wait((*task, epoch));
-                self.writer.remove(layer.blocks());
+                self.writer.remove(blocks.into_iter());
             }
             if let Some((of, layers)) = layered.next.take_if(|(of, _)| *of <= epoch) {
                 self.writer.remove(layers.blocks_since(of).map(|block| block.id));
@@ -428,6 +399,7 @@ mod tests {
     use super::*;
     use arrow::array::{ArrayRef, UInt16Array, UInt64Array};
     use sabot_checkpoint::MemoryStore;
+    use sabot_state::BlockMemory;
 
     #[test]
     fn what_was_written_for_an_epoch_that_was_given_up_goes_at_once() {
@@ -435,16 +407,20 @@ mod tests {
         let store: Arc<dyn CheckpointStore> = Arc::new(MemoryStore::new());
         let mut parts = Parts::new(1, &store);
         let rows = |of: u64| {
-            // More than a block's worth, so that some is written before the end.
-            let values: ArrayRef = Arc::new(UInt64Array::from_iter_values((0..1 << 21).map(|row| row * of)));
+            // A block's worth, so that it is written before the end.
+            let values: ArrayRef =
+                Arc::new(UInt64Array::from_iter_values((0..1 << 21).map(|row| (row * of) << 16)));
             let group: ArrayRef = Arc::new(UInt16Array::from(vec![0; values.len()]));
             RecordBatch::try_from_iter([(GROUP, group), ("value", values)]).unwrap()
         };
         let cut = |parts: &mut Parts, task: u32, epoch: u64, ends: bool| {
             let (of, rows) = ((TaskId::state(0, task), Epoch(epoch)), rows(epoch + u64::from(task)));
-            parts.add(of, groups, vec![rows.clone()]);
+            let mut layer =
+                Layer::new(groups, Origin { generation: 1, epoch: of.1 }, &BlockMemory::default());
+            let (block, bytes) = layer.add(rows.clone()).unwrap().unwrap();
+            parts.add(of, block, bytes);
             let head = [rows.slice(0, 0)];
-            ends.then(|| parts.end(of, groups, &head, &Needed::Since(Epoch(1))).unwrap())
+            ends.then(|| parts.end(of, Ok(layer), &head, &Needed::Since(Epoch(1))).unwrap())
         };
         let first = cut(&mut parts, 0, 1, true).unwrap();
         parts.committed(Epoch(1));

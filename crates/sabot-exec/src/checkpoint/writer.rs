@@ -22,14 +22,12 @@ pub(crate) type Of = (TaskId, Epoch);
 pub(crate) struct BlockWriter {
     store: Arc<dyn CheckpointStore>,
     to: Option<SyncSender<(Of, BlockRef, NewBlock)>>,
-    done: Receiver<(Of, NewBlock, Result<(), String>)>,
+    done: Receiver<(Of, Result<(), String>)>,
     thread: Option<JoinHandle<()>>,
     /// Blocks that are still to be written.
     pending: usize,
     /// Why a block of a cut could not be.
     failed: BTreeMap<Of, String>,
-    /// Memory of blocks that are written.
-    free: Vec<NewBlock>,
 }
 
 impl BlockWriter {
@@ -40,7 +38,7 @@ impl BlockWriter {
         let name = "sabot-blocks".to_owned();
         let thread =
             std::thread::Builder::new().name(name).spawn(move || write_all(&*into, &from, &say)).ok();
-        Self { store, to: Some(to), done, thread, pending: 0, failed: BTreeMap::new(), free: Vec::new() }
+        Self { store, to: Some(to), done, thread, pending: 0, failed: BTreeMap::new() }
     }
 
     /// Writes a block, now.
@@ -59,30 +57,25 @@ impl BlockWriter {
             // Without a thread, or once it has panicked.
             Err(bytes) => {
                 let written = put(&*self.store, block, &bytes);
-                self.note(of, bytes, written);
+                self.note(of, written);
             }
         }
-        while let Ok((of, bytes, written)) = self.done.try_recv() {
+        while let Ok((of, written)) = self.done.try_recv() {
             self.pending -= 1;
-            self.note(of, bytes, written);
+            self.note(of, written);
         }
     }
 
     /// Waits until all blocks are written; why one of a cut could not be.
     pub(crate) fn wait(&mut self, of: Of) -> Result<(), String> {
         while self.pending > 0 {
-            let Ok((of, bytes, written)) = self.done.recv() else {
+            let Ok((of, written)) = self.done.recv() else {
                 return Err("the thread that writes blocks has panicked".to_owned());
             };
             self.pending -= 1;
-            self.note(of, bytes, written);
+            self.note(of, written);
         }
         self.failed.remove(&of).map_or(Ok(()), Err)
-    }
-
-    /// Memory for the next block.
-    pub(crate) fn free(&mut self) -> impl Iterator<Item = NewBlock> {
-        self.free.drain(..)
     }
 
     /// Removes blocks that nobody names. What cannot be removed now goes with the next start.
@@ -94,8 +87,7 @@ impl BlockWriter {
         }
     }
 
-    fn note(&mut self, of: Of, bytes: NewBlock, written: Result<(), String>) {
-        self.free.push(bytes);
+    fn note(&mut self, of: Of, written: Result<(), String>) {
         if let Err(reason) = written {
             self.failed.entry(of).or_insert(reason);
         }
@@ -128,12 +120,12 @@ pub(crate) fn let_workers_go_first() {
 fn write_all(
     store: &dyn CheckpointStore,
     from: &Receiver<(Of, BlockRef, NewBlock)>,
-    say: &Sender<(Of, NewBlock, Result<(), String>)>,
+    say: &Sender<(Of, Result<(), String>)>,
 ) {
     let_workers_go_first();
     while let Ok((of, block, bytes)) = from.recv() {
         let written = put(store, block, &bytes);
-        let _ = say.send((of, bytes, written));
+        let _ = say.send((of, written));
     }
 }
 

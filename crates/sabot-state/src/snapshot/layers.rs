@@ -1,16 +1,17 @@
 //! A part of a checkpoint that consists of cuts: the rows that had changed, epoch by epoch.
 
 use arrow::array::RecordBatch;
-use sabot_checkpoint::{BlockId, BlockRef};
+use sabot_checkpoint::BlockRef;
 use sabot_common::{Epoch, KeyGroupRange};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::series::{self, Series};
 use crate::PART;
 use crate::block::{self, BlockError, Builder, Header, Origin};
 
-/// Bytes of rows in a block, about. Each is a file that is synced, and no block is read but as a whole.
+/// Bytes of a block, about. Each is a file that is synced, and no block is read but as a whole.
 const BLOCK_BYTES: usize = 8 << 20;
 
 /// Batches with fewer rows are put together: a schema and an index stand before each.
@@ -21,7 +22,7 @@ const BATCH_ROWS_MIN: usize = 4096;
 /// ```
 /// # use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt16Array};
 /// # use sabot_common::{Epoch, KeyGroups};
-/// # use sabot_state::{BlockMemory, GROUP, Layers, Needed, block::Origin, join_snapshot};
+/// # use sabot_state::{BlockMemory, GROUP, Layer, Layers, Needed, block::Origin, join_snapshot};
 /// # use std::collections::HashMap;
 /// # use std::sync::Arc;
 /// # let rows = |groups: [u16; 2], total| {
@@ -32,11 +33,12 @@ const BATCH_ROWS_MIN: usize = 4096;
 /// let (first, changed) = (rows([3, 90], 20)?, rows([3, 90], 21)?.slice(1, 1));
 /// let head = [first.slice(0, 0)];
 /// let mut layers = Layers::default();
-/// let (mut kept, mut memory) = (HashMap::new(), BlockMemory::default());
+/// let (mut kept, memory) = (HashMap::new(), BlockMemory::default());
 /// for (epoch, rows) in [(1, &first), (2, &changed)] {
-///     let mut layer = layers.begin(KeyGroups::default().all(), Origin { generation: 1, epoch: Epoch(epoch) });
-///     kept.extend(layer.add(rows.clone(), &mut memory)?.map(|(block, bytes)| (block.id, bytes.to_vec())));
-///     let (next, last) = layers.end(layer, &Needed::Since(Epoch(1)), &head, &["sabot.watermark"], &mut memory)?;
+///     let origin = Origin { generation: 1, epoch: Epoch(epoch) };
+///     let mut layer = Layer::new(KeyGroups::default().all(), origin, &memory);
+///     kept.extend(layer.add(rows.clone())?.map(|(block, bytes)| (block.id, bytes.to_vec())));
+///     let (next, last) = layers.end(layer, &Needed::Since(Epoch(1)), &head, &["sabot.watermark"])?;
 ///     kept.extend(last.into_iter().map(|(block, bytes)| (block.id, bytes.to_vec())));
 ///     layers = next; // once its manifest is written
 /// }
@@ -78,12 +80,13 @@ impl Needed {
     }
 }
 
-/// A block to be written.
+/// A block to be written. Its memory is used again once it is dropped.
 #[derive(Debug, Default)]
 pub struct NewBlock {
     memory: Vec<u8>,
     /// Where it begins.
     start: usize,
+    home: Option<BlockMemory>,
 }
 
 impl Deref for NewBlock {
@@ -94,15 +97,23 @@ impl Deref for NewBlock {
     }
 }
 
-/// Where blocks are made, several at a time: memory of those that are written. The same memory each time, which would be cleared each time were it given back
-/// to the system in between, and at places from which a disk takes it as it is.
-#[derive(Debug, Default)]
-pub struct BlockMemory(Vec<Vec<u8>>);
+impl Drop for NewBlock {
+    fn drop(&mut self) {
+        if let Some(home) = &self.home {
+            home.free().push(std::mem::take(&mut self.memory));
+        }
+    }
+}
+
+/// Where blocks are made: memory of those that are written. The same memory each time, which would be cleared each time
+/// were it given back to the system in between, and at places from which a disk takes it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct BlockMemory(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl BlockMemory {
-    /// Takes back the memory of a block that is written.
-    pub fn give_back(&mut self, block: NewBlock) {
-        self.0.push(block.memory);
+    fn free(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        // A vector is whole whoever has panicked.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,6 +125,7 @@ const BLOCK_ALIGNMENT: usize = 4096;
 pub struct Layer {
     groups: KeyGroupRange,
     origin: Origin,
+    memory: BlockMemory,
     kinds: BTreeMap<String, Rows>,
 }
 
@@ -123,18 +135,12 @@ struct Rows {
     blocks: Vec<BlockRef>,
     /// The next block.
     next: Option<Builder>,
-    bytes: usize,
     /// Rows of batches that are too small to stand by themselves.
     small: Vec<RecordBatch>,
     small_rows: usize,
 }
 
 impl Layers {
-    /// Begins the cut of an epoch.
-    pub fn begin(&self, groups: KeyGroupRange, origin: Origin) -> Layer {
-        Layer { groups, origin, kinds: BTreeMap::new() }
-    }
-
     /// Ends the cut of an epoch that needs others beside it: what is kept once its manifest is written, and the last
     /// blocks to be written for that. `head` has a batch for each kind of rows, without rows, whose metadata are the
     /// epoch's; under the keys `changing` they differ from epoch to epoch.
@@ -147,7 +153,6 @@ impl Layers {
         needed: &Needed,
         head: &[RecordBatch],
         changing: &[&str],
-        memory: &mut BlockMemory,
     ) -> Result<(Layers, Vec<(BlockRef, NewBlock)>), BlockError> {
         let changing: Vec<String> = changing.iter().map(|key| (*key).to_owned()).collect();
         let (common, kinds) = Series::sort(head, &changing)?;
@@ -156,10 +161,11 @@ impl Layers {
         let bytes = block::encode(&batches, KeyGroupRange { start: 0, end: 0 }, layer.origin)?;
         let head = Header::block_ref(&bytes)?;
         let mut new = Vec::new();
+        let place = (layer.groups, layer.origin, &layer.memory);
         for rows in layer.kinds.values_mut() {
-            new.extend(rows.flush((layer.groups, layer.origin), memory)?);
+            new.extend(rows.flush(place)?);
         }
-        new.push((head, NewBlock { memory: bytes, start: 0 }));
+        new.push((head, NewBlock { memory: bytes, start: 0, home: None }));
         let is_needed = |(epoch, kind, _): &&(Epoch, String, _)| needed.contains(kind, *epoch);
         let mut layers: VecDeque<_> = self.layers.iter().filter(is_needed).cloned().collect();
         let kinds = layer.kinds.into_iter().filter(|(_, rows)| !rows.blocks.is_empty());
@@ -180,95 +186,70 @@ impl Layers {
     }
 }
 
-impl Layer {
-    /// The epoch of the cut.
-    pub fn epoch(&self) -> Epoch {
-        self.origin.epoch
-    }
+/// What blocks of a cut have in common.
+type Place<'a> = (KeyGroupRange, Origin, &'a BlockMemory);
 
-    /// The blocks that were made so far.
-    pub fn blocks(&self) -> impl Iterator<Item = BlockId> {
-        self.kinds.values().flat_map(|rows| &rows.blocks).map(|block| block.id)
+impl Layer {
+    /// Begins the cut of an epoch.
+    pub fn new(groups: KeyGroupRange, origin: Origin, memory: &BlockMemory) -> Self {
+        Self { groups, origin, memory: memory.clone(), kinds: BTreeMap::new() }
     }
 
     /// Takes in rows, ascending by key group; gives a block when there are enough.
     ///
     /// # Errors
     /// [`BlockError::Rows`] for what cannot be a block.
-    pub fn add(
-        &mut self,
-        rows: RecordBatch,
-        memory: &mut BlockMemory,
-    ) -> Result<Option<(BlockRef, NewBlock)>, BlockError> {
+    pub fn add(&mut self, rows: RecordBatch) -> Result<Option<(BlockRef, NewBlock)>, BlockError> {
+        let place = (self.groups, self.origin, &self.memory);
         let kind = rows.schema_ref().metadata().get(PART).map_or("", String::as_str);
         let kind = match self.kinds.get_mut(kind) {
             Some(known) => known,
             None => self.kinds.entry(kind.to_owned()).or_default(),
         };
-        kind.add((self.groups, self.origin), rows, memory)?;
-        if kind.bytes < BLOCK_BYTES {
+        kind.add(place, rows)?;
+        if kind.next.as_ref().is_none_or(|next| next.bytes() < BLOCK_BYTES) {
             return Ok(None);
         }
-        kind.flush((self.groups, self.origin), memory)
+        kind.flush(place)
     }
 }
 
 impl Rows {
-    fn add(
-        &mut self,
-        of: (KeyGroupRange, Origin),
-        rows: RecordBatch,
-        memory: &mut BlockMemory,
-    ) -> Result<(), BlockError> {
-        self.bytes += block::bytes_of(&rows);
+    fn add(&mut self, place: Place<'_>, rows: RecordBatch) -> Result<(), BlockError> {
         match rows.num_rows() {
             0 => {}
             more @ 1..BATCH_ROWS_MIN => {
                 self.small_rows += more;
                 self.small.push(rows);
             }
-            _ => self.write(of, &rows, memory)?,
+            _ => self.write(place, &rows)?,
         }
         if self.small_rows >= 4 * BATCH_ROWS_MIN {
-            self.join_small(of, memory)?;
+            self.join_small(place)?;
         }
         Ok(())
     }
 
-    fn write(
-        &mut self,
-        (groups, origin): (KeyGroupRange, Origin),
-        rows: &RecordBatch,
-        BlockMemory(memory): &mut BlockMemory,
-    ) -> Result<(), BlockError> {
+    fn write(&mut self, (groups, origin, memory): Place<'_>, rows: &RecordBatch) -> Result<(), BlockError> {
         let begin = || {
-            let mut memory = memory.pop().unwrap_or_default();
+            let mut memory = memory.free().pop().unwrap_or_default();
             memory.reserve(BLOCK_BYTES + BLOCK_BYTES / 4);
             Builder::new(groups, origin, BLOCK_ALIGNMENT, memory)
         };
         self.next.get_or_insert_with(begin).add(rows)
     }
 
-    fn flush(
-        &mut self,
-        of: (KeyGroupRange, Origin),
-        memory: &mut BlockMemory,
-    ) -> Result<Option<(BlockRef, NewBlock)>, BlockError> {
-        self.join_small(of, memory)?;
-        self.bytes = 0;
+    fn flush(&mut self, place: Place<'_>) -> Result<Option<(BlockRef, NewBlock)>, BlockError> {
+        self.join_small(place)?;
         let Some(next) = self.next.take() else { return Ok(None) };
         let (memory, start) = next.finish()?;
         let block = Header::block_ref(&memory[start..])?;
         self.blocks.push(block);
-        Ok(Some((block, NewBlock { memory, start })))
+        Ok(Some((block, NewBlock { memory, start, home: Some(place.2.clone()) })))
     }
 
     /// Makes one batch of those of one schema.
-    fn join_small(
-        &mut self,
-        of: (KeyGroupRange, Origin),
-        memory: &mut BlockMemory,
-    ) -> Result<(), BlockError> {
+    fn join_small(&mut self, place: Place<'_>) -> Result<(), BlockError> {
         self.small_rows = 0;
         let mut small = std::mem::take(&mut self.small);
         while let Some(first) = small.first() {
@@ -277,7 +258,7 @@ impl Rows {
                 small.into_iter().partition(|rows| *rows.schema_ref() == schema);
             small = others;
             for rows in series::join(&schema, same)? {
-                self.write(of, &rows, memory)?;
+                self.write(place, &rows)?;
             }
         }
         Ok(())
