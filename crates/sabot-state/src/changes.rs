@@ -6,10 +6,13 @@
 
 use crate::sweep::{GENERATIONS, Stretch};
 
+/// Rows that are written down before they are marked.
+const RECENT_MAX: usize = 1 << 17;
+
 /// The changes of a table, in words of 64 rows.
 ///
-/// What rows that come in ask for lies by itself: with five million rows the marks of what has changed are 0.6 MB, which
-/// stay in the second-level cache, and are all that is asked for once a cut is given.
+/// What has changed is written down first and marked later, many rows at a time: with five million rows the marks are
+/// 0.6 MB, which what rows that come in ask for drives out of the caches again and again.
 /// ```
 /// # use sabot_common::Epoch;
 /// # use sabot_state::{Changes, Sweep};
@@ -35,6 +38,8 @@ use crate::sweep::{GENERATIONS, Stretch};
 /// ```
 #[derive(Debug, Default)]
 pub struct Changes {
+    /// Changed, and not marked yet.
+    recent: Vec<u32>,
     /// Changed since the last cut began.
     dirty: Vec<u64>,
     /// Still to be given.
@@ -51,7 +56,8 @@ pub struct Changes {
 
 impl Changes {
     /// Rows that have changed since the last cut began.
-    pub fn changed(&self) -> usize {
+    pub fn changed(&mut self) -> usize {
+        self.mark();
         self.dirty.iter().map(|word| word.count_ones() as usize).sum()
     }
 
@@ -73,8 +79,9 @@ impl Changes {
     /// Rows are about to change, of as many as there are now; those that must be given before are added to `due`.
     pub fn touch(&mut self, ids: &[u32], rows: usize, due: &mut Vec<u32>) {
         self.reach(rows);
-        for id in ids {
-            self.dirty[*id as usize / 64] |= 1 << (id % 64);
+        self.recent.extend_from_slice(ids);
+        if self.recent.len() >= RECENT_MAX {
+            self.mark();
         }
         if self.pending == 0 {
             return;
@@ -94,10 +101,17 @@ impl Changes {
         self.pending -= end - before;
     }
 
+    fn mark(&mut self) {
+        for id in self.recent.drain(..) {
+            self.dirty[id as usize / 64] |= 1 << (id % 64);
+        }
+    }
+
     /// Begins a cut of a unit with so many rows: of what has changed and of the stale ones that the cut has room for, or of
     /// all rows, which it is as well where there was none before. What another one has not given is forgotten.
     pub fn begin(&mut self, unit: i64, rows: usize, stretch: &mut Stretch) {
         self.reach(rows);
+        self.mark();
         let last = self.generation.replace(stretch.generation);
         let slot = (stretch.generation % GENERATIONS as u64) as usize;
         (self.pending, self.next) = (0, 0);
@@ -155,7 +169,7 @@ impl Changes {
     /// Allocated bytes.
     pub fn bytes(&self) -> usize {
         let words = self.dirty.capacity() + self.due.capacity() + GENERATIONS * self.given.capacity();
-        words * size_of::<u64>()
+        words * size_of::<u64>() + self.recent.capacity() * size_of::<u32>()
     }
 }
 

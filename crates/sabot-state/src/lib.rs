@@ -16,6 +16,7 @@ pub mod block;
 mod changes;
 mod folder;
 pub mod inspect;
+mod keying;
 mod snapshot;
 mod sweep;
 mod table;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use changes::Changes;
 pub use folder::FolderStore;
+pub use keying::Keying;
 pub use snapshot::{
     BlockMemory, BlockSizes, Cut, CutBlock, Layer, Layers, Needed, NewBlock, SnapshotCutter, SnapshotJoiner,
     join_snapshot,

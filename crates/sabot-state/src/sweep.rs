@@ -38,7 +38,7 @@ const SHARE_MIN: usize = 64;
 /// # use arrow::datatypes::{DataType, Field};
 /// # use sabot_batch::key_index::KeyBatch;
 /// # use sabot_common::{Epoch, KeyGroups};
-/// # use sabot_state::{KeyedTable, StateColumns, Sweep};
+/// # use sabot_state::{KeyedTable, Keying, StateColumns, Sweep};
 /// # use std::sync::Arc;
 /// # #[derive(Debug)]
 /// # struct Nothing;
@@ -51,7 +51,7 @@ const SHARE_MIN: usize = 64;
 /// #     fn clear(&mut self) {}
 /// #     fn bytes(&self) -> usize { 0 }
 /// # }
-/// let mut table = KeyedTable::new(&[Field::new("k", DataType::Int64, false)], KeyGroups::default(), Nothing)?;
+/// let mut table = KeyedTable::new(&[Field::new("k", DataType::Int64, false)], Keying::new(KeyGroups::default(), 7), Nothing)?;
 /// let mut touch = |table: &mut KeyedTable<Nothing>, keys: std::ops::Range<i64>| {
 ///     let hashes: Vec<u64> = keys.clone().map(|key| (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
 ///     let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(keys));

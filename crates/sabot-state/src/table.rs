@@ -1,19 +1,17 @@
 //! The keyed table, its snapshots, and what an operator's state must be able to do for them.
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt16Array, UInt32Array, UInt64Array,
-};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt16Array, UInt32Array};
 use arrow::compute::take_arrays;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt16Type, UInt64Type};
-use sabot_batch::hidden;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use sabot_batch::key_index::{KeyBatch, KeyIndex, KeyIndexError};
-use sabot_common::{KeyGroupRange, KeyGroups};
+use sabot_common::KeyGroupRange;
 use std::error::Error;
 use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::changes::Changes;
+use crate::keying::Keying;
 use crate::sweep::Stretch;
 
 /// The key of a snapshot's schema metadata that says how many rows a key group has on average where they are many: a list
@@ -90,9 +88,9 @@ pub enum StateError {
         /// Columns of the table.
         expected: String,
     },
-    /// A row of a snapshot stands under a key group that its hash does not belong to.
+    /// A row of a snapshot stands under a key group that its key does not belong to.
     #[error(
-        "row {row} of the snapshot is in key group {got}, its hash belongs to {expected} of {groups}; \
+        "row {row} of the snapshot is in key group {got}, its key belongs to {expected} of {groups}; \
          a pipeline's key groups and hash seed cannot change"
     )]
     Group {
@@ -100,7 +98,7 @@ pub enum StateError {
         row: usize,
         /// The group it stands under.
         got: u16,
-        /// The group of its hash.
+        /// The group of its key.
         expected: u16,
         /// Key groups of this pipeline.
         groups: u16,
@@ -108,7 +106,7 @@ pub enum StateError {
 }
 
 impl StateError {
-    fn columns(error: impl Display) -> Self {
+    pub(crate) fn columns(error: impl Display) -> Self {
         StateError::Columns { message: error.to_string() }
     }
 }
@@ -125,7 +123,7 @@ impl StateError {
 pub struct KeyedTable<S> {
     keys: KeyIndex,
     state: S,
-    key_groups: KeyGroups,
+    keying: Keying,
     schema: SchemaRef,
     /// From the first cut on.
     changes: Option<Box<Changes>>,
@@ -140,16 +138,13 @@ impl<S: StateColumns> KeyedTable<S> {
     ///
     /// # Errors
     /// [`StateError::Keys`] for a type that cannot be a key.
-    pub fn new(key_fields: &[Field], key_groups: KeyGroups, state: S) -> Result<Self, StateError> {
+    pub fn new(key_fields: &[Field], keying: Keying, state: S) -> Result<Self, StateError> {
         let types: Vec<DataType> = key_fields.iter().map(|f| f.data_type().clone()).collect();
-        let mut fields = vec![
-            Field::new(GROUP, DataType::UInt16, false),
-            Field::new(hidden::HASH, DataType::UInt64, false),
-        ];
+        let mut fields = vec![Field::new(GROUP, DataType::UInt16, false)];
         fields.extend_from_slice(key_fields);
         fields.extend(state.fields());
         let (keys, schema) = (KeyIndex::new(&types)?, Arc::new(Schema::new(fields)));
-        Ok(Self { keys, state, key_groups, schema, changes: None, aside: Vec::new(), due: Vec::new() })
+        Ok(Self { keys, state, keying, schema, changes: None, aside: Vec::new(), due: Vec::new() })
     }
 
     /// Replaces the contents of `ids` by the ids of some rows' keys, whose state is about to change; new keys get the
@@ -189,8 +184,8 @@ impl<S: StateColumns> KeyedTable<S> {
     }
 
     /// Rows that have changed since the last cut began; all, where there was none.
-    pub fn changed(&self) -> usize {
-        self.changes.as_ref().map_or(self.keys.len(), |changes| changes.changed())
+    pub fn changed(&mut self) -> usize {
+        self.changes.as_mut().map_or(self.keys.len(), |changes| changes.changed())
     }
 
     /// Whether the cut that is under way has given all its rows.
@@ -256,7 +251,7 @@ impl<S: StateColumns> KeyedTable<S> {
         self.keys.is_empty()
     }
 
-    /// Schema of snapshots: [`GROUP`], [`hidden::HASH`], keys, state.
+    /// Schema of snapshots: [`GROUP`], keys, state.
     pub fn snapshot_schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -266,18 +261,27 @@ impl<S: StateColumns> KeyedTable<S> {
     /// # Errors
     /// [`StateError`] when a column cannot be built, such as more than 2 GiB of utf8.
     pub fn snapshot(&self, range: KeyGroupRange) -> Result<RecordBatch, StateError> {
-        let is_in = |(_, hash): &(u32, &u64)| range.contains(self.group_of(**hash));
+        let is_in = |(_, hash): &(u32, &u64)| range.contains(self.keying.group_of(&self.keys, **hash));
         let ids: Vec<u32> = (0..).zip(self.keys.hashes()).filter(is_in).map(|(id, _)| id).collect();
         self.rows(&ids)
     }
 
     /// The rows of some ids, by group and else in the order of the ids.
+    ///
+    /// Columns are gathered in the order of the ids and put into that of the groups afterwards: ids come ascending and dense,
+    /// so that the first pass is one from front to back, and what the second one asks for at random fits a cache.
     fn rows(&self, ids: &[u32]) -> Result<RecordBatch, StateError> {
-        let (ids, hashes, groups) = self.by_group(ids);
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(UInt16Array::from(groups)), Arc::new(UInt64Array::from(hashes))];
-        columns.extend(self.keys.take(&ids)?);
-        columns.extend(self.state.snapshot(&ids).map_err(StateError::columns)?);
+        let all = self.keys.hashes();
+        let mut groups: Vec<u16> =
+            ids.iter().map(|id| self.keying.group_of(&self.keys, all[*id as usize])).collect();
+        let mut columns = self.keys.take(ids)?;
+        columns.extend(self.state.snapshot(ids).map_err(StateError::columns)?);
+        if !groups.is_sorted() {
+            let order;
+            (order, groups) = by_group(&groups);
+            columns = take_arrays(&columns, &UInt32Array::from(order), None).map_err(StateError::columns)?;
+        }
+        columns.insert(0, Arc::new(UInt16Array::from(groups)));
         let options = RecordBatchOptions::new().with_row_count(Some(ids.len()));
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(StateError::columns)
     }
@@ -290,20 +294,11 @@ impl<S: StateColumns> KeyedTable<S> {
     /// number of key groups.
     pub fn restore(&mut self, snapshot: &RecordBatch) -> Result<(), StateError> {
         self.check_schema(snapshot)?;
-        let columns = snapshot.columns();
-        let (groups, hashes) =
-            (columns[0].as_primitive::<UInt16Type>(), columns[1].as_primitive::<UInt64Type>());
-        for (row, (group, hash)) in groups.values().iter().zip(hashes.values()).enumerate() {
-            let expected = self.group_of(*hash);
-            if *group != expected {
-                let groups = self.key_groups.count();
-                return Err(StateError::Group { row, got: *group, expected, groups });
-            }
-        }
-        let (keys, state) = columns[2..].split_at(self.keys.types().len());
+        let hashes = self.keying.hashes_of(&self.keys, snapshot, 0)?;
+        let (keys, state) = snapshot.columns()[1..].split_at(self.keys.types().len());
         let batch = KeyBatch::new(self.keys.types(), keys, snapshot.num_rows())?;
         let (mut ids, before) = (Vec::new(), self.keys.len());
-        self.upsert(&batch, 0..snapshot.num_rows(), hashes.values(), &mut ids)?;
+        self.upsert(&batch, 0..snapshot.num_rows(), &hashes, &mut ids)?;
         if before == 0 || self.keys.len() - before == ids.len() {
             return self.state.merge(&ids, state).map_err(StateError::columns);
         }
@@ -329,34 +324,6 @@ impl<S: StateColumns> KeyedTable<S> {
         self.keys.bytes() + self.state.bytes() + aside + changes
     }
 
-    fn group_of(&self, hash: u64) -> u16 {
-        if self.keys.types().is_empty() { 0 } else { self.key_groups.group_of(hash) }
-    }
-
-    /// A counting sort of ids by group, with their hashes and groups; ids of one group stay in order.
-    fn by_group(&self, ids: &[u32]) -> (Vec<u32>, Vec<u64>, Vec<u16>) {
-        let all = self.keys.hashes();
-        let hashes: Vec<u64> = ids.iter().map(|id| all[*id as usize]).collect();
-        let groups: Vec<u16> = hashes.iter().map(|hash| self.group_of(*hash)).collect();
-        if groups.is_sorted() {
-            return (ids.to_vec(), hashes, groups);
-        }
-        let (min, max) =
-            groups.iter().fold((u16::MAX, 0), |(min, max), group| (min.min(*group), max.max(*group)));
-        let mut next = vec![0usize; usize::from(max - min) + 2];
-        groups.iter().for_each(|group| next[usize::from(group - min) + 1] += 1);
-        for group in 1..next.len() {
-            next[group] += next[group - 1];
-        }
-        let mut sorted = (vec![0; ids.len()], vec![0; ids.len()], vec![0; ids.len()]);
-        for ((id, hash), group) in ids.iter().zip(&hashes).zip(&groups) {
-            let row = &mut next[usize::from(group - min)];
-            (sorted.0[*row], sorted.1[*row], sorted.2[*row]) = (*id, *hash, *group);
-            *row += 1;
-        }
-        sorted
-    }
-
     fn check_schema(&self, snapshot: &RecordBatch) -> Result<(), StateError> {
         let same = |a: &Field, b: &Field| a.name() == b.name() && a.data_type() == b.data_type();
         let (got, expected) = (snapshot.schema_ref().fields(), self.schema.fields());
@@ -371,4 +338,24 @@ impl<S: StateColumns> KeyedTable<S> {
         };
         Err(StateError::Schema { got: list(snapshot.schema_ref()), expected: list(&self.schema) })
     }
+}
+
+/// A counting sort by group: rows in their order, those of one group as they came, and their groups.
+fn by_group(groups: &[u16]) -> (Vec<u32>, Vec<u16>) {
+    let (min, max) =
+        groups.iter().fold((u16::MAX, 0), |(min, max), group| (min.min(*group), max.max(*group)));
+    let mut next = vec![0usize; usize::from(max - min) + 2];
+    groups.iter().for_each(|group| next[usize::from(group - min) + 1] += 1);
+    let mut sorted = Vec::with_capacity(groups.len());
+    for (group, place) in (min..=max).zip(1..) {
+        sorted.resize(sorted.len() + next[place], group);
+        next[place] = sorted.len();
+    }
+    let mut order = vec![0; groups.len()];
+    for (row, group) in (0..).zip(groups) {
+        let place = &mut next[usize::from(group - min)];
+        order[*place] = row;
+        *place += 1;
+    }
+    (order, sorted)
 }

@@ -43,6 +43,11 @@ use columns::{Input, Stored};
 const BLOCK: usize = 1024;
 /// Slots of a table that has seen its first key. A window's pane often holds no more keys than that.
 const SLOTS_MIN: usize = 64;
+/// Slots of a table that is no longer in the second-level cache.
+const SLOTS_LARGE: usize = 1 << 15;
+/// Rows whose slots are read ahead. A job with ten million keys, most of which are there, lets rows in at the same rate with
+/// and without; while checkpoints take memory's time as well it is 8 % faster, and a restore, which makes keys, 12 %.
+const AHEAD: usize = 64;
 /// Bits of the hash that are kept in a slot as salt.
 const SALT: u64 = 0x0000_ffff_0000_0000;
 /// The most keys, three quarters of 2³² slots.
@@ -328,7 +333,11 @@ impl KeyIndex {
         let mask = self.slots.len() - 1;
         let limit = self.slots.len() / 4 * 3;
         let start = rows.start;
+        let is_large = self.slots.len() >= SLOTS_LARGE;
         for (i, hash) in hashes[rows.clone()].iter().enumerate() {
+            if is_large && i % AHEAD == 0 {
+                self.touch(&hashes[start + i..rows.end.min(start + i + AHEAD)]);
+            }
             let mut at = *hash as usize & mask;
             let id = loop {
                 let slot = self.slots[at];
@@ -350,6 +359,14 @@ impl KeyIndex {
             ids.push(id);
         }
         rows.end
+    }
+
+    /// Reads the slots that these hashes are looked up in, one by one what a search begins with. No load waits for another
+    /// and no branch is guessed, so that many of them miss the caches at a time; in a search it is one after the other.
+    fn touch(&self, hashes: &[u64]) {
+        let mask = self.slots.len() - 1;
+        let seen = hashes.iter().fold(0, |seen, hash| seen ^ self.slots[*hash as usize & mask]);
+        std::hint::black_box(seen);
     }
 
     /// Takes back the claims of row `bad` and later. Claims are only ever followed by later ones, so

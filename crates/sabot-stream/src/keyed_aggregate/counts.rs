@@ -11,15 +11,14 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt16Type, UInt64Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt64Type};
 use arrow::row::{RowConverter, SortField};
-use sabot_batch::key_hash::KeyHasher;
 use sabot_batch::key_index::{KeyBatch, KeyIndex};
 use sabot_batch::{Morsel, hidden};
-use sabot_common::{EventTime, KeyGroupRange, KeyGroups, Span};
+use sabot_common::{EventTime, KeyGroupRange, Span};
 use sabot_cpu::group_by::Accumulators;
 use sabot_ops::GroupBySpec;
-use sabot_state::{GROUP, StateError};
+use sabot_state::{GROUP, Keying, StateError};
 use sabot_time::{CountWindow, WindowBounds};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,8 +58,7 @@ impl Window {
 pub(super) struct Counts {
     size: u64,
     allowed_lateness: Span,
-    key_groups: KeyGroups,
-    hasher: KeyHasher,
+    keying: Keying,
     /// Of rows: the keys, and the time.
     key_columns: Vec<usize>,
     time_column: usize,
@@ -85,7 +83,7 @@ impl Counts {
         allowed_lateness: Span,
         spec: &GroupBySpec,
         layout: &Layout,
-        key_groups: KeyGroups,
+        keying: Keying,
     ) -> Result<Self, OperatorError> {
         let time = layout.window_column.and_then(|position| spec.keys.get(position));
         let time_column =
@@ -95,7 +93,6 @@ impl Counts {
             Field::new(LAST, DataType::Int64, false),
             Field::new(ROWS, DataType::UInt64, false),
             Field::new(GROUP, DataType::UInt16, false),
-            Field::new(hidden::HASH, DataType::UInt64, false),
         ];
         fields.extend_from_slice(&layout.key_fields);
         for aggregate in &layout.aggregates {
@@ -104,8 +101,7 @@ impl Counts {
         Ok(Self {
             size: window.rows(),
             allowed_lateness,
-            key_groups,
-            hasher: KeyHasher::new(spec.seed),
+            keying,
             key_columns: layout.key_columns.iter().map(|position| spec.keys[*position]).collect(),
             time_column,
             schema: Arc::new(Schema::new(fields)),
@@ -131,7 +127,7 @@ impl Counts {
 
     fn hashes(&self, rows: &RecordBatch) -> Result<Vec<u64>, OperatorError> {
         let mut hashes = Vec::new();
-        let hashed = self.hasher.hash_batch_columns(rows, &self.key_columns, &mut hashes);
+        let hashed = self.keying.hasher().hash_batch_columns(rows, &self.key_columns, &mut hashes);
         hashed.map_err(OperatorError::input)?;
         Ok(hashes)
     }
@@ -285,7 +281,7 @@ impl Counts {
     }
 
     fn group_of(&self, hash: u64) -> u16 {
-        if self.keys.types().is_empty() { 0 } else { self.key_groups.group_of(hash) }
+        self.keying.group_of(&self.keys, hash)
     }
 
     /// The columns of windows in a snapshot.
@@ -308,7 +304,6 @@ impl Counts {
             Arc::new(Int64Array::from_iter_values(all.iter().map(|(_, w)| w.last))),
             Arc::new(UInt64Array::from_iter_values(all.iter().map(|(_, w)| w.rows))),
             Arc::new(UInt16Array::from_iter_values(keys.iter().map(|key| group(*key)))),
-            Arc::new(UInt64Array::from_iter_values(keys.iter().map(|key| hashes[*key as usize]))),
         ];
         columns.extend(self.keys.take(&keys)?);
         columns.extend(self.state.partial(&slots)?);
@@ -347,22 +342,14 @@ impl Counts {
             schema.fields().iter().map(name).collect::<Vec<_>>().join(", ")
         };
         let (got, expected) = (list(batch.schema_ref()), list(&self.schema));
-        if got != expected || batch.columns().iter().take(5).any(|c| c.null_count() > 0) {
+        if got != expected || batch.columns().iter().take(4).any(|c| c.null_count() > 0) {
             return Err(StateError::Schema { got, expected }.into());
         }
         let columns = batch.columns();
         let times = |i: usize| columns[i].as_primitive::<Int64Type>().values();
         let rows = columns[2].as_primitive::<UInt64Type>().values();
-        let (groups, hashes) =
-            (columns[3].as_primitive::<UInt16Type>(), columns[4].as_primitive::<UInt64Type>());
-        for (row, (group, hash)) in groups.values().iter().zip(hashes.values()).enumerate() {
-            let expected = self.group_of(*hash);
-            if *group != expected {
-                let groups = self.key_groups.count();
-                return Err(StateError::Group { row, got: *group, expected, groups }.into());
-            }
-        }
-        let (keys, state) = columns[5..].split_at(self.keys.types().len());
+        let hashes = self.keying.hashes_of(&self.keys, batch, 3)?;
+        let (keys, state) = columns[4..].split_at(self.keys.types().len());
         let windows = times(0).iter().zip(times(1).iter()).zip(rows.iter());
         let windows = windows.map(|((first, last), rows)| Window {
             first: *first,
@@ -371,7 +358,7 @@ impl Counts {
             slot: 0,
             number: 0,
         });
-        self.insert(keys, hashes.values(), windows, state)
+        self.insert(keys, &hashes, windows, state)
     }
 }
 

@@ -95,7 +95,7 @@ impl Panes {
         let mut stretch = match is_next {
             false => cuts.sweep.begin_whole(epoch),
             true => {
-                let changed = panes.values().map(|pane| pane.table.changed()).sum();
+                let changed = panes.values_mut().map(|pane| pane.table.changed()).sum();
                 let rows = panes.values().map(|pane| pane.table.len()).sum();
                 cuts.sweep.begin(epoch, changed, rows)
             }
@@ -124,8 +124,8 @@ impl Panes {
     /// The columns of rows of cuts.
     fn cut_schema(&self) -> Result<SchemaRef, OperatorError> {
         let table = self.empty_table()?;
-        // The slice, the group, the hash, the keys.
-        let keys = 3 + table.keys().types().len();
+        // The slice, the group, the keys.
+        let keys = 2 + table.keys().types().len();
         let metadata = [(PART.to_owned(), GROUPS.to_owned()), (KEY_COLUMNS.to_owned(), keys.to_string())];
         Ok(Arc::new(schema_with_slice(table.snapshot_schema()).with_metadata(HashMap::from(metadata))))
     }

@@ -7,10 +7,9 @@
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::Field;
-use sabot_common::KeyGroups;
 use sabot_cpu::group_by::{AccumulateError, Accumulators};
 use sabot_ops::AggregateSpec;
-use sabot_state::{KeyedTable, StateColumns};
+use sabot_state::{KeyedTable, Keying, StateColumns};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -78,7 +77,7 @@ pub(super) struct Pane {
 pub(super) struct Panes {
     key_fields: Vec<Field>,
     aggregates: Vec<AggregateSpec>,
-    key_groups: KeyGroups,
+    keying: Keying,
     current: Option<Pane>,
     others: BTreeMap<i64, Pane>,
     pool: Vec<Table>,
@@ -87,10 +86,10 @@ pub(super) struct Panes {
 }
 
 impl Panes {
-    pub(super) fn new(key_fields: Vec<Field>, aggregates: Vec<AggregateSpec>, key_groups: KeyGroups) -> Self {
+    pub(super) fn new(key_fields: Vec<Field>, aggregates: Vec<AggregateSpec>, keying: Keying) -> Self {
         let (others, pool) = (BTreeMap::new(), Vec::new());
         let cuts = Cuts::default();
-        Self { key_fields, aggregates, key_groups, current: None, others, pool, bytes: 0, cuts }
+        Self { key_fields, aggregates, keying, current: None, others, pool, bytes: 0, cuts }
     }
 
     /// The table of the pane that starts at `start`, made if it is not there.
@@ -204,6 +203,6 @@ impl Panes {
     /// A table that is no pane's yet; also for schemas and builders.
     pub(super) fn empty_table(&self) -> Result<Table, OperatorError> {
         let state = AggregateState(Accumulators::new(&self.aggregates)?);
-        Ok(KeyedTable::new(&self.key_fields, self.key_groups, state)?)
+        Ok(KeyedTable::new(&self.key_fields, self.keying, state)?)
     }
 }

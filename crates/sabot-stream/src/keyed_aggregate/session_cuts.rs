@@ -121,8 +121,8 @@ impl Sessions {
 
     /// The columns of rows of cuts; with what changes from epoch to epoch, those of the head.
     fn cut_schema(&self, watermark: Option<EventTime>) -> arrow::datatypes::SchemaRef {
-        // The group, the hash, the keys.
-        let keys = LAST_COLUMN + 1..LAST_COLUMN + 3 + self.keys.types().len();
+        // The group and the keys.
+        let keys = LAST_COLUMN + 1..LAST_COLUMN + 2 + self.keys.types().len();
         let mut metadata = HashMap::from([
             (PART.to_owned(), SESSIONS.to_owned()),
             (KEY_COLUMNS.to_owned(), format!("{}..{}", keys.start, keys.end)),

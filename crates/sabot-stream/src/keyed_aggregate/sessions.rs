@@ -10,16 +10,14 @@
 //! back, and rows that prolong a session cost nothing here. Slots of sessions that have fired are used no
 //! more; once they are more than the open ones, everything open moves into new columns.
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt16Array, UInt64Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt16Array};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt16Type, UInt64Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt64Type};
 use sabot_batch::key_index::{KeyBatch, KeyIndex};
 use sabot_batch::{Morsel, hidden};
-use sabot_common::{EventTime, KeyGroupRange, KeyGroups, Span};
+use sabot_common::{EventTime, KeyGroupRange, Span};
 use sabot_cpu::group_by::{Accumulators, PartialState};
-use sabot_state::{GROUP, StateError};
+use sabot_state::{GROUP, Keying, StateError};
 use sabot_time::{SessionWindow, WindowBounds};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -66,7 +64,7 @@ type Due = Reverse<(i64, u32, u32)>;
 pub(super) struct Sessions {
     gap: i64,
     allowed_lateness: Span,
-    key_groups: KeyGroups,
+    keying: Keying,
     /// Columns of a snapshot.
     schema: SchemaRef,
     pub(super) keys: KeyIndex,
@@ -89,13 +87,12 @@ impl Sessions {
         window: SessionWindow,
         allowed_lateness: Span,
         layout: &Layout,
-        key_groups: KeyGroups,
+        keying: Keying,
     ) -> Result<Self, OperatorError> {
         let mut fields = vec![
             Field::new(hidden::WINDOW, DataType::Int64, false),
             Field::new(LAST, DataType::Int64, false),
             Field::new(GROUP, DataType::UInt16, false),
-            Field::new(hidden::HASH, DataType::UInt64, false),
         ];
         fields.extend_from_slice(&layout.key_fields);
         for aggregate in &layout.aggregates {
@@ -104,7 +101,7 @@ impl Sessions {
         Ok(Self {
             gap: window.gap().micros(),
             allowed_lateness,
-            key_groups,
+            keying,
             schema: Arc::new(Schema::new(fields)),
             keys: KeyIndex::new(&layout.key_types())?,
             open: Vec::new(),
@@ -347,8 +344,8 @@ impl Sessions {
         Ok(())
     }
 
-    fn group_of(&self, hash: u64) -> u16 {
-        if self.keys.types().is_empty() { 0 } else { self.key_groups.group_of(hash) }
+    fn group_of(&self, key: u32) -> u16 {
+        self.keying.group_of(&self.keys, self.keys.hashes()[key as usize])
     }
 
     /// The columns of a snapshot.
@@ -358,8 +355,7 @@ impl Sessions {
 
     /// The open sessions of these key groups, contiguous and ascending by group.
     pub(super) fn snapshot(&self, range: KeyGroupRange) -> Result<RecordBatch, OperatorError> {
-        let group = |key: u32| self.group_of(self.keys.hashes()[key as usize]);
-        self.rows(self.open_sessions(|key| range.contains(group(key))))
+        self.rows(self.open_sessions(|key| range.contains(self.group_of(key))))
     }
 
     /// The open sessions of a key.
@@ -369,15 +365,12 @@ impl Sessions {
 
     /// Sessions as rows of a snapshot, ascending by group.
     pub(super) fn rows(&self, mut all: Vec<Fired>) -> Result<RecordBatch, OperatorError> {
-        let hashes = self.keys.hashes();
-        let group = |key: u32| self.group_of(hashes[key as usize]);
-        all.sort_by_key(|f| group(f.key));
+        all.sort_by_key(|f| self.group_of(f.key));
         let (keys, slots): (Vec<u32>, Vec<u32>) = all.iter().map(|f| (f.key, f.session.slot)).unzip();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from_iter_values(all.iter().map(|f| f.session.first))),
             Arc::new(Int64Array::from_iter_values(all.iter().map(|f| f.session.last))),
-            Arc::new(UInt16Array::from_iter_values(keys.iter().map(|key| group(*key)))),
-            Arc::new(UInt64Array::from_iter_values(keys.iter().map(|key| hashes[*key as usize]))),
+            Arc::new(UInt16Array::from_iter_values(keys.iter().map(|key| self.group_of(*key)))),
         ];
         columns.extend(self.keys.take(&keys)?);
         columns.extend(self.state.partial(&slots)?);
@@ -395,23 +388,15 @@ impl Sessions {
             schema.fields().iter().map(name).collect::<Vec<_>>().join(", ")
         };
         let (got, expected) = (list(batch.schema_ref()), list(&self.schema));
-        if got != expected || batch.columns().iter().take(4).any(|c| c.null_count() > 0) {
+        if got != expected || batch.columns().iter().take(3).any(|c| c.null_count() > 0) {
             return Err(StateError::Schema { got, expected }.into());
         }
         let columns = batch.columns();
         let (first, last) = (columns[0].as_primitive::<Int64Type>(), columns[1].as_primitive::<Int64Type>());
-        let (groups, hashes) =
-            (columns[2].as_primitive::<UInt16Type>(), columns[3].as_primitive::<UInt64Type>());
-        for (row, (group, hash)) in groups.values().iter().zip(hashes.values()).enumerate() {
-            let expected = self.group_of(*hash);
-            if *group != expected {
-                let groups = self.key_groups.count();
-                return Err(StateError::Group { row, got: *group, expected, groups }.into());
-            }
-        }
-        let keys = 4..4 + self.keys.types().len();
+        let hashes = self.keying.hashes_of(&self.keys, batch, 2)?;
+        let keys = 3..3 + self.keys.types().len();
         let batch_keys = KeyBatch::new(self.keys.types(), &columns[keys.clone()], batch.num_rows())?;
-        self.upsert(&batch_keys, hashes.values())?;
+        self.upsert(&batch_keys, &hashes)?;
         let times = || first.values().iter().copied().zip(last.values().iter().copied());
         let is_open = |(key, (first, last)): (&u32, (i64, i64))| {
             let near = |s: &Session| !self.apart(s.last, first) && !self.apart(last, s.first);
@@ -421,7 +406,7 @@ impl Sessions {
         };
         let open: BooleanArray = self.ids.iter().zip(times()).map(|row| Some(is_open(row))).collect();
         if open.true_count() == batch.num_rows() {
-            return self.insert(&columns[keys.clone()], hashes.values(), times(), &columns[keys.end..]);
+            return self.insert(&columns[keys.clone()], &hashes, times(), &columns[keys.end..]);
         }
         let rest = filter_record_batch(batch, &open).map_err(OperatorError::input)?;
         self.restore(&rest, watermark)

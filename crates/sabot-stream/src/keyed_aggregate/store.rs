@@ -6,6 +6,7 @@ use sabot_batch::key_index::KeyBatch;
 use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
 use sabot_ops::GroupBySpec;
 use sabot_plan::KeyedWindow;
+use sabot_state::Keying;
 use sabot_time::Windows;
 
 use super::combine::Combiner;
@@ -51,14 +52,15 @@ impl Store {
         spec: &GroupBySpec,
         key_groups: KeyGroups,
     ) -> Result<Self, OperatorError> {
+        let keying = Keying::new(key_groups, spec.seed);
         if let Some(KeyedWindow { window, allowed_lateness }) = &layout.window {
             match *window {
                 Windows::Session(window) => {
-                    let sessions = Sessions::new(window, *allowed_lateness, layout, key_groups)?;
+                    let sessions = Sessions::new(window, *allowed_lateness, layout, keying)?;
                     return Ok(Store::Sessions(Box::new(sessions)));
                 }
                 Windows::Count(window) => {
-                    let counts = Counts::new(window, *allowed_lateness, spec, layout, key_groups)?;
+                    let counts = Counts::new(window, *allowed_lateness, spec, layout, keying)?;
                     return Ok(Store::Counts(Box::new(counts)));
                 }
                 _ => {}
@@ -66,7 +68,7 @@ impl Store {
         }
         let sliced = layout.window.as_ref().filter(|w| w.window.is_sliced());
         Ok(Store::Panes(Box::new(PaneStore {
-            panes: Panes::new(layout.key_fields.clone(), layout.aggregates.clone(), key_groups),
+            panes: Panes::new(layout.key_fields.clone(), layout.aggregates.clone(), keying),
             combiner: sliced.map(|w| Combiner::new(w.window, w.allowed_lateness)),
             firing: Firing::new(Results::new(layout)?),
             ids: Vec::new(),

@@ -9,14 +9,13 @@
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, SchemaRef, UInt16Type, UInt64Type};
-use sabot_batch::key_hash::KeyHasher;
 use sabot_batch::key_index::{KeyBatch, canonical_type};
 use sabot_batch::{Morsel, hidden};
 use sabot_common::{Epoch, EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::rank::{RankKeys, RankOrder, Ranked};
 use sabot_ops::RankSpec;
 use sabot_plan::RankStage;
-use sabot_state::{GROUP, KEY_COLUMNS, KeyedTable, Needed, PART, StateColumns, Sweep};
+use sabot_state::{GROUP, KEY_COLUMNS, KeyedTable, Keying, Needed, PART, StateColumns, Sweep};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -43,7 +42,7 @@ pub struct KeyedFirst {
     /// The order of the stream alone.
     order: RankOrder,
     state: RowState,
-    hasher: KeyHasher,
+    keying: Keying,
     owned: KeyGroupRange,
     key_types: Vec<DataType>,
     passed: KeyedTable<Passed>,
@@ -89,6 +88,7 @@ impl KeyedFirst {
             let field = stage.rows.field(*column);
             Field::new(field.name(), canonical_type(field.data_type()), field.is_nullable())
         };
+        let keying = Keying::new(key_groups, stage.hash_seed);
         let mut fields: Vec<Field> = spec.groups.iter().map(plain).collect();
         // A column may be a key twice; in the table its name need only be one of its own.
         (0..).zip(&mut fields).for_each(|(i, field): (usize, &mut Field)| {
@@ -103,10 +103,10 @@ impl KeyedFirst {
                 stage.hash_seed,
                 (key_groups, owned),
             ),
-            hasher: KeyHasher::new(stage.hash_seed),
+            keying,
             owned,
             key_types: fields.iter().map(|field| field.data_type().clone()).collect(),
-            passed: KeyedTable::new(&fields, key_groups, Passed::default())?,
+            passed: KeyedTable::new(&fields, keying, Passed::default())?,
             waiting: Waiting::new(places),
             cuts: Cuts::default(),
             left: 0,
@@ -168,7 +168,7 @@ impl KeyedFirst {
     /// The group of each row.
     fn groups(&mut self, batch: &RecordBatch) -> Result<Vec<u32>, OperatorError> {
         let (mut hashes, mut ids) = (Vec::new(), Vec::new());
-        let hashed = self.hasher.hash_batch_columns(batch, &self.spec.groups, &mut hashes);
+        let hashed = self.keying.hasher().hash_batch_columns(batch, &self.spec.groups, &mut hashes);
         hashed.map_err(OperatorError::input)?;
         let columns = self.spec.groups.iter().map(|column| batch.column(*column));
         let keys = KeyBatch::new(&self.key_types, columns, batch.num_rows())?;
@@ -178,8 +178,8 @@ impl KeyedFirst {
 
     /// Rows of the table, with what they are in their metadata.
     fn with_part(&self, passed: &RecordBatch) -> Result<RecordBatch, OperatorError> {
-        // The group, the hash, the keys.
-        let keys = (2 + self.key_types.len()).to_string();
+        // The group and the keys.
+        let keys = (1 + self.key_types.len()).to_string();
         let metadata = [(PART.to_owned(), PASSED.to_owned()), (KEY_COLUMNS.to_owned(), keys)];
         let schema = passed.schema_ref().as_ref().clone().with_metadata(HashMap::from(metadata));
         passed.clone().with_schema(Arc::new(schema)).map_err(OperatorError::input)
@@ -258,7 +258,10 @@ impl KeyedOperator for KeyedFirst {
         cuts.waiting.begin(epoch, stored, Vec::new(), waiting);
         let is_next = cuts.last.is_some() && cuts.last == stored;
         let mut stretch = match is_next {
-            true => cuts.passed.begin(epoch, self.passed.changed(), self.passed.len()),
+            true => {
+                let changed = self.passed.changed();
+                cuts.passed.begin(epoch, changed, self.passed.len())
+            }
             false => cuts.passed.begin_whole(epoch),
         };
         self.passed.begin_cut(0, &mut stretch);
