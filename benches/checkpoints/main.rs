@@ -4,9 +4,11 @@
 //! turns; throughput is that of the rows behind the first ones, which fill the state. Then it is started once more from
 //! its savepoint, with nothing of it in the page cache, beside a program that only reads the same files.
 
+use arrow::array::Array;
 use sabot::prelude::*;
-use sabot_checkpoint::newest_manifest;
+use sabot_checkpoint::{CheckpointStore, newest_manifest};
 use sabot_state::FolderStore;
+use sabot_state::block::{self, Header};
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -145,6 +147,24 @@ fn read_blocks(kept: &Path) -> Result<(u64, f64)> {
     Ok((bytes, begun.elapsed().as_secs_f64()))
 }
 
+/// Rows of the newest checkpoint, as often as they are in it, and the bytes that they have as columns in memory.
+fn held(kept: &Path) -> Result<(u64, u64)> {
+    let store = FolderStore::look(kept)?;
+    let newest = newest_manifest(&store)?.ok_or("no checkpoint was written")?;
+    let (mut rows, mut bytes) = (0, 0);
+    for id in newest.blocks() {
+        let block = store.block(id)?;
+        let groups = Header::read(&block)?.groups;
+        for batch in block::decode(block, groups)? {
+            rows += batch.num_rows() as u64;
+            for column in batch.columns() {
+                bytes += column.to_data().get_slice_memory_size()? as u64;
+            }
+        }
+    }
+    Ok((rows, bytes))
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -194,15 +214,19 @@ fn main() -> Result<()> {
     let seconds = begun.elapsed().as_secs_f64();
     handle.abort();
     drop(handle.wait());
+    let (rows, held) = held(&kept)?;
+    let percent = |bytes: u64| 100.0 * (bytes as f64 / seconds) / read;
     writeln!(
         out,
-        "restore ({}): {:.0} MB of blocks; read alone {:.0} MB/s, until the first new row {:.2} s: {:.0} MB/s, {:.0} %",
+        "restore ({}): {:.1} M rows, {:.0} MB as columns and {:.0} MB as blocks; read alone {:.0} MB/s, until the first new row {:.2} s: {:.0} % of that rate in columns, {:.0} % in blocks",
         if cold { "nothing in the page cache" } else { "from the page cache" },
+        rows as f64 / 1e6,
+        held as f64 / 1e6,
         bytes as f64 / 1e6,
         read / 1e6,
         seconds,
-        bytes as f64 / seconds / 1e6,
-        100.0 * (bytes as f64 / seconds) / read,
+        percent(held),
+        percent(bytes),
     )?;
     Ok(())
 }
