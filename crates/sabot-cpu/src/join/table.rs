@@ -135,29 +135,43 @@ impl JoinTable {
 
 /// Which rows of a table have matched.
 #[derive(Clone, Debug, Default)]
-pub struct Matched(Vec<u64>);
+pub struct Matched {
+    rows: Vec<u64>,
+    /// Those that have since they were taken last, where somebody takes them.
+    fresh: Option<Vec<u32>>,
+}
 
 impl Matched {
     /// None of so many rows.
     pub fn new(rows: usize) -> Self {
-        Self(vec![0; rows.div_ceil(64)])
+        Self { rows: vec![0; rows.div_ceil(64)], fresh: None }
     }
 
     /// Notes that a row has.
     pub fn insert(&mut self, row: usize) {
-        if let Some(word) = self.0.get_mut(row / 64) {
-            *word |= 1 << (row % 64);
+        let Some(word) = self.rows.get_mut(row / 64) else { return };
+        let before = std::mem::replace(word, *word | 1 << (row % 64));
+        if let Some(fresh) = &mut self.fresh
+            && *word != before
+        {
+            fresh.push(row as u32);
         }
     }
 
     /// Whether a row has.
     pub fn contains(&self, row: usize) -> bool {
-        self.0.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+        self.rows.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+
+    /// The rows that have since the last call, each once; from the first call on, which gives none.
+    pub fn take_fresh(&mut self) -> Vec<u32> {
+        std::mem::take(self.fresh.get_or_insert_default())
     }
 
     /// Allocated bytes.
     pub fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<u64>()
+        let fresh = self.fresh.as_ref().map_or(0, Vec::capacity);
+        self.rows.capacity() * size_of::<u64>() + fresh * size_of::<u32>()
     }
 }
 

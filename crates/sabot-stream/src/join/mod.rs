@@ -10,6 +10,7 @@
 //!   morsels and no number of tasks changes.
 //! - The watermark is handed on only once all rows before it have been joined.
 
+mod marks;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -19,12 +20,14 @@ use arrow::record_batch::RecordBatch;
 use sabot_batch::key_hash::KeyHasher;
 use sabot_batch::{Morsel, RowKind, RowKinds};
 use sabot_common::{Epoch, EventTime, KeyGroupRange, KeyGroups};
-use sabot_cpu::join::{JoinTable, Joiner, Matched, Probe};
+use sabot_cpu::join::{JoinTable, Joiner, Probe};
 use sabot_plan::JoinStage;
-use std::collections::VecDeque;
+use sabot_state::Needed;
+use std::collections::{HashMap, VecDeque};
 
 use crate::row_cuts::{InCut, RowCuts};
 use crate::{CutPart, KeptRows, KeyedOperator, OperatorError};
+use marks::{MATCHED, Marks};
 use snapshot::PARTS;
 
 /// The input that is looked up.
@@ -47,6 +50,8 @@ pub struct KeyedJoin {
     /// Rows of the probe side that have not been looked up.
     waiting: VecDeque<Kept>,
     cuts: RowCuts,
+    /// Of the last cut, until it has ended.
+    head: Vec<RecordBatch>,
     /// The cut that has the rows of the table.
     table_cut: InCut,
     /// Rows of the probe side whose result has not been given to its end.
@@ -77,7 +82,8 @@ impl Kept {
 #[derive(Debug)]
 struct Table {
     rows: JoinTable,
-    matched: Matched,
+    /// Where rows of the build side come out that nothing has matched.
+    marks: Option<Marks>,
 }
 
 impl KeyedJoin {
@@ -108,6 +114,7 @@ impl KeyedJoin {
             table: None,
             waiting: VecDeque::new(),
             cuts: RowCuts::default(),
+            head: Vec::new(),
             table_cut: InCut::default(),
             open: None,
             rest: None,
@@ -128,8 +135,8 @@ impl KeyedJoin {
         self.cuts.begin_anew();
         self.bytes -= build.iter().map(bytes_of).sum::<usize>();
         let rows = self.joiner.table(&build)?;
-        let matched = Matched::new(if self.keeps_build() { rows.rows().num_rows() } else { 0 });
-        self.table = Some(Table { rows, matched });
+        let marks = self.keeps_build().then(|| Marks::new(rows.rows().num_rows()));
+        self.table = Some(Table { rows, marks });
         Ok(())
     }
 
@@ -142,9 +149,11 @@ impl KeyedJoin {
         let Some(table) = &mut self.table else { return Ok(None) };
         loop {
             if let Some(probe) = &mut self.open {
-                let matched = self.joiner.spec().kind.keeps_build().then_some(&mut table.matched);
-                if let Some(batch) = self.joiner.next(&table.rows, probe, matched, max_rows)? {
-                    return Ok(Some(batch));
+                let matched = table.marks.as_mut().map(|marks| &mut marks.matched);
+                let next = self.joiner.next(&table.rows, probe, matched, max_rows)?;
+                table.marks.iter_mut().for_each(Marks::note);
+                if next.is_some() {
+                    return Ok(next);
                 }
                 self.open = None;
             }
@@ -152,9 +161,11 @@ impl KeyedJoin {
             self.bytes -= bytes_of(&batch);
             self.open = Some(self.joiner.probe(&table.rows, batch)?);
         }
-        match &mut self.rest {
-            Some(at) => Ok(self.joiner.unmatched(&table.rows, &table.matched, at, max_rows)?),
-            None => Ok(None),
+        match (&mut self.rest, &table.marks) {
+            (Some(at), Some(marks)) => {
+                Ok(self.joiner.unmatched(&table.rows, &marks.matched, at, max_rows)?)
+            }
+            _ => Ok(None),
         }
     }
 
@@ -245,13 +256,19 @@ impl KeyedOperator for KeyedJoin {
     }
 
     fn state_bytes(&self) -> usize {
-        let table = self.table.as_ref().map_or(0, |table| table.rows.bytes() + table.matched.bytes());
+        let table = self
+            .table
+            .as_ref()
+            .map_or(0, |table| table.rows.bytes() + table.marks.as_ref().map_or(0, Marks::bytes));
         table + self.bytes + self.open.as_ref().map_or(0, |probe| bytes_of(probe.batch()))
     }
 
     fn kept(&self) -> Vec<KeptRows> {
         let of = |input| KeptRows { part: PARTS[input], schema: self.snapshot_schema(input) };
-        vec![of(PROBE), of(BUILD)]
+        let matched = KeptRows { part: MATCHED, schema: marks::schema(HashMap::new()) };
+        let mut kept = vec![of(PROBE), of(BUILD)];
+        kept.extend(self.keeps_build().then_some(matched));
+        kept
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
@@ -260,19 +277,29 @@ impl KeyedOperator for KeyedJoin {
 
     fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
         self.check_taken()?;
-        // Which of its rows have matched changes with every row of the probe side.
-        if self.keeps_build() {
-            return Ok(false);
-        }
-        self.cut_rows(epoch, stored);
+        self.begin_cuts(epoch, stored)?;
         Ok(true)
     }
 
     fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {
         let mut cuts = std::mem::take(&mut self.cuts);
-        let part = cuts.next(rows, |input, _, rows| self.write_cut(input, rows));
+        let given = cuts.next_rows(rows, |input, _, rows| self.write_cut(input, rows));
         self.cuts = cuts;
-        part
+        let mut marks = self.table.as_mut().and_then(|table| table.marks.as_mut());
+        let given = match (given?, &mut marks) {
+            (None, Some(marks)) => marks.next(rows)?,
+            (given, _) => given,
+        };
+        if let Some(rows) = given {
+            return Ok(CutPart::Rows(vec![rows]));
+        }
+        if self.head.is_empty() {
+            return Err(OperatorError::Order { step: "a part of a cut", when: "and none has begun" });
+        }
+        let of_rows = PARTS.iter().map(|part| (*part, self.cuts.needed()));
+        let of_marks = marks.map(|marks| (MATCHED, Needed::Since(marks.since())));
+        let needed = Needed::Kinds(of_rows.chain(of_marks).collect());
+        Ok(CutPart::End { head: std::mem::take(&mut self.head), needed })
     }
 
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {

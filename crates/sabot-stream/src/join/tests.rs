@@ -229,7 +229,7 @@ fn steps_in_a_wrong_order_and_wrong_rows_are_refused() {
 /// Random rows, with cuts between them.
 fn cuts(seed: u64, loses_oldest: bool) -> Checked {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let kind = *[JoinKind::Inner, JoinKind::Left, JoinKind::Semi, JoinKind::Anti].choose(&mut rng).unwrap();
+    let kind = *KINDS.choose(&mut rng).unwrap();
     let (probe, build) = (side(&mut rng, "a", 150), side(&mut rng, "b", 300));
     let stage = stage(kind, &probe, &build, false);
     let (mut task, owned) = (operator(&stage, 0, 1), groups().all());

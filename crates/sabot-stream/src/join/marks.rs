@@ -1,0 +1,159 @@
+//! Which rows of the build side have matched, as state.
+//!
+//! A row has matched or not for ever, so a mark is a row of state that comes once. A row is known by its key group and by
+//! which of the rows of that group it is, in the order of the build side: that stays as it is when groups move to other
+//! tasks.
+
+use arrow::array::{ArrayRef, RecordBatch, UInt16Array, UInt32Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use sabot_common::Epoch;
+use sabot_cpu::join::Matched;
+use sabot_state::{Changes, GROUP, KEY_COLUMNS, PART, Sweep};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::OperatorError;
+
+/// The kind of these rows.
+pub(super) const MATCHED: &str = "matched";
+
+/// The column that says which of the rows of its group it is: uint32, not null, from 0.
+const NUMBER: &str = "__sabot.number";
+
+/// The marks of a table's rows.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    pub(super) matched: Matched,
+    rows: usize,
+    /// From the first cut on.
+    cuts: Option<MarkCuts>,
+}
+
+/// The cuts of marks.
+#[derive(Debug)]
+struct MarkCuts {
+    last: Epoch,
+    places: Places,
+    changes: Changes,
+    sweep: Sweep,
+    /// Scratch.
+    due: Vec<u32>,
+}
+
+impl Marks {
+    pub(super) fn new(rows: usize) -> Self {
+        Self { matched: Matched::new(rows), rows, cuts: None }
+    }
+
+    /// Takes note of the rows that have matched just now. They were none before, so that a cut that is under way has
+    /// nothing to give of them.
+    pub(super) fn note(&mut self) {
+        let Some(cuts) = &mut self.cuts else { return };
+        cuts.due.clear();
+        cuts.changes.touch(&self.matched.take_fresh(), self.rows, &mut cuts.due);
+    }
+
+    /// Begins a cut; `places` finds those of the table's rows.
+    pub(super) fn begin(
+        &mut self,
+        epoch: Epoch,
+        stored: Option<Epoch>,
+        places: impl FnOnce() -> Result<Places, OperatorError>,
+    ) -> Result<(), OperatorError> {
+        let is_next = self.cuts.as_ref().is_some_and(|cuts| stored == Some(cuts.last));
+        let mut cuts = match self.cuts.take() {
+            Some(cuts) => cuts,
+            None => MarkCuts {
+                last: epoch,
+                places: places()?,
+                changes: Changes::default(),
+                sweep: Sweep::default(),
+                due: Vec::new(),
+            },
+        };
+        self.matched.take_fresh();
+        let mut stretch = match is_next {
+            true => cuts.sweep.begin(epoch, cuts.changes.changed(), self.rows),
+            false => cuts.sweep.begin_whole(epoch),
+        };
+        cuts.changes.begin(0, self.rows, &mut stretch);
+        cuts.sweep.end(stretch);
+        cuts.last = epoch;
+        self.cuts = Some(cuts);
+        Ok(())
+    }
+
+    /// The next marks of a cut that has begun; `None` when there are no more.
+    pub(super) fn next(&mut self, max: usize) -> Result<Option<RecordBatch>, OperatorError> {
+        let Some(cuts) = &mut self.cuts else { return Ok(None) };
+        while cuts.changes.pending() > 0 {
+            cuts.due.clear();
+            cuts.changes.take(max.max(1), &mut cuts.due);
+            cuts.due.retain(|row| self.matched.contains(*row as usize));
+            if !cuts.due.is_empty() {
+                return cuts.places.write(schema(HashMap::new()), &cuts.due).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The oldest cut that is needed.
+    pub(super) fn since(&self) -> Epoch {
+        self.cuts.as_ref().map_or(Epoch(0), |cuts| cuts.sweep.since())
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let cuts = self.cuts.as_ref();
+        self.matched.bytes() + cuts.map_or(0, |cuts| cuts.changes.bytes() + cuts.places.bytes())
+    }
+}
+
+/// What the rows of a table are known by.
+#[derive(Debug)]
+pub(super) struct Places {
+    groups: Vec<u16>,
+    numbers: Vec<u32>,
+}
+
+impl Places {
+    /// Those of rows with these key groups, in the order of the build side.
+    pub(super) fn new(groups: Vec<u16>) -> Self {
+        let mut counts: HashMap<u16, u32> = HashMap::new();
+        let mut next = |group: &u16| {
+            let count = counts.entry(*group).or_default();
+            *count += 1;
+            *count - 1
+        };
+        let numbers = groups.iter().map(&mut next).collect();
+        Self { groups, numbers }
+    }
+
+    /// The rows `rows` as those of a snapshot, ascending by key group.
+    pub(super) fn write(&self, schema: SchemaRef, rows: &[u32]) -> Result<RecordBatch, OperatorError> {
+        let mut rows = rows.to_vec();
+        rows.sort_by_key(|row| self.groups[*row as usize]);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt16Array::from_iter_values(rows.iter().map(|row| self.groups[*row as usize]))),
+            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| self.numbers[*row as usize]))),
+        ];
+        RecordBatch::try_new(schema, columns).map_err(OperatorError::input)
+    }
+
+    /// Which rows these are.
+    pub(super) fn rows(&self) -> HashMap<(u16, u32), usize> {
+        self.groups.iter().copied().zip(self.numbers.iter().copied()).zip(0..).collect()
+    }
+
+    fn bytes(&self) -> usize {
+        self.groups.capacity() * size_of::<u16>() + self.numbers.capacity() * size_of::<u32>()
+    }
+}
+
+/// The columns of marks.
+pub(super) fn schema(mut metadata: HashMap<String, String>) -> SchemaRef {
+    metadata.insert(PART.to_owned(), MATCHED.to_owned());
+    metadata.insert(KEY_COLUMNS.to_owned(), "2".to_owned());
+    let fields =
+        vec![Field::new(GROUP, DataType::UInt16, false), Field::new(NUMBER, DataType::UInt32, false)];
+    Arc::new(Schema::new(fields).with_metadata(metadata))
+}
