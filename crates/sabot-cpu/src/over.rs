@@ -12,7 +12,7 @@ mod rolling;
 mod tests;
 mod tree;
 
-pub use rolling::{Rolling, Turn};
+pub use rolling::{Batch, Piece, Rolling, Turn};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt64Array, new_empty_array};
 use arrow::compute::partition;

@@ -4,6 +4,8 @@
 //! are given in pieces while others come in. A row that is to change before its turn has come is given
 //! first, as it still is. So a cut costs the time of the rows that it gives, and never makes anybody wait for all of them.
 
+use std::ops::Range;
+
 use crate::sweep::{GENERATIONS, Stretch};
 
 /// Rows that are written down before they are marked.
@@ -151,6 +153,42 @@ impl Changes {
             self.pending += due.count_ones() as usize;
         }
         stretch.took(unit, self.pending, stale, next);
+    }
+
+    /// Begins a cut of what has changed, and of other rows where [`Changes::also`] says so. That all rows are given again
+    /// after some time is for whoever cuts so to see to.
+    pub fn begin_changed(&mut self, rows: usize) {
+        self.reach(rows);
+        self.mark();
+        (self.pending, self.next) = (0, 0);
+        for (dirty, due) in self.dirty.iter_mut().zip(&mut self.due) {
+            *due = std::mem::take(dirty);
+            self.pending += due.count_ones() as usize;
+        }
+    }
+
+    /// Adds rows to a cut that has just begun.
+    pub fn also(&mut self, rows: Range<usize>) {
+        for row in rows {
+            let word = &mut self.due[row / 64];
+            self.pending += (*word >> (row % 64) & 1 ^ 1) as usize;
+            *word |= 1 << (row % 64);
+        }
+    }
+
+    /// Takes the next id.
+    pub fn take_next(&mut self) -> Option<u32> {
+        if self.pending == 0 {
+            return None;
+        }
+        while self.due[self.next] == 0 {
+            self.next += 1;
+        }
+        let word = &mut self.due[self.next];
+        let id = (self.next * 64) as u32 + word.trailing_zeros();
+        *word &= *word - 1;
+        self.pending -= 1;
+        Some(id)
     }
 
     /// Takes the next ids, ascending, at most `max` and 63 more of them.

@@ -8,7 +8,7 @@ use sabot_common::{Epoch, KeyGroupRange};
 use sabot_state::{Needed, PART};
 use std::collections::BTreeMap;
 
-use crate::{CutPart, KeyedOperator};
+use crate::{CutPart, KeyedOperator, OperatorError};
 
 /// What was found.
 #[derive(Clone, Copy, Default)]
@@ -35,25 +35,20 @@ pub(crate) fn hold(seeds: u64, most_min: usize, cuts: impl Fn(u64, bool) -> Chec
     assert!((0..20).any(|seed| cuts(seed, true).wrong > 0), "canary: a cut that is lost is missed");
 }
 
-/// The cuts of one operator, as a store keeps them.
+/// The cuts of one operator, as a store keeps them; `H` is what is known of the operator when a cut begins.
 #[derive(Default)]
-pub(crate) struct CutCheck {
+pub(crate) struct CutCheck<H = Vec<String>> {
     epoch: u64,
     stored: Option<Epoch>,
     cuts: BTreeMap<Epoch, Vec<RecordBatch>>,
     /// What the operator had when the cut began, and what it has given of it.
-    under_way: Option<(Vec<String>, Vec<RecordBatch>)>,
+    under_way: Option<(H, Vec<RecordBatch>)>,
     loses_oldest: bool,
     pub(crate) checked: Checked,
 }
 
 impl CutCheck {
-    pub(crate) fn new(loses_oldest: bool) -> Self {
-        Self { loses_oldest, ..Self::default() }
-    }
-
-    /// Begins a cut, or gives some of it, between two steps of the operator; a cut that has ended is given up, or stored and
-    /// restored into an operator that `fresh` makes, which then has what there was when the cut began.
+    /// As [`CutCheck::step_with`], where an operator has what its snapshots have.
     pub(crate) fn step(
         &mut self,
         rng: &mut ChaCha8Rng,
@@ -61,8 +56,30 @@ impl CutCheck {
         owned: KeyGroupRange,
         fresh: impl Fn() -> Box<dyn KeyedOperator>,
     ) {
+        let had = |operator: &dyn KeyedOperator| lines(&operator.snapshot(owned).unwrap());
+        let all = KeyGroupRange { start: 0, end: u16::MAX };
+        let has = |into: &mut dyn KeyedOperator, had| lines(&into.snapshot(all).unwrap()) == had;
+        self.step_with(rng, operator, had, fresh, has);
+    }
+}
+
+impl<H: Default> CutCheck<H> {
+    pub(crate) fn new(loses_oldest: bool) -> Self {
+        Self { loses_oldest, ..Self::default() }
+    }
+
+    /// Begins a cut, or gives some of it, between two steps of the operator; a cut that has ended is given up, or stored and
+    /// restored into an operator that `fresh` makes, which then `has` what there was when the cut began.
+    pub(crate) fn step_with(
+        &mut self,
+        rng: &mut ChaCha8Rng,
+        operator: &mut dyn KeyedOperator,
+        had: impl Fn(&dyn KeyedOperator) -> H,
+        fresh: impl Fn() -> Box<dyn KeyedOperator>,
+        has: impl Fn(&mut dyn KeyedOperator, H) -> bool,
+    ) {
         if self.under_way.is_none() {
-            let had = lines(&operator.snapshot(owned).unwrap());
+            let had = had(operator);
             self.epoch += 1;
             if !operator.begin_cut(Epoch(self.epoch), self.stored).unwrap() {
                 return;
@@ -77,7 +94,10 @@ impl CutCheck {
                     let (had, given) = (std::mem::take(had), std::mem::take(given));
                     self.under_way = None;
                     if !rng.random_ratio(1, 20) {
-                        self.store(had, given, (&head, &needed), &mut *fresh());
+                        let mut into = fresh();
+                        let restored = self.store(given, (&head, &needed), &mut *into);
+                        let is_right = restored.is_ok() && has(&mut *into, had);
+                        self.checked.wrong += usize::from(!is_right);
                     }
                     return;
                 }
@@ -87,11 +107,10 @@ impl CutCheck {
 
     fn store(
         &mut self,
-        had: Vec<String>,
         given: Vec<RecordBatch>,
         (head, needed): (&[RecordBatch], &Needed),
         into: &mut dyn KeyedOperator,
-    ) {
+    ) -> Result<(), OperatorError> {
         let epoch = Epoch(self.epoch);
         for (of, rows) in &mut self.cuts {
             rows.retain(|rows| needed.contains(rows.schema_ref().metadata().get(PART).unwrap(), *of));
@@ -112,10 +131,8 @@ impl CutCheck {
             snapshots.push(rows.clone().with_schema(schema.into()).unwrap());
         }
         snapshots.extend(head.iter().cloned());
-        into.restore_from(&mut snapshots.into_iter()).unwrap();
         self.checked.restored += 1;
-        let all = KeyGroupRange { start: 0, end: u16::MAX };
-        self.checked.wrong += usize::from(lines(&into.snapshot(all).unwrap()) != had);
+        into.restore_from(&mut snapshots.into_iter())
     }
 }
 

@@ -9,6 +9,7 @@
 //!   snapshot and restored in between.
 
 mod rolling;
+mod rolling_cuts;
 #[cfg(test)]
 mod rolling_tests;
 #[cfg(test)]

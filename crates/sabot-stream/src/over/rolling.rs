@@ -15,21 +15,24 @@ use arrow::array::{
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use sabot_batch::{Morsel, hidden};
-use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
+use sabot_common::{Epoch, EventTime, KeyGroupRange, KeyGroups};
 use sabot_cpu::over::{Rolling, Turn};
 use sabot_cpu::rank::RankOrder;
 use sabot_ops::{OverSpec, RankSpec};
 use sabot_plan::{Emit, OverStage, RollingStage};
+use sabot_state::Needed;
 use std::sync::Arc;
 
+use super::rolling_cuts::HistoryCuts;
 use super::{PLACE, name_the_partition, output_columns};
 use crate::gather::gather;
 use crate::keyed_aggregate::check_inserts;
 use crate::progress::Progress;
 use crate::ready::Ready;
+use crate::row_cuts::RowCuts;
 use crate::row_state::{RowState, agree};
 use crate::waiting::Waiting;
-use crate::{KeptRows, KeyedOperator, OperatorError, PARTITION_BITS};
+use crate::{CutPart, KeptRows, KeyedOperator, OperatorError, PARTITION_BITS};
 
 /// The time under which rows stand in a snapshot: they know their own.
 const THEIR_OWN: i64 = i64::MAX;
@@ -63,6 +66,11 @@ pub struct KeyedRolling {
     held: Waiting,
     /// Rows with what was added.
     ready: Ready,
+    /// Cuts of rows that wait, and of histories.
+    waiting_cuts: RowCuts,
+    history_cuts: HistoryCuts,
+    /// Of the last cut, until it has ended.
+    head: Vec<RecordBatch>,
 }
 
 impl KeyedRolling {
@@ -117,6 +125,9 @@ impl KeyedRolling {
             progress: Progress::new(),
             held: Waiting::new(|batch| Ok(times(batch)?.to_vec())),
             ready: Ready::default(),
+            waiting_cuts: RowCuts::default(),
+            history_cuts: HistoryCuts::default(),
+            head: Vec::new(),
         })
     }
 
@@ -160,7 +171,10 @@ impl KeyedRolling {
             };
             self.compute(rows)?;
         }
-        self.rolling.expire(watermark, EXPIRED_MIN)?;
+        // What a cut has still to give stays until then.
+        if !self.history_cuts.is_pending() && self.rolling.expire(watermark, EXPIRED_MIN)? {
+            self.history_cuts.begin_anew();
+        }
         Ok(())
     }
 
@@ -194,12 +208,22 @@ impl KeyedRolling {
         Ok(places)
     }
 
+    fn check_taken(&self) -> Result<(), OperatorError> {
+        match self.ready.is_empty() {
+            true => Ok(()),
+            false => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
+        }
+    }
+
     /// Computes rows whose turn it is.
     fn compute(&mut self, rows: RecordBatch) -> Result<(), OperatorError> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        let added = self.rolling.run(&rows).map_err(|e| name_the_partition(e, &rows, &self.partition))?;
+        let batch = self.rolling.take_in(&rows)?;
+        self.history_cuts.touch(batch.keys(), &self.rolling)?;
+        let added = self.rolling.run_batch(batch);
+        let added = added.map_err(|e| name_the_partition(e, &rows, &self.partition))?;
         let mut all: Vec<_> = rows.columns().iter().cloned().chain(added).collect();
         if let Some(place) = &self.place {
             all.extend(place.columns(&rows)?);
@@ -250,7 +274,7 @@ impl KeyedOperator for KeyedRolling {
 
     fn state_bytes(&self) -> usize {
         let late: usize = self.late.iter().map(Morsel::bytes).sum();
-        self.rolling.bytes() + self.held.bytes() + self.ready.bytes() + late
+        self.rolling.bytes() + self.held.bytes() + self.ready.bytes() + self.history_cuts.bytes() + late
     }
 
     fn kept(&self) -> Vec<KeptRows> {
@@ -258,9 +282,7 @@ impl KeyedOperator for KeyedRolling {
     }
 
     fn snapshot(&self, range: KeyGroupRange) -> Result<Vec<RecordBatch>, OperatorError> {
-        if !self.ready.is_empty() {
-            return Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" });
-        }
+        self.check_taken()?;
         let held = self.held.batches();
         let mut snapshots = vec![self.waiting.write(THEIR_OWN, &held, range, self.progress.watermark())?];
         for history in self.rolling.snapshot()? {
@@ -270,24 +292,53 @@ impl KeyedOperator for KeyedRolling {
         Ok(snapshots)
     }
 
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+        self.check_taken()?;
+        let held = self.held.in_cuts().map(|(cut, batch)| (cut, 0, THEIR_OWN, batch));
+        self.waiting_cuts.begin(epoch, stored, Vec::new(), held);
+        self.history_cuts.begin(epoch, stored, &self.rolling);
+        self.head = [&self.waiting, &self.history].map(|rows| rows.head(self.progress.watermark())).into();
+        Ok(true)
+    }
+
+    fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {
+        let write = |_, time, rows: &RecordBatch| self.waiting.write_cut(time, rows);
+        if let Some(rows) = self.waiting_cuts.next_rows(rows, write)? {
+            return Ok(CutPart::Rows(vec![rows]));
+        }
+        if let Some(rows) = self.history_cuts.next(rows, &self.rolling)? {
+            return Ok(CutPart::Rows(vec![self.history.write_cut(THEIR_OWN, &rows)?]));
+        }
+        if self.head.is_empty() {
+            return Err(OperatorError::Order { step: "a part of a cut", when: "and none has begun" });
+        }
+        let needed = vec![
+            (self.waiting.part(), self.waiting_cuts.needed()),
+            (self.history.part(), Needed::Since(self.history_cuts.since())),
+        ];
+        Ok(CutPart::End { head: std::mem::take(&mut self.head), needed: Needed::Kinds(needed) })
+    }
+
     fn restore(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
         let fresh = self.progress.is_fresh() && self.held.is_empty() && self.rolling.is_empty();
         let mut known = (!fresh).then_some(self.progress.watermark());
+        let mut histories = Vec::new();
         for snapshot in snapshots {
             if self.history.wrote(snapshot) {
                 let (watermark, rows) = self.history.read(snapshot)?;
                 agree(&mut known, watermark)?;
-                for (_, rows) in rows {
-                    self.rolling.restore(&rows)?;
-                }
+                histories.extend(rows.into_iter().map(|(_, rows)| rows));
                 continue;
             }
             let (watermark, rows) = self.waiting.read(snapshot)?;
             agree(&mut known, watermark)?;
             for (_, rows) in rows {
-                self.held.push(rows)?;
+                // Of several cuts those before the newest have rows that have passed.
+                self.held.push_behind(&rows, watermark.micros())?;
             }
         }
+        // Of several cuts the newest comes first, and has what comes behind the rows of the others.
+        self.rolling.restore_newest(&histories)?;
         known.into_iter().for_each(|watermark| self.progress.resume(watermark));
         Ok(())
     }

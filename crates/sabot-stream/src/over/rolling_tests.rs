@@ -4,12 +4,17 @@ use super::testing::{
     DELAY, LATE, ROW, TIME, batch, drain, expected, random_rows, rows_schema, run, stage, within,
 };
 use super::*;
-use arrow::array::AsArray;
+use crate::cut_checks::{Checked, CutCheck, hold};
+use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int64Type, Schema};
+use arrow::util::display::array_value_to_string;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sabot_ops::{AggregateFunction, AggregateSpec, OverCall, OverFunction, SortKey};
+use sabot_ops::{
+    AggregateFunction, AggregateSpec, Distance, Frame, FrameBound, FrameUnits, OverCall, OverFunction,
+    SortKey,
+};
 use sabot_plan::{Emit, RollingStage};
 use std::sync::Arc;
 
@@ -129,4 +134,86 @@ fn rows_of_one_time_leave_in_the_order_that_was_asked_for() {
     };
     assert_eq!(whole(&[batch(&[5, 3, 5, 5], &[1, 2, 4, 3])]), [2, 4, 3, 1]);
     assert_eq!(whole(&[batch(&[5, 5], &[3, 4]), batch(&[5, 3], &[1, 2])]), [2, 4, 3, 1]);
+}
+
+/// Rows that come at once, and the watermark behind them.
+type Step = (RecordBatch, EventTime);
+
+/// Rows of forty keys, some of which do not come for longer than rows reach back.
+fn steps(rng: &mut ChaCha8Rng) -> Vec<Step> {
+    let (mut now, mut number) = (0, 0);
+    (0..90)
+        .map(|_| {
+            now += if rng.random_ratio(1, 20) { 60 } else { rng.random_range(0..6) };
+            let count = rng.random_range(0..14);
+            let busy = rng.random_range(1..41);
+            let keys = (0..count).map(|_| Some(format!("key {}", rng.random_range(0..busy))));
+            let keys: StringArray = keys.collect();
+            let values: Int64Array = (0..count).map(|_| Some(rng.random_range(-9..9))).collect();
+            let times: Int64Array = (0..count).map(|_| Some(now - rng.random_range(0..DELAY))).collect();
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(keys),
+                Arc::new(values),
+                Arc::new(times),
+                Arc::new(Int64Array::from(vec![0; count])),
+                Arc::new(UInt64Array::from_iter_values(number..number + count as u64)),
+            ];
+            number += count as u64;
+            (RecordBatch::try_new(rows_schema(), columns).unwrap(), EventTime(now - DELAY))
+        })
+        .collect()
+}
+
+fn take(operator: &mut dyn KeyedOperator, (rows, watermark): &Step, lines: &mut Vec<String>) {
+    let mut out = Vec::new();
+    operator.on_morsel(0, Morsel::new(rows.clone())).unwrap();
+    drain(operator, 7, &mut out);
+    operator.on_watermark(*watermark).unwrap();
+    drain(operator, 7, &mut out);
+    for batch in &out {
+        let show = |column: &ArrayRef, row| array_value_to_string(column, row).unwrap();
+        let line = |row| batch.columns().iter().map(|column| show(column, row)).collect::<Vec<_>>().join("|");
+        lines.extend((0..batch.num_rows()).map(line));
+    }
+}
+
+/// Random rows, with cuts between them. Who goes on from one gives what came out without it.
+fn cuts(seed: u64, loses_oldest: bool) -> Checked {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let emit = if rng.random() { Emit::Final } else { Emit::OnArrival };
+    let (mut stage, mut output) = rolling(vec![0], emit);
+    if rng.random() {
+        // Rows are counted, so that a key lives on however old its rows are.
+        let (start, end) = (FrameBound::Preceding(Distance::Count(3)), FrameBound::CurrentRow);
+        let frame = Frame { units: FrameUnits::Rows, start, end };
+        stage.spec.calls[1].frame = frame;
+        (stage, output) =
+            super::testing::stage(stage.spec.partition, stage.spec.ties, stage.spec.calls, stage.rolling);
+    }
+    let groups = KeyGroups::new(16).unwrap();
+    let fresh = || KeyedRolling::new(&stage, &output, groups, groups.all()).unwrap();
+    let steps = steps(&mut rng);
+    let (mut straight, mut lines, mut ends) = (fresh(), Vec::new(), Vec::new());
+    for step in &steps {
+        take(&mut straight, step, &mut lines);
+        ends.push(lines.len());
+    }
+    let (mut operator, mut again) = (fresh(), Vec::new());
+    let mut check = CutCheck::new(loses_oldest);
+    for (number, step) in steps.iter().enumerate() {
+        take(&mut operator, step, &mut again);
+        let goes_on = |into: &mut dyn KeyedOperator, after: usize| {
+            let (mut out, end) = (Vec::new(), steps.len().min(after + 20) - 1);
+            steps[after + 1..=end].iter().for_each(|step| take(into, step, &mut out));
+            out == lines[ends[after]..ends[end]]
+        };
+        check.step_with(&mut rng, &mut operator, |_| number, || Box::new(fresh()), goes_on);
+    }
+    assert_eq!(again, lines, "seed {seed}: cuts change what comes out");
+    check.checked
+}
+
+#[test]
+fn who_goes_on_from_a_cut_gives_the_same() {
+    hold(150, 8, cuts);
 }

@@ -13,7 +13,8 @@ use super::{Rolling, flag_place};
 use crate::group_by::AccumulateError;
 
 /// Rows, ready to be appended.
-pub(super) struct Batch {
+#[derive(Debug)]
+pub struct Batch {
     /// The key of each row.
     pub(super) ids: Vec<u32>,
     /// Where each row stands in time.
@@ -27,6 +28,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// The key of each row.
+    pub fn keys(&self) -> &[u32] {
+        &self.ids
+    }
+
     /// The words of a row; those of flags are its bits, those of links and sums empty.
     pub(super) fn row(&self, layout: &Layout, i: usize, row: &mut [u64]) {
         row[0] = self.times[i] as u64;
@@ -46,8 +52,12 @@ impl Batch {
 }
 
 impl Rolling {
-    /// Finds or makes the keys of rows, and encodes their columns.
-    pub(super) fn take_in(&mut self, rows: &RecordBatch) -> Result<Batch, AccumulateError> {
+    /// Finds or makes the keys of rows, and encodes their columns: the first half of [`Rolling::run`], behind which it is
+    /// known which keys are about to change.
+    ///
+    /// # Errors
+    /// [`AccumulateError`] for rows that do not fit.
+    pub fn take_in(&mut self, rows: &RecordBatch) -> Result<Batch, AccumulateError> {
         let times = rows.columns().get(self.time).and_then(|times| times.as_primitive_opt::<Int64Type>());
         let times = times.ok_or_else(|| bad("rows without event time"))?.values().to_vec();
         let keys: Vec<ArrayRef> = self.partition.iter().map(|column| rows.column(*column).clone()).collect();

@@ -21,7 +21,12 @@ mod layout;
 mod results;
 mod state;
 #[cfg(test)]
+mod state_tests;
+#[cfg(test)]
 mod tests;
+
+pub use batch::Batch;
+pub use state::Piece;
 
 use arrow::array::{ArrayRef, RecordBatch, new_empty_array};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -34,7 +39,6 @@ use std::ops::Range;
 use super::{bad, internal};
 use crate::group_by::AccumulateError;
 use crate::simd::prefetch::prefetch;
-use batch::Batch;
 use better::Best;
 use distinct::Links;
 use evaluate::Cells;
@@ -164,14 +168,23 @@ impl Rolling {
         if rows.num_rows() == 0 {
             return Ok(self.layout.outputs.iter().map(|(_, f)| new_empty_array(f.data_type())).collect());
         }
-        let mut batch = self.take_in(rows)?;
-        let mut cells = Cells::new(&self.layout, rows.num_rows());
+        let batch = self.take_in(rows)?;
+        self.run_batch(batch)
+    }
+
+    /// The columns of the spec for rows that [`Rolling::take_in`] has taken in just now.
+    ///
+    /// # Errors
+    /// As [`Rolling::run`].
+    pub fn run_batch(&mut self, mut batch: Batch) -> Result<Vec<ArrayRef>, AccumulateError> {
+        let rows = batch.ids.len();
+        let mut cells = Cells::new(&self.layout, rows);
         let ahead = |ids: &[u32], from: usize| from.min(ids.len())..(from + PORTION).min(ids.len());
         self.prefetch_heads(&batch.ids[ahead(&batch.ids, 0)]);
         self.prefetch_rows(&batch.ids[ahead(&batch.ids, 0)]);
         self.prefetch_heads(&batch.ids[ahead(&batch.ids, PORTION)]);
         let mut next = 0;
-        while next < rows.num_rows() {
+        while next < rows {
             let portion = self.portion(&batch, next);
             next = portion.end;
             self.prefetch_rows(&batch.ids[ahead(&batch.ids, next)]);
@@ -380,12 +393,12 @@ impl Rolling {
 
     /// Forgets what no later row can reach, now that the watermark is there. Keys are asked in turn: at least so
     /// many, and each eight times while time goes on by as much as rows reach back, so that what nobody can reach
-    /// is a small share of what is there.
+    /// is a small share of what is there. True when keys have got other ids.
     ///
     /// # Errors
     /// [`AccumulateError`] when the keys that are left cannot be put together again.
-    pub fn expire(&mut self, watermark: EventTime, keys: usize) -> Result<(), AccumulateError> {
-        let Some(reach) = self.layout.reach else { return Ok(()) };
+    pub fn expire(&mut self, watermark: EventTime, keys: usize) -> Result<bool, AccumulateError> {
+        let Some(reach) = self.layout.reach else { return Ok(false) };
         let next_time = watermark.micros().saturating_add(1);
         let passed = next_time.saturating_sub(self.expired.unwrap_or(next_time)).max(0);
         self.expired = self.expired.max(Some(next_time));
@@ -408,10 +421,11 @@ impl Rolling {
             }
         }
         self.let_go();
-        if self.dead > DEAD_MIN && self.dead * 2 > self.histories.len() {
+        let is_mostly_dead = self.dead > DEAD_MIN && self.dead * 2 > self.histories.len();
+        if is_mostly_dead {
             self.forget_dead_keys()?;
         }
-        Ok(())
+        Ok(is_mostly_dead)
     }
 
     /// Drops rows before `from` that no frame counts, where that frees most of a history.

@@ -6,7 +6,7 @@ use arrow::array::{
     AsArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
     UInt64Array,
 };
-use arrow::compute::{concat, concat_batches, take_record_batch};
+use arrow::compute::concat;
 use arrow::datatypes::{Field, Float64Type, Int64Type, Schema};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -22,7 +22,7 @@ const KEY: usize = 0;
 const BOOL: usize = 6;
 const TIME: usize = 10;
 
-fn schema() -> SchemaRef {
+pub(super) fn schema() -> SchemaRef {
     let fields = vec![
         Field::new("k", DataType::Utf8, true),
         Field::new("i", DataType::Int32, true),
@@ -102,7 +102,7 @@ fn random_frame(rng: &mut ChaCha8Rng) -> Frame {
     }
 }
 
-fn aggregate(function: AggregateFunction, column: Option<usize>) -> OverFunction {
+pub(super) fn aggregate(function: AggregateFunction, column: Option<usize>) -> OverFunction {
     let schema = schema();
     let argument = column.map(|column| (column, schema.field(column).data_type().clone()));
     OverFunction::Aggregate(AggregateSpec::new(function, argument, "value"))
@@ -345,7 +345,7 @@ fn floats_are_the_same_to_the_bit_whatever_the_cuts_and_moves() {
     }
 }
 
-fn last_of(frame: Frame, function: OverFunction) -> OverSpec {
+pub(super) fn last_of(frame: Frame, function: OverFunction) -> OverSpec {
     let call = OverCall { function, frame, name: "c".to_owned() };
     OverSpec { partition: vec![KEY], order: vec![SortKey::ascending(TIME)], ties: vec![], calls: vec![call] }
 }
@@ -355,13 +355,13 @@ fn rows_between(from: u64, to: u64) -> Frame {
     Frame { units: FrameUnits::Rows, start, end }
 }
 
-fn within(far: i64) -> Frame {
+pub(super) fn within(far: i64) -> Frame {
     let start = FrameBound::Preceding(Distance::Span(Span(far)));
     Frame { units: FrameUnits::Range, start, end: FrameBound::CurrentRow }
 }
 
 /// Rows of one text key each, at these times.
-fn at(times: &[(i64, &str, i64)]) -> RecordBatch {
+pub(super) fn at(times: &[(i64, &str, i64)]) -> RecordBatch {
     let count = times.len();
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut columns = rows(&mut rng, count, 1).columns().to_vec();
@@ -456,25 +456,6 @@ fn an_idle_key_whose_last_row_is_kept_gives_its_memory_back() {
     let columns = rolling.run(&at(&[(10_001, "a", 3), (10_002, "a", 4), (10_002, "a", 3)])).unwrap();
     assert_eq!(columns[0].as_ref(), &Int64Array::from(vec![1, 2, 2]));
     assert_eq!(columns[1].as_ref(), &Int64Array::from(vec![999 % 7, 3, 4]));
-}
-
-#[test]
-fn a_snapshot_of_another_spec_is_refused() {
-    let spec = last_of(within(10), aggregate(AggregateFunction::Sum, Some(2)));
-    let mut rolling = Rolling::new(&spec, &schema(), Turn::InOrder, 0).unwrap();
-    rolling.run(&at(&[(5, "a", 1)])).unwrap();
-    let snapshot = rolling.snapshot().unwrap().remove(0);
-    assert!(rolling.restore(&snapshot).unwrap_err().to_string().contains("known already"));
-    let other = last_of(within(10), aggregate(AggregateFunction::Sum, Some(4)));
-    let mut other = Rolling::new(&other, &schema(), Turn::InOrder, 0).unwrap();
-    assert!(other.restore(&snapshot).unwrap_err().to_string().contains("a snapshot of other values"));
-    let both = concat_batches(&snapshot.schema(), [&snapshot, &snapshot]).unwrap();
-    let mut fresh = Rolling::new(&spec, &schema(), Turn::InOrder, 0).unwrap();
-    assert!(fresh.restore(&both).unwrap_err().to_string().contains("rows missing"));
-    let order = UInt64Array::from(vec![0u64]);
-    fresh = Rolling::new(&spec, &schema(), Turn::InOrder, 0).unwrap();
-    fresh.restore(&take_record_batch(&snapshot, &order).unwrap()).unwrap();
-    assert!(!fresh.is_empty());
 }
 
 #[test]
