@@ -3,17 +3,17 @@
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use sabot_batch::Morsel;
+use std::fmt;
 
 use crate::OperatorError;
 use crate::row_cuts::InCut;
 
 /// Where the rows of a batch stand in time.
-pub(crate) type Places = fn(&RecordBatch) -> Result<Vec<i64>, OperatorError>;
+type Places = dyn Fn(&RecordBatch) -> Result<Vec<i64>, OperatorError> + Send + Sync;
 
 /// Batches of rows, each with the places of its first and its last row.
-#[derive(Debug)]
 pub(crate) struct Waiting {
-    places: Places,
+    places: Box<Places>,
     batches: Vec<Held>,
     rows: usize,
 }
@@ -27,9 +27,17 @@ struct Held {
     last: i64,
 }
 
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("batches", &self.batches).finish_non_exhaustive()
+    }
+}
+
 impl Waiting {
-    pub(crate) fn new(places: Places) -> Self {
-        Self { places, batches: Vec::new(), rows: 0 }
+    pub(crate) fn new(
+        places: impl Fn(&RecordBatch) -> Result<Vec<i64>, OperatorError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { places: Box::new(places), batches: Vec::new(), rows: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -23,9 +23,11 @@ use sabot_time::{CountWindow, WindowBounds};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::count_cuts::CountCuts;
 use super::layout::Layout;
 use super::results::{Part, Results};
 use crate::OperatorError;
+use crate::waiting::Waiting;
 
 /// The column of a snapshot with the time of a window's last row so far, in µs.
 const LAST: &str = "__sabot.window_last";
@@ -36,7 +38,7 @@ const DEAD_MIN: usize = 4_096;
 
 /// A window: open, or on its way out.
 #[derive(Clone, Copy, Debug)]
-struct Window {
+pub(super) struct Window {
     /// The time of its first row.
     first: i64,
     /// The time of its last row.
@@ -48,6 +50,11 @@ struct Window {
 }
 
 impl Window {
+    /// What a snapshot has of a key without one: no rows, and the state of a slot that nothing has come to.
+    pub(super) fn none(slot: u32) -> Self {
+        Self { first: 0, last: 0, rows: 0, slot, number: 0 }
+    }
+
     fn bounds(&self) -> WindowBounds {
         WindowBounds { start: EventTime(self.first), last: EventTime(self.last) }
     }
@@ -64,17 +71,19 @@ pub(super) struct Counts {
     time_column: usize,
     /// Columns of a snapshot of windows.
     schema: SchemaRef,
-    waiting: Vec<RecordBatch>,
-    keys: KeyIndex,
+    pub(super) waiting: Waiting,
+    pub(super) keys: KeyIndex,
     /// The open window of each key, by its id.
-    open: Vec<Option<Window>>,
+    pub(super) open: Vec<Option<Window>>,
     /// By slot.
-    state: Accumulators,
+    pub(super) state: Accumulators,
     count: usize,
     /// Windows in order of their end, number and key.
     fired: VecDeque<(u32, Window)>,
     results: Results,
-    ids: Vec<u32>,
+    /// Keys of the rows at hand.
+    pub(super) ids: Vec<u32>,
+    pub(super) cuts: CountCuts,
 }
 
 impl Counts {
@@ -105,7 +114,7 @@ impl Counts {
             key_columns: layout.key_columns.iter().map(|position| spec.keys[*position]).collect(),
             time_column,
             schema: Arc::new(Schema::new(fields)),
-            waiting: Vec::new(),
+            waiting: Waiting::new(move |rows| times(rows, time_column).map(<[i64]>::to_vec)),
             keys: KeyIndex::new(&layout.key_types())?,
             open: Vec::new(),
             state: Accumulators::new(&layout.aggregates)?,
@@ -113,15 +122,14 @@ impl Counts {
             fired: VecDeque::new(),
             results: Results::new(layout)?,
             ids: Vec::new(),
+            cuts: CountCuts::default(),
         })
     }
 
     /// Takes in rows that are not late; the hashes of their keys.
     pub(super) fn push(&mut self, rows: RecordBatch) -> Result<Vec<u64>, OperatorError> {
         let hashes = self.hashes(&rows)?;
-        if rows.num_rows() > 0 {
-            self.waiting.push(rows);
-        }
+        self.waiting.push(rows)?;
         Ok(hashes)
     }
 
@@ -132,29 +140,17 @@ impl Counts {
         Ok(hashes)
     }
 
-    fn times<'a>(&self, rows: &'a RecordBatch) -> Result<&'a [i64], OperatorError> {
-        let column = rows.columns().get(self.time_column);
-        let times = column.and_then(|c| c.as_primitive_opt::<Int64Type>());
-        times.map(|t| t.values().as_ref()).ok_or_else(|| OperatorError::input("rows without their time"))
+    /// The time up to which the rows have their places at a watermark.
+    fn passed(&self, watermark: EventTime) -> i64 {
+        match watermark {
+            EventTime::MAX => i64::MAX,
+            EventTime(time) => time.saturating_sub(self.allowed_lateness.micros()),
+        }
     }
 
     /// Gives the rows that the watermark has passed their places.
     pub(super) fn pass(&mut self, watermark: EventTime) -> Result<(), OperatorError> {
-        let due = |time: i64| EventTime(time).plus(self.allowed_lateness) <= watermark;
-        let (mut passed, mut waiting) = (Vec::new(), Vec::new());
-        for rows in std::mem::take(&mut self.waiting) {
-            let mask: BooleanArray = self.times(&rows)?.iter().map(|t| Some(due(*t))).collect();
-            match mask.true_count() {
-                0 => waiting.push(rows),
-                all if all == rows.num_rows() => passed.push(rows),
-                _ => {
-                    passed.push(filter_record_batch(&rows, &mask).map_err(OperatorError::input)?);
-                    let rest = BooleanArray::new(!mask.values(), None);
-                    waiting.push(filter_record_batch(&rows, &rest).map_err(OperatorError::input)?);
-                }
-            }
-        }
-        self.waiting = waiting;
+        let passed = self.waiting.take_up_to(self.passed(watermark))?;
         let Some(first) = passed.first() else { return Ok(()) };
         let rows = concat_batches(&first.schema(), &passed).map_err(OperatorError::input)?;
         let rows = in_order(&rows, self.time_column)?;
@@ -168,10 +164,11 @@ impl Counts {
         let keys = KeyBatch::new(self.keys.types(), columns, rows.num_rows())?;
         self.keys.upsert_rows(&keys, 0..rows.num_rows(), &hashes, &mut self.ids)?;
         self.open.resize(self.keys.len(), None);
+        self.cut_before_change()?;
         let mut slots = Vec::with_capacity(rows.num_rows());
         let mut next = self.state.groups();
         let mut fired = Vec::new();
-        for (key, time) in self.ids.iter().zip(self.times(rows)?) {
+        for (key, time) in self.ids.iter().zip(times(rows, self.time_column)?) {
             let place = &mut self.open[*key as usize];
             let window = match place {
                 Some(window) => window,
@@ -231,9 +228,8 @@ impl Counts {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let waiting: usize = self.waiting.iter().map(RecordBatch::get_array_memory_size).sum();
         let open = self.open.capacity() * size_of::<Option<Window>>();
-        self.keys.bytes() + self.state.bytes() + open + waiting
+        self.keys.bytes() + self.state.bytes() + open + self.waiting.bytes() + self.cuts.bytes()
     }
 
     /// The open windows of the keys that `wanted` holds for, by key id.
@@ -248,6 +244,7 @@ impl Counts {
         if dead < DEAD_MIN || dead < self.count {
             return Ok(());
         }
+        self.cut_before_moving()?;
         let all = self.open_windows(|_| true);
         let (keys, slots): (Vec<u32>, Vec<u32>) = all.iter().map(|(key, w)| (*key, w.slot)).unzip();
         let hashes: Vec<u64> = keys.iter().map(|key| self.keys.hashes()[*key as usize]).collect();
@@ -284,6 +281,10 @@ impl Counts {
         self.keying.group_of(&self.keys, hash)
     }
 
+    fn group_of_key(&self, key: u32) -> u16 {
+        self.group_of(self.keys.hashes()[key as usize])
+    }
+
     /// The columns of windows in a snapshot.
     pub(super) fn snapshot_schema(&self) -> &SchemaRef {
         &self.schema
@@ -294,48 +295,57 @@ impl Counts {
         &self,
         range: KeyGroupRange,
     ) -> Result<(RecordBatch, Vec<RecordBatch>), OperatorError> {
-        let hashes = self.keys.hashes();
-        let group = |key: u32| self.group_of(hashes[key as usize]);
-        let mut all = self.open_windows(|key| range.contains(group(key)));
-        all.sort_by_key(|(key, _)| group(*key));
+        let windows = self.rows(self.open_windows(|key| range.contains(self.group_of_key(key))))?;
+        let mut waiting = Vec::new();
+        for rows in self.waiting.batches() {
+            waiting.push(self.waiting_rows(rows, range)?);
+        }
+        Ok((windows, waiting))
+    }
+
+    /// Windows as rows of a snapshot, ascending by group.
+    pub(super) fn rows(&self, mut all: Vec<(u32, Window)>) -> Result<RecordBatch, OperatorError> {
+        all.sort_by_key(|(key, _)| self.group_of_key(*key));
         let (keys, slots): (Vec<u32>, Vec<u32>) = all.iter().map(|(key, w)| (*key, w.slot)).unzip();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from_iter_values(all.iter().map(|(_, w)| w.first))),
             Arc::new(Int64Array::from_iter_values(all.iter().map(|(_, w)| w.last))),
             Arc::new(UInt64Array::from_iter_values(all.iter().map(|(_, w)| w.rows))),
-            Arc::new(UInt16Array::from_iter_values(keys.iter().map(|key| group(*key)))),
+            Arc::new(UInt16Array::from_iter_values(keys.iter().map(|key| self.group_of_key(*key)))),
         ];
         columns.extend(self.keys.take(&keys)?);
         columns.extend(self.state.partial(&slots)?);
-        let windows = RecordBatch::try_new(self.schema.clone(), columns).map_err(OperatorError::input)?;
-        let mut waiting = Vec::new();
-        for rows in &self.waiting {
-            let groups: Vec<u16> = self.hashes(rows)?.into_iter().map(|hash| self.group_of(hash)).collect();
-            let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
-            order.retain(|row| range.contains(groups[*row as usize]));
-            order.sort_by_key(|row| groups[*row as usize]);
-            let groups: UInt16Array =
-                order.iter().map(|row| groups[*row as usize]).collect::<Vec<_>>().into();
-            let rows = take_record_batch(rows, &UInt32Array::from(order)).map_err(OperatorError::input)?;
-            let mut fields: Vec<_> = rows.schema_ref().fields().iter().cloned().collect();
-            fields.push(Arc::new(Field::new(GROUP, DataType::UInt16, false)));
-            let mut columns = rows.columns().to_vec();
-            columns.push(Arc::new(groups));
-            let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
-            waiting.push(batch.map_err(OperatorError::input)?);
-        }
-        Ok((windows, waiting))
+        RecordBatch::try_new(self.schema.clone(), columns).map_err(OperatorError::input)
     }
 
-    /// Takes in rows of a snapshot, all of which are owned here.
-    pub(super) fn restore(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
+    /// Rows that wait as those of a snapshot, ascending by group.
+    pub(super) fn waiting_rows(
+        &self,
+        rows: &RecordBatch,
+        range: KeyGroupRange,
+    ) -> Result<RecordBatch, OperatorError> {
+        let groups: Vec<u16> = self.hashes(rows)?.into_iter().map(|hash| self.group_of(hash)).collect();
+        let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
+        order.retain(|row| range.contains(groups[*row as usize]));
+        order.sort_by_key(|row| groups[*row as usize]);
+        let groups: UInt16Array = order.iter().map(|row| groups[*row as usize]).collect::<Vec<_>>().into();
+        let rows = take_record_batch(rows, &UInt32Array::from(order)).map_err(OperatorError::input)?;
+        let mut columns = rows.columns().to_vec();
+        columns.push(Arc::new(groups));
+        RecordBatch::try_new(waiting_schema(rows.schema_ref()), columns).map_err(OperatorError::input)
+    }
+
+    /// Takes in rows of a snapshot as of a watermark, all of which are owned here. Of several cuts the newest comes first: of
+    /// a key its first row counts, and of rows that wait those that the watermark has not passed.
+    pub(super) fn restore(&mut self, batch: &RecordBatch, watermark: EventTime) -> Result<(), OperatorError> {
         if batch.column_by_name(ROWS).is_none() {
             let all: Vec<usize> = (0..batch.num_columns().saturating_sub(1)).collect();
             let rows = batch.project(&all).map_err(OperatorError::input)?;
             // Without its metadata, which is the snapshot's.
             let schema = Arc::new(Schema::new(rows.schema_ref().fields().clone()));
             let rows = RecordBatch::try_new(schema, rows.columns().to_vec());
-            return self.push(rows.map_err(OperatorError::input)?).map(|_| ());
+            let rows = rows.map_err(OperatorError::input)?;
+            return self.waiting.push_behind(&rows, self.passed(watermark));
         }
         let list = |schema: &Schema| {
             let name = |f: &Arc<Field>| format!("{} {}", f.name(), f.data_type());
@@ -346,20 +356,41 @@ impl Counts {
             return Err(StateError::Schema { got, expected }.into());
         }
         let columns = batch.columns();
-        let times = |i: usize| columns[i].as_primitive::<Int64Type>().values();
         let rows = columns[2].as_primitive::<UInt64Type>().values();
         let hashes = self.keying.hashes_of(&self.keys, batch, 3)?;
-        let (keys, state) = columns[4..].split_at(self.keys.types().len());
-        let windows = times(0).iter().zip(times(1).iter()).zip(rows.iter());
-        let windows = windows.map(|((first, last), rows)| Window {
+        let types = self.keys.types();
+        let known = self.keys.len();
+        let keys = KeyBatch::new(types, &columns[4..4 + types.len()], batch.num_rows())?;
+        self.keys.upsert_rows(&keys, 0..batch.num_rows(), &hashes, &mut self.ids)?;
+        self.open.resize(self.keys.len(), None);
+        let is_open = |(key, rows): (&u32, &u64)| Some(*key as usize >= known && *rows > 0);
+        let open: BooleanArray = self.ids.iter().zip(rows).map(is_open).collect();
+        let hashes: Vec<u64> = open.values().set_indices().map(|row| hashes[row]).collect();
+        let rest = filter_record_batch(batch, &open).map_err(OperatorError::input)?;
+        let columns = rest.columns();
+        let times = |i: usize| columns[i].as_primitive::<Int64Type>().values();
+        let rows = columns[2].as_primitive::<UInt64Type>().values();
+        let windows = times(0).iter().zip(times(1)).zip(rows).map(|((first, last), rows)| Window {
             first: *first,
             last: *last,
             rows: *rows,
             slot: 0,
             number: 0,
         });
+        let (keys, state) = columns[4..].split_at(self.keys.types().len());
         self.insert(keys, &hashes, windows, state)
     }
+}
+
+fn times(rows: &RecordBatch, column: usize) -> Result<&[i64], OperatorError> {
+    let times = rows.columns().get(column).and_then(|times| times.as_primitive_opt::<Int64Type>());
+    times.map(|times| times.values().as_ref()).ok_or_else(|| OperatorError::input("rows without their time"))
+}
+
+/// The columns of rows that wait in a snapshot.
+pub(super) fn waiting_schema(rows: &Schema) -> SchemaRef {
+    let group = Arc::new(Field::new(GROUP, DataType::UInt16, false));
+    Arc::new(Schema::new(rows.fields().iter().cloned().chain([group]).collect::<Vec<_>>()))
 }
 
 /// The rows in the order in which they are counted.

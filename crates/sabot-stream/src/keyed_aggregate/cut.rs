@@ -36,8 +36,7 @@ pub(super) struct Cuts {
 }
 
 impl KeyedAggregate {
-    /// Begins a cut, as [`KeyedOperator::begin_cut`](crate::KeyedOperator::begin_cut) has it: of all windows but those by
-    /// count, and where there are none.
+    /// Begins a cut, as [`KeyedOperator::begin_cut`](crate::KeyedOperator::begin_cut) has it.
     ///
     /// # Errors
     /// As [`KeyedAggregate::snapshot`].
@@ -49,7 +48,7 @@ impl KeyedAggregate {
                 store.panes.begin_cut(epoch, stored, (watermark, groups)).map(|()| true)
             }
             Store::Sessions(sessions) => sessions.begin_cut(epoch, stored, self.watermark).map(|()| true),
-            Store::Counts(_) => Ok(false),
+            Store::Counts(counts) => counts.begin_cut(epoch, stored, self.watermark).map(|()| true),
         }
     }
 
@@ -61,7 +60,7 @@ impl KeyedAggregate {
         match &mut self.store {
             Store::Panes(store) => store.panes.next_of_cut(rows),
             Store::Sessions(sessions) => sessions.next_of_cut(rows),
-            Store::Counts(_) => Err(none()),
+            Store::Counts(counts) => counts.next_of_cut(rows, self.owned),
         }
     }
 }

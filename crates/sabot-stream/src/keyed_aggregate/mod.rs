@@ -11,6 +11,7 @@
 //! - What has come out lies in front of the output watermark, and nothing behind it will come.
 
 mod combine;
+mod count_cuts;
 mod counts;
 mod cut;
 #[cfg(test)]

@@ -22,8 +22,8 @@ use crate::{KeptRows, OperatorError};
 /// The kinds of rows in snapshots.
 pub(super) const GROUPS: &str = "groups";
 pub(super) const SESSIONS: &str = "sessions";
-const WINDOWS: &str = "windows";
-const WAITING: &str = "waiting";
+pub(super) const WINDOWS: &str = "windows";
+pub(super) const WAITING: &str = "waiting";
 
 /// The state of one task's keys.
 #[derive(Debug)]
@@ -222,7 +222,7 @@ impl Store {
                 store.panes.restore(batch, groups)
             }
             Store::Sessions(sessions) => sessions.restore(batch, watermark),
-            Store::Counts(counts) => counts.restore(batch),
+            Store::Counts(counts) => counts.restore(batch, watermark),
         }
     }
 }

@@ -2,6 +2,8 @@
 //! of the number of tasks.
 
 use super::*;
+use crate::KeyedOperator;
+use crate::cut_checks::{self, CutCheck};
 
 /// A row: time, number within its source, key, value.
 #[derive(Clone, Debug)]
@@ -197,4 +199,43 @@ fn a_row_behind_the_watermark_is_late_and_not_counted() {
     tasks.tasks[0].on_watermark(EventTime(22)).unwrap();
     tasks.collect();
     assert_eq!(tasks.found, [(16, 18, "a".to_owned(), 2, 2)]);
+}
+
+/// Windows of two or three rows, so many of which fire that keys move.
+#[test]
+fn cuts_have_what_snapshots_have() {
+    let names: Vec<&'static str> =
+        (0..400).map(|i| -> &'static str { Box::leak(format!("key {i}").into_boxed_str()) }).collect();
+    cut_checks::hold(6, 3, |seed, loses_oldest| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let shape = (rng.random_range(2..4), rng.random_range(0..20));
+        let mut tasks = Tasks::new(shape, 1);
+        let (planned, output) = stage(shape.0, shape.1);
+        let (mut check, groups) = (CutCheck::new(loses_oldest), tasks.groups);
+        let fresh = || -> Box<dyn KeyedOperator> {
+            Box::new(KeyedAggregate::new(&planned, &output, groups, groups.all()).unwrap())
+        };
+        let (mut most, mut moved, mut number) = (0, false, 0);
+        for step in 0..150 {
+            let busy = rng.random_range(1..=names.len());
+            let mut some = || {
+                number += 1;
+                let time = step * 10 + rng.random_range(0..10);
+                Counted { time, number, key: names[rng.random_range(0..busy)], value: 1 }
+            };
+            let rows: Vec<Counted> = (0..150).map(|_| some()).collect();
+            tasks.rows(&rows);
+            check.step(&mut rng, &mut tasks.tasks[0], groups.all(), fresh);
+            tasks.tasks[0].on_watermark(EventTime(step * 10 - 15)).unwrap();
+            tasks.collect();
+            check.step(&mut rng, &mut tasks.tasks[0], groups.all(), fresh);
+            let slots = match &tasks.tasks[0].store {
+                Store::Counts(counts) => counts.state.groups(),
+                _ => 0,
+            };
+            (most, moved) = (most.max(slots), moved || slots < most);
+        }
+        assert!(moved, "keys never moved");
+        check.checked
+    });
 }
