@@ -21,10 +21,10 @@ use crate::scheduler::{Step, Task};
 const INPUTS_PER_STEP: usize = 16;
 /// Rows of a piece of a cut: each of the columns that are made of them fits the first-level cache, and is small enough for an
 /// allocator to keep at hand. With 16,384 rows clearing pages took 6 % of all time instead of 1.5.
-const CUT_ROWS: usize = 1 << 12;
+pub(crate) const CUT_ROWS: usize = 1 << 12;
 /// Pieces between two inputs: 131,072 rows, 2 to 3 ms, which is what a morsel takes. A piece goes through columns from front
 /// to back, and takes a fraction of the time of rows that must be given because they are about to change.
-const PIECES_PER_INPUT: usize = 32;
+pub(crate) const PIECES_PER_INPUT: usize = 32;
 
 pub(crate) struct KeyedTask {
     pub(crate) operator: OperatorId,
@@ -91,7 +91,7 @@ impl KeyedTask {
                     self.state.on_end(false)?;
                 }
                 if let Some(reporter) = &self.reporter {
-                    reporter.end(Report::State { groups: self.owned, batches: Vec::new() });
+                    reporter.end(Report::Nothing { groups: self.owned });
                 }
                 self.held.push_back(Element::End);
             }
@@ -101,17 +101,14 @@ impl KeyedTask {
 
     /// Takes note of a barrier: what the operator holds now belongs to its epoch.
     fn pass(&mut self, barrier: Barrier) -> Result<(), OperatorError> {
-        let Some(reporter) = &mut self.reporter else {
+        if self.reporter.is_none() {
             let state = self.state.snapshot(self.owned)?.into_iter().map(Into::into).collect();
             self.job.snapshot(barrier.epoch, &self.operator, self.task, state);
             return Ok(());
         };
         // A cut that is still being given is one that nobody waits for any more.
-        self.cutting = self.state.begin_cut(barrier.epoch, barrier.stored)?.then_some(barrier.epoch);
-        if self.cutting.is_none() {
-            let batches = self.state.snapshot(self.owned)?;
-            reporter.answer(barrier.epoch, Report::State { groups: self.owned, batches });
-        }
+        self.state.begin_cut(barrier.epoch, barrier.stored)?;
+        self.cutting = Some(barrier.epoch);
         Ok(())
     }
 

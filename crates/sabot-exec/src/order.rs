@@ -12,9 +12,9 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type}
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use sabot_batch::hidden;
-use sabot_common::EventTime;
+use sabot_common::{Epoch, EventTime};
 use sabot_state::{GROUP, PART};
-use sabot_stream::KeptRows;
+use sabot_stream::{CutPart, InCut, KeptRows, OperatorError, RowCuts};
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,12 +25,19 @@ const INPUT: &str = "__sabot.input";
 /// The kind of rows in a snapshot.
 const WAITING: &str = "waiting";
 
+/// The key of the metadata of a cut's head under which the watermark stands, in µs.
+const WATERMARK: &str = "sabot.watermark";
+
 /// The columns of rows in a snapshot.
 fn with_input(rows: &SchemaRef) -> Vec<FieldRef> {
     let mut fields: Vec<FieldRef> = rows.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new(INPUT, DataType::UInt32, false)));
-    fields.push(Arc::new(Field::new(GROUP, DataType::UInt16, false)));
+    fields.push(Arc::new(group_field()));
     fields
+}
+
+fn group_field() -> Field {
+    Field::new(GROUP, DataType::UInt16, false)
 }
 
 /// Which rows should leave.
@@ -63,6 +70,7 @@ pub(crate) struct OrderBuffer {
     watermark: Option<EventTime>,
     /// Rows whose turn has come, in order.
     leaving: VecDeque<Entry>,
+    cuts: RowCuts,
 }
 
 struct Held {
@@ -77,6 +85,9 @@ struct Held {
     keys: Option<BinaryArray>,
     /// Rows that are on their way out, or out.
     due: Vec<bool>,
+    /// Rows that are not.
+    waiting: usize,
+    cut: InCut,
     /// Rows that have not been copied out.
     remaining: usize,
     bytes: usize,
@@ -107,6 +118,8 @@ impl OrderBuffer {
             numbers: hidden::row_numbers(&batch).cloned(),
             keys: hidden::keys(&batch).cloned(),
             due: vec![false; batch.num_rows()],
+            waiting: batch.num_rows(),
+            cut: InCut::default(),
             remaining: batch.num_rows(),
             visible: hidden::visible_batch(&batch),
             whole: batch,
@@ -123,27 +136,45 @@ impl OrderBuffer {
         KeptRows { part: WAITING, schema: Schema::new(with_input(rows)).into() }
     }
 
-    /// The rows whose turn has not come, as they came, with the input that they came from.
-    pub(crate) fn snapshot(&self) -> Result<Vec<RecordBatch>, ArrowError> {
-        let mut batches = Vec::new();
-        for held in self.batches.iter().flatten() {
-            let waits: BooleanArray = held.due.iter().map(|due| Some(!due)).collect();
-            let rows = filter_record_batch(&held.whole, &waits)?;
-            if rows.num_rows() == 0 {
-                continue;
-            }
+    /// Begins a cut of the rows whose turn has not come, once those have left whose turn it was. A batch that has such rows
+    /// is given as it came: which of its rows have left, the watermark says.
+    pub(crate) fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) {
+        let rows = self.batches.iter().flatten().next().map(|held| held.whole.schema());
+        let held = self.batches.iter_mut().flatten().filter(|held| held.waiting > 0);
+        let mut metadata = HashMap::from([(PART.to_owned(), WAITING.to_owned())]);
+        let watermark = self.watermark.unwrap_or(EventTime::MIN);
+        metadata.insert(WATERMARK.to_owned(), watermark.micros().to_string());
+        let fields = rows.map_or_else(|| vec![Arc::new(group_field())], |rows| with_input(&rows));
+        let head = RecordBatch::new_empty(Arc::new(Schema::new(fields).with_metadata(metadata)));
+        let held = held.map(|held| (&mut held.cut, held.input, 0, &held.whole));
+        self.cuts.begin(epoch, stored, vec![head], held);
+    }
+
+    /// The next part of a cut that has begun.
+    pub(crate) fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {
+        self.cuts.next(rows, |input, _, rows| {
             let part = HashMap::from([(PART.to_owned(), WAITING.to_owned())]);
             let schema = Schema::new(with_input(rows.schema_ref())).with_metadata(part);
             let mut columns = rows.columns().to_vec();
-            columns.push(Arc::new(UInt32Array::from(vec![held.input as u32; rows.num_rows()])));
+            columns.push(Arc::new(UInt32Array::from(vec![input as u32; rows.num_rows()])));
             columns.push(Arc::new(UInt16Array::from(vec![0; rows.num_rows()])));
-            batches.push(RecordBatch::try_new(Arc::new(schema), columns)?);
-        }
-        Ok(batches)
+            RecordBatch::try_new(Arc::new(schema), columns)
+                .map_err(|error| OperatorError::Input { message: error.to_string() })
+        })
     }
 
-    /// Takes in the rows of a snapshot.
+    /// Takes in the rows of a cut, apart from those that have left.
     pub(crate) fn restore(&mut self, snapshot: &RecordBatch) -> Result<(), ArrowError> {
+        if snapshot.num_rows() == 0 {
+            return Ok(());
+        }
+        let watermark = snapshot.schema_ref().metadata().get(WATERMARK).and_then(|text| text.parse().ok());
+        let watermark: i64 =
+            watermark.ok_or_else(|| ArrowError::SchemaError(format!("rows without {WATERMARK}")))?;
+        let (times, lateness) = (hidden::times(snapshot), hidden::lateness(snapshot));
+        let waits = (0..snapshot.num_rows()).map(|row| Some(place(times, lateness, row) > watermark));
+        let waits: BooleanArray = waits.collect();
+        let snapshot = &filter_record_batch(snapshot, &waits)?;
         let inputs = snapshot.column_by_name(INPUT).and_then(|c| c.as_primitive_opt::<UInt32Type>());
         let inputs = inputs.ok_or_else(|| ArrowError::SchemaError("rows of another operator".to_owned()))?;
         let kept: Vec<usize> = (0..snapshot.num_columns())
@@ -206,11 +237,10 @@ impl OrderBuffer {
                 if held.due[row] {
                     continue;
                 }
-                // Without event time no watermark says what may still come: such rows wait for the end.
-                let time = held.times.as_ref().map_or(i64::MAX, |t| t.value(row));
-                let place = time.saturating_add(held.lateness.as_ref().map_or(0, |l| l.value(row)));
+                let place = place(held.times.as_ref(), held.lateness.as_ref(), row);
                 if place <= watermark.micros() {
                     held.due[row] = true;
+                    held.waiting -= 1;
                     due.push(Entry {
                         time: place,
                         partition: held.partitions.as_ref().map_or(0, |p| p.value(row)),
@@ -282,6 +312,12 @@ impl OrderBuffer {
             }
         }
     }
+}
+
+/// Where a row stands in time. Without event time no watermark says what may still come: such rows wait for the end.
+fn place(times: Option<&Int64Array>, lateness: Option<&Int64Array>, row: usize) -> i64 {
+    let time = times.map_or(i64::MAX, |times| times.value(row));
+    time.saturating_add(lateness.map_or(0, |lateness| lateness.value(row)))
 }
 
 #[cfg(test)]
@@ -377,6 +413,50 @@ mod tests {
         // Row 2 has time 1 and came when its partition stood at 5.
         order.push(0, rows(0, &[(4, 0, 0), (5, 0, 1), (1, 4, 2), (6, 0, 3)]), 1);
         assert_eq!(values(&leave(&mut order, EventTime::MAX, 10, Release::All)), [40, 50, 10, 60]);
+    }
+
+    fn stamped(rows: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
+        RecordBatch::try_new(schema.clone(), rows.columns().to_vec()).unwrap()
+    }
+
+    /// The rows that a cut gives, with what its head says.
+    fn cut(order: &mut OrderBuffer) -> Vec<RecordBatch> {
+        let mut given = Vec::new();
+        loop {
+            match order.next_of_cut(3).unwrap() {
+                CutPart::Rows(rows) => given.extend(rows),
+                CutPart::End { head, .. } => {
+                    return given.iter().map(|rows| stamped(rows, &head[0].schema())).collect();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn cuts_have_the_rows_that_wait_and_those_before_them_only_once() {
+        let mut order = OrderBuffer::default();
+        order.push(0, rows(0, &[(4, 0, 0), (8, 0, 1), (9, 0, 2), (1, 20, 3)]), 8);
+        order.push(1, rows(1, &[(5, 0, 0), (7, 0, 1)]), 8);
+        assert_eq!(values(&leave(&mut order, EventTime(5), 1, Release::Due)), [40, 50]);
+        order.begin_cut(Epoch(1), None);
+        // What comes and leaves behind the barrier is nothing to the cut.
+        order.push(1, rows(1, &[(10, 0, 2)]), 8);
+        assert_eq!(values(&leave(&mut order, EventTime(8), 1, Release::Due)), [70, 80]);
+        let first = cut(&mut order);
+        let restored = |cuts: &[&[RecordBatch]]| {
+            let mut order = OrderBuffer::default();
+            cuts.iter().copied().flatten().for_each(|rows| order.restore(rows).unwrap());
+            values(&leave(&mut order, EventTime::MAX, 10, Release::All))
+        };
+        assert_eq!(restored(&[&first]), [70, 80, 90, 10]);
+
+        order.begin_cut(Epoch(2), Some(Epoch(1)));
+        let second = cut(&mut order);
+        assert_eq!(second.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+        // Each row has what the newest head says.
+        let first: Vec<RecordBatch> = first.iter().map(|rows| stamped(rows, &second[0].schema())).collect();
+        assert_eq!(restored(&[&second, &first]), [90, 100, 10]);
+        assert_eq!(values(&leave(&mut order, EventTime::MAX, 10, Release::All)), [90, 100, 10]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Hands rows to a sink: in total order where the sink wants one, else as they come.
 
 use sabot_batch::{Morsel, hidden};
-use sabot_common::{EventTime, KeyGroupRange, OperatorId};
+use sabot_common::{Epoch, EventTime, KeyGroupRange, OperatorId};
 use sabot_connect::SinkWriter;
+use sabot_stream::CutPart;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use crate::element::{Barrier, Charged};
 use crate::error::JobError;
 use crate::inputs::{Input, Inputs};
 use crate::job::JobCore;
+use crate::keyed_task::{CUT_ROWS, PIECES_PER_INPUT};
 use crate::order::{OrderBuffer, Release};
 use crate::scheduler::{Step, Task};
 
@@ -39,6 +41,8 @@ pub(crate) struct SinkTask {
     pub(crate) order_reporter: Option<Reporter>,
     /// All key groups, of which those rows have none.
     pub(crate) groups: KeyGroupRange,
+    /// The epoch whose cut of them is being given.
+    pub(crate) cutting: Option<Epoch>,
 }
 
 /// What goes to the writer next.
@@ -158,48 +162,72 @@ impl SinkTask {
         let epoch = barrier.map_or_else(|| self.job.open_epoch(), |b| b.epoch);
         let begun = Instant::now();
         let staged = self.writer.stage(epoch).map_err(|e| JobError::connect(&self.operator, e))?;
-        let (Some(reporter), order) = (&mut self.reporter, &mut self.order_reporter) else {
+        let Some(reporter) = &mut self.reporter else {
             self.job.staged(self.sink, staged);
             if let Some(barrier) = barrier {
                 self.job.barrier_arrived(self.sink, barrier);
             }
             return Ok(());
         };
-        let waiting = match &self.order {
-            Some(order) => order.snapshot().map_err(|e| internal(&self.operator, e))?,
-            None => Vec::new(),
-        };
-        let waiting = Report::State { groups: self.groups, batches: waiting };
-        self.job.counters.barrier_pauses.note(begun.elapsed());
-        match (barrier, order) {
-            (Some(Barrier { epoch, .. }), order) => {
-                if let Some(order) = order {
-                    order.answer(epoch, waiting);
+        match barrier {
+            Some(Barrier { epoch, stored, .. }) => {
+                if let Some(order) = &mut self.order {
+                    order.begin_cut(epoch, stored);
+                    // One that is still being given is one that nobody waits for any more.
+                    self.cutting = Some(epoch);
                 }
                 reporter.answer(epoch, Report::Staged(staged));
+                self.job.counters.barrier_pauses.note(begun.elapsed());
             }
-            (None, order) => {
-                if let Some(order) = order {
-                    order.end(waiting);
-                }
+            None => {
                 reporter.end(Report::Staged(staged));
+                while self.give()? {}
+                if let Some(order) = &self.order_reporter {
+                    order.end(Report::Nothing { groups: self.groups });
+                }
             }
         }
         Ok(())
     }
 
+    /// Gives a piece of the cut that is under way; false when there is none.
+    fn give(&mut self) -> Result<bool, JobError> {
+        let (Some(epoch), Some(order), Some(reporter)) =
+            (self.cutting, &mut self.order, &mut self.order_reporter)
+        else {
+            return Ok(false);
+        };
+        match order.next_of_cut(CUT_ROWS).map_err(|e| internal(&self.operator, e))? {
+            CutPart::Rows(rows) => reporter.rows(epoch, self.groups, rows),
+            CutPart::End { head, needed } => {
+                self.cutting = None;
+                reporter.end_of_cut(epoch, self.groups, head, needed);
+            }
+        }
+        Ok(true)
+    }
+
+    /// There is nothing to do, but for a cut.
+    fn waits(&mut self) -> Result<Step, JobError> {
+        Ok(if self.give()? { Step::Aside } else { Step::Blocked })
+    }
+
     fn run(&mut self) -> Result<Step, JobError> {
         for taken in 0..INPUTS_PER_STEP {
             if !self.write()? {
-                return Ok(Step::Blocked);
+                return self.waits();
             }
             if self.ended {
                 self.writer.close();
                 return Ok(Step::Finished);
             }
+            for _ in 0..PIECES_PER_INPUT {
+                self.give()?;
+            }
             match self.inputs.next() {
                 Some(input) => self.take(input)?,
-                None => return Ok(if taken > 0 { Step::Progress } else { Step::Blocked }),
+                None if taken > 0 => return Ok(Step::Progress),
+                None => return self.waits(),
             }
         }
         Ok(Step::Progress)

@@ -78,7 +78,7 @@ pub fn epochs(store: &dyn CheckpointStore) -> Result<Vec<EpochFound>, StoreError
 /// # use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt16Array};
 /// # use sabot_checkpoint::{CheckpointStore, MemoryStore, OperatorState, StatePart};
 /// # use sabot_common::{Epoch, KeyGroups, OperatorId};
-/// # use sabot_state::{BlockSizes, GROUP, SnapshotCutter, block::Origin, inspect};
+/// # use sabot_state::{BlockMemory, GROUP, Layer, Layers, Needed, block::Origin, inspect};
 /// # use std::sync::Arc;
 /// # let groups = KeyGroups::default().all();
 /// # let columns: [(&str, ArrayRef); 2] = [
@@ -86,13 +86,13 @@ pub fn epochs(store: &dyn CheckpointStore) -> Result<Vec<EpochFound>, StoreError
 /// #     ("total", Arc::new(Int64Array::from(vec![10, 20]))),
 /// # ];
 /// # let rows = RecordBatch::try_from_iter(columns)?;
-/// # let cutter = SnapshotCutter::new(groups, BlockSizes::default(), &[]);
-/// # let cut = cutter.cut(&cutter.ranges(|_| true), &[rows], Origin { generation: 1, epoch: Epoch(1) })?;
+/// # let mut layer = Layer::new(groups, Origin { generation: 1, epoch: Epoch(1) }, &BlockMemory::default());
+/// # layer.add(rows.clone())?;
+/// # let head = [rows.slice(0, 0)];
+/// # let (layers, new) = Layers::default().end(layer, &Needed::Since(Epoch(1)), &head, &[])?;
 /// # let store = MemoryStore::default();
-/// # for block in &cut.blocks {
-/// #     store.put_block(block.block.id, block.bytes.as_ref().unwrap())?;
-/// # }
-/// # let blocks = cut.blocks.iter().map(|block| block.block).collect();
+/// # new.iter().try_for_each(|(block, bytes)| store.put_block(block.id, bytes))?;
+/// # let blocks = layers.blocks().collect();
 /// # let (id, kind, shape) = (OperatorId::new("totals"), String::new(), String::new());
 /// # let operator = OperatorState { id, kind, shape, parts: vec![StatePart { task: 0, groups, blocks }] };
 /// let kinds = inspect::rows(&store, &operator, groups)?;

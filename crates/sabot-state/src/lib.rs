@@ -7,9 +7,9 @@
 //! `docs/decisions/0002-keyed-table-layout.md`.
 //!
 //! Outside of operators state lies in *blocks* ([`block`]), the one format of checkpoints, of spilled and of
-//! cold state. A [`SnapshotCutter`] makes the blocks of an epoch and names those of the last one again where
-//! nothing has changed; [`Layers`] do the same for operators that know which rows have changed, and [`Sweep`] says which of
-//! these are needed; [`join_snapshot`] makes batches of them. A [`FolderStore`] keeps them on a disk.
+//! cold state. A [`Layer`] makes those of a cut, which are the rows that have changed; [`Layers`] are the cuts that a
+//! checkpoint needs, and [`Sweep`] says which these are; [`join_snapshot`] makes batches of them. A [`FolderStore`] keeps
+//! them on a disk.
 #![forbid(unsafe_code)]
 
 pub mod block;
@@ -26,9 +26,6 @@ mod tests;
 pub use changes::Changes;
 pub use folder::FolderStore;
 pub use keying::Keying;
-pub use snapshot::{
-    BlockMemory, BlockSizes, Cut, CutBlock, Layer, Layers, Needed, NewBlock, SnapshotCutter, SnapshotJoiner,
-    join_snapshot,
-};
+pub use snapshot::{BlockMemory, Layer, Layers, Needed, NewBlock, SnapshotJoiner, join_snapshot};
 pub use sweep::{Stretch, Sweep};
 pub use table::{FIRST, GROUP, KEY_COLUMNS, KeyedTable, PART, ROWS, StateColumns, StateError};

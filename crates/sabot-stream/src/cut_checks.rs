@@ -81,9 +81,7 @@ impl<H: Default> CutCheck<H> {
         if self.under_way.is_none() {
             let had = had(operator);
             self.epoch += 1;
-            if !operator.begin_cut(Epoch(self.epoch), self.stored).unwrap() {
-                return;
-            }
+            operator.begin_cut(Epoch(self.epoch), self.stored).unwrap();
             self.under_way = Some((had, Vec::new()));
         }
         for _ in 0..rng.random_range(0..6) {

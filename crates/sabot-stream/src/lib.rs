@@ -27,6 +27,7 @@ pub use keyed_aggregate::KeyedAggregate;
 pub use operator::{CutPart, KeptRows, KeyedOperator, keyed_operator};
 pub use over::{KeyedOver, KeyedRolling};
 pub use rank::{KeyedFirst, KeyedRank};
+pub use row_cuts::{InCut, RowCuts};
 
 /// Bits of the hidden partition ordinal that count partitions within what gives rows their order.
 const PARTITION_BITS: u32 = 20;

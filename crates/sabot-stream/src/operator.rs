@@ -90,22 +90,17 @@ pub trait KeyedOperator: Debug + Send {
 
     /// Begins a cut, where [`KeyedOperator::snapshot`] may be asked for: the state as it is now is given by
     /// [`KeyedOperator::next_of_cut`], while rows go on coming in. It has what has changed since the cut of `stored`, the
-    /// newest epoch that is stored, and all of it where the operator's last cut was another one. False from operators that
-    /// do not know what has changed; they are to be asked for a snapshot.
+    /// newest epoch that is stored, and all of it where the operator's last cut was another one.
     ///
     /// # Errors
     /// As [`KeyedOperator::snapshot`].
-    fn begin_cut(&mut self, _epoch: Epoch, _stored: Option<Epoch>) -> Result<bool, OperatorError> {
-        Ok(false)
-    }
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError>;
 
     /// The next part of the cut that was begun last: about `rows` rows of it, or its end.
     ///
     /// # Errors
-    /// [`OperatorError`] when a column cannot be built.
-    fn next_of_cut(&mut self, _rows: usize) -> Result<CutPart, OperatorError> {
-        Err(OperatorError::Order { step: "a part of a cut", when: "and none has begun" })
-    }
+    /// [`OperatorError`] when none has begun, or a column cannot be built.
+    fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError>;
 
     /// Takes in state before any input: what belongs to the key groups owned here, out of snapshots of
     /// one epoch, whatever tasks and however many they were taken from. Where snapshots of a task are cuts the newest
@@ -215,7 +210,7 @@ impl KeyedOperator for KeyedAggregate {
         KeyedAggregate::snapshot(self, range)
     }
 
-    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError> {
         KeyedAggregate::begin_cut(self, epoch, stored)
     }
 

@@ -17,16 +17,39 @@ use crate::{CutPart, OperatorError};
 
 const FANOUT: usize = 8;
 
-/// Which cut has the rows of a batch, where one has.
+/// Which cut has the rows of a batch, where one has; it goes where the rows go.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct InCut(Option<Epoch>);
+pub struct InCut(Option<Epoch>);
 
 /// Rows of a cut that are still to be given: which kind they are of, the time that they wait for, and they themselves.
 pub(crate) type Due = (usize, i64, RecordBatch);
 
 /// The cuts of an operator's rows.
+///
+/// ```
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// # use sabot_common::Epoch;
+/// # use sabot_stream::{CutPart, InCut, RowCuts};
+/// # use std::sync::Arc;
+/// # let rows = |numbers: Vec<i64>| {
+/// #     RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(numbers)) as ArrayRef)])
+/// # };
+/// let mut held = vec![(InCut::default(), rows(vec![1, 2])?)];
+/// let mut cuts = RowCuts::default();
+/// for (epoch, new) in [(1, 2), (2, 1)] {
+///     let batches = held.iter_mut().map(|(cut, batch)| (cut, 0, 0, &*batch));
+///     cuts.begin(Epoch(epoch), (epoch > 1).then(|| Epoch(epoch - 1)), vec![rows(vec![])?], batches);
+///     let mut given = 0;
+///     while let CutPart::Rows(rows) = cuts.next(100, |_, _, rows| Ok(rows.clone()))? {
+///         given += rows[0].num_rows();
+///     }
+///     assert_eq!(given, new);
+///     held.push((InCut::default(), rows(vec![3])?)); // comes behind the cut
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct RowCuts {
+pub struct RowCuts {
     last: Option<Epoch>,
     /// Those that are needed and how many rows each has that are still here, oldest first.
     cuts: Vec<(Epoch, usize)>,
@@ -36,8 +59,10 @@ pub(crate) struct RowCuts {
 }
 
 impl RowCuts {
-    /// Begins a cut, as [`KeyedOperator::begin_cut`](crate::KeyedOperator::begin_cut) has it, of all batches that are held.
-    pub(crate) fn begin<'a>(
+    /// Begins a cut, as [`KeyedOperator::begin_cut`](crate::KeyedOperator::begin_cut) has it, of all batches that are held:
+    /// each with the cut that has it, two numbers that come back with its rows, such as which kind they are of and what they
+    /// wait for, and itself. `head` is that of the cut's end.
+    pub fn begin<'a>(
         &mut self,
         epoch: Epoch,
         stored: Option<Epoch>,
@@ -88,8 +113,11 @@ impl RowCuts {
         first
     }
 
-    /// The next rows of a cut that has begun; `write` makes those of a snapshot.
-    pub(crate) fn next_rows(
+    /// The next rows of a cut that has begun, at most so many; `write` makes those of a snapshot.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn next_rows(
         &mut self,
         rows: usize,
         write: impl FnOnce(usize, i64, &RecordBatch) -> Result<RecordBatch, OperatorError>,
@@ -103,12 +131,15 @@ impl RowCuts {
     }
 
     /// The cuts that are needed beside the last one.
-    pub(crate) fn needed(&self) -> Needed {
+    pub fn needed(&self) -> Needed {
         Needed::These(self.cuts.iter().map(|(epoch, _)| *epoch).collect())
     }
 
     /// The next part of a cut that has begun, where its rows are all that the operator has.
-    pub(crate) fn next(
+    ///
+    /// # Errors
+    /// [`OperatorError::Order`] when none has begun, and those of `write`.
+    pub fn next(
         &mut self,
         rows: usize,
         write: impl FnOnce(usize, i64, &RecordBatch) -> Result<RecordBatch, OperatorError>,
@@ -123,7 +154,7 @@ impl RowCuts {
     }
 
     /// Rows were put together anew: the next cut gives all of them.
-    pub(crate) fn begin_anew(&mut self) {
+    pub fn begin_anew(&mut self) {
         self.last = None;
     }
 }

@@ -525,6 +525,7 @@ impl Builder<'_> {
             reporter,
             order_reporter,
             groups,
+            cutting: None,
         }));
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Driver {
         from: Receiver<Message>,
     ) -> Self {
         let watch = Watch::start();
-        let parts = Parts::new(start.manifest.generation, &checkpoints.store);
+        let parts = Parts::new(&checkpoints.store);
         let coordinator = Coordinator::new(places.topology.clone(), checkpoints.config, start, watch.now());
         Self {
             job,
@@ -143,7 +143,7 @@ impl Driver {
                 let last = match last {
                     Report::Positions(positions) => Answer::Positions(positions),
                     // What is left is not kept.
-                    Report::State { groups, .. } | Report::Cut { groups, .. } => {
+                    Report::Nothing { groups } | Report::Cut { groups, .. } => {
                         Answer::State { groups, blocks: Vec::new() }
                     }
                     Report::Staged(staged) => Answer::Staged(self::staged(staged)),
@@ -166,10 +166,7 @@ impl Driver {
         let answer = match report {
             Report::Positions(positions) => Answer::Positions(positions),
             Report::Staged(staged) => Answer::Staged(self::staged(staged)),
-            Report::State { groups, batches } => match self.parts.store((task, epoch), groups, &batches) {
-                Ok(blocks) => Answer::State { groups, blocks },
-                Err(reason) => return Event::CouldNot { task, epoch, reason },
-            },
+            Report::Nothing { groups } => Answer::State { groups, blocks: Vec::new() },
             Report::Cut { groups, layer, head, needed } => {
                 match self.parts.end((task, epoch), layer, &head, &needed) {
                     Ok(blocks) => Answer::State { groups, blocks },

@@ -48,9 +48,9 @@ pub struct Checkpoints {
 #[derive(Debug)]
 pub(crate) enum Report {
     Positions(Vec<PartitionState>),
-    State {
+    /// No state any more.
+    Nothing {
         groups: KeyGroupRange,
-        batches: Vec<RecordBatch>,
     },
     /// The end of a cut whose blocks have been sent before, with what [`CutPart::End`](sabot_stream::CutPart::End) has.
     Cut {

@@ -1,8 +1,8 @@
 //! State out of tasks into blocks, and back.
 
-use arrow::array::{AsArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
-use arrow::compute::{cast, take_record_batch};
-use arrow::datatypes::{FieldRef, Schema, UInt16Type};
+use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{FieldRef, Schema};
 use arrow::error::ArrowError;
 use sabot_checkpoint::{
     BlockId, BlockRef, CheckpointStore, Fate, Manifest, OperatorState, PartitionState, SourceState,
@@ -10,11 +10,7 @@ use sabot_checkpoint::{
 };
 use sabot_common::{Epoch, FailPoint, KeyGroupRange, OperatorId};
 use sabot_connect::{Committable, Position};
-use sabot_state::block::Origin;
-use sabot_state::{
-    BlockSizes, Cut, FIRST, GROUP, Layer, Layers, Needed, NewBlock, PART, ROWS, SnapshotCutter,
-    SnapshotJoiner,
-};
+use sabot_state::{FIRST, Layer, Layers, Needed, NewBlock, PART, ROWS, SnapshotJoiner};
 use sabot_stream::KeptRows;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -33,11 +29,7 @@ const CHANGING: [&str; 4] = ["sabot.watermark", "sabot.complete", FIRST, ROWS];
 /// The state of all tasks on its way into the store.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    generation: u64,
-    cutters: BTreeMap<TaskId, SnapshotCutter>,
-    /// Snapshots that are stored, and in no manifest yet.
-    cuts: BTreeMap<(Epoch, TaskId), Cut>,
-    /// The cuts of operators that know what has changed.
+    /// The cuts of each task.
     layers: BTreeMap<TaskId, Layered>,
     /// The newest epoch that was given up.
     given_up: Epoch,
@@ -56,39 +48,8 @@ struct Layered {
 }
 
 impl Parts {
-    pub(crate) fn new(generation: u64, store: &Arc<dyn CheckpointStore>) -> Self {
-        Self {
-            generation,
-            cutters: BTreeMap::new(),
-            cuts: BTreeMap::new(),
-            layers: BTreeMap::new(),
-            given_up: Epoch(0),
-            writer: BlockWriter::new(store.clone()),
-        }
-    }
-
-    /// Writes what has changed of a task's state; the blocks of all of it.
-    pub(crate) fn store(
-        &mut self,
-        (task, epoch): (TaskId, Epoch),
-        groups: KeyGroupRange,
-        batches: &[RecordBatch],
-    ) -> Result<Vec<BlockRef>, String> {
-        let new = || SnapshotCutter::new(groups, BlockSizes::default(), &CHANGING);
-        let cutter = self.cutters.entry(task).or_insert_with(new);
-        let batches: Vec<RecordBatch> = batches.iter().map(by_group).collect::<Result<_, _>>()?;
-        let origin = Origin { generation: self.generation, epoch };
-        let ranges = cutter.ranges(|_| true);
-        let cut = cutter.cut(&ranges, &batches, origin).map_err(|error| error.to_string())?;
-        for block in &cut.blocks {
-            if let Some(bytes) = &block.bytes {
-                self.writer.write_now(block.block, bytes)?;
-            }
-        }
-        FailPoint::StateStored.pass();
-        let blocks = cut.blocks.iter().map(|block| block.block).collect();
-        self.cuts.insert((epoch, task), cut);
-        Ok(blocks)
+    pub(crate) fn new(store: &Arc<dyn CheckpointStore>) -> Self {
+        Self { layers: BTreeMap::new(), given_up: Epoch(0), writer: BlockWriter::new(store.clone()) }
     }
 
     /// Takes in a block of a task's cut.
@@ -136,12 +97,6 @@ impl Parts {
 
     /// The manifest of an epoch is written: later ones can name its blocks.
     pub(crate) fn committed(&mut self, epoch: Epoch) {
-        let later = self.cuts.split_off(&(epoch.next(), TaskId::source(0, 0)));
-        for ((of, task), cut) in std::mem::replace(&mut self.cuts, later) {
-            if let (true, Some(cutter)) = (of == epoch, self.cutters.get_mut(&task)) {
-                cutter.stored(&cut);
-            }
-        }
         for layered in self.layers.values_mut() {
             if let Some((_, layers)) = layered.next.take_if(|(of, _)| *of == epoch) {
                 layered.stored = layers;
@@ -150,7 +105,7 @@ impl Parts {
     }
 
     /// An epoch was given up: what was written of its cuts goes, for no manifest will ever name it and the next cuts, which
-    /// are whole, need the room. Blocks of snapshots, which the next ones may name again, are the coordinator's to delete.
+    /// are whole, need the room. Heads, which tasks may have alike, are the coordinator's to delete.
     pub(crate) fn given_up(&mut self, epoch: Epoch) {
         self.given_up = self.given_up.max(epoch);
         for (task, layered) in &mut self.layers {
@@ -163,18 +118,6 @@ impl Parts {
             }
         }
     }
-}
-
-/// The rows in order of their key groups, each group's in the order in which they are.
-fn by_group(batch: &RecordBatch) -> Result<RecordBatch, String> {
-    let groups = batch.column_by_name(GROUP).and_then(|groups| groups.as_primitive_opt::<UInt16Type>());
-    let groups = groups.ok_or("a snapshot has no column of key groups")?.values();
-    if groups.is_sorted() {
-        return Ok(batch.clone());
-    }
-    let mut order: Vec<u32> = (0..groups.len() as u32).collect();
-    order.sort_by_key(|row| groups[*row as usize]);
-    take_record_batch(batch, &UInt32Array::from(order)).map_err(|error| error.to_string())
 }
 
 /// What a job goes on from.
@@ -399,13 +342,14 @@ mod tests {
     use super::*;
     use arrow::array::{ArrayRef, UInt16Array, UInt64Array};
     use sabot_checkpoint::MemoryStore;
-    use sabot_state::BlockMemory;
+    use sabot_state::block::Origin;
+    use sabot_state::{BlockMemory, GROUP};
 
     #[test]
     fn what_was_written_for_an_epoch_that_was_given_up_goes_at_once() {
         let groups = KeyGroupRange { start: 0, end: 1 };
         let store: Arc<dyn CheckpointStore> = Arc::new(MemoryStore::new());
-        let mut parts = Parts::new(1, &store);
+        let mut parts = Parts::new(&store);
         let rows = |of: u64| {
             // A block's worth, so that it is written before the end.
             let values: ArrayRef =

@@ -41,11 +41,6 @@ impl BlockWriter {
         Self { store, to: Some(to), done, thread, pending: 0, failed: BTreeMap::new() }
     }
 
-    /// Writes a block, now.
-    pub(crate) fn write_now(&self, block: BlockRef, bytes: &[u8]) -> Result<(), String> {
-        put(&*self.store, block, bytes)
-    }
-
     /// Writes a block of a cut, some time before [`BlockWriter::wait`] comes back; waits while others wait.
     pub(crate) fn write(&mut self, of: Of, block: BlockRef, bytes: NewBlock) {
         let sent = match &self.to {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::series::{self, Series};
+use super::series;
 use crate::PART;
 use crate::block::{self, BlockError, Builder, Header, Origin};
 
@@ -154,10 +154,8 @@ impl Layers {
         head: &[RecordBatch],
         changing: &[&str],
     ) -> Result<(Layers, Vec<(BlockRef, NewBlock)>), BlockError> {
-        let changing: Vec<String> = changing.iter().map(|key| (*key).to_owned()).collect();
-        let (common, kinds) = Series::sort(head, &changing)?;
-        let mut batches = vec![series::bare(common)?];
-        batches.extend(kinds.iter().map(Series::empty));
+        let (common, kinds) = series::split(head, changing)?;
+        let batches: Vec<RecordBatch> = std::iter::once(series::bare(common)).chain(kinds).collect();
         let bytes = block::encode(&batches, KeyGroupRange { start: 0, end: 0 }, layer.origin)?;
         let head = Header::block_ref(&bytes)?;
         let mut new = Vec::new();
@@ -233,6 +231,7 @@ impl Rows {
     fn write(&mut self, (groups, origin, memory): Place<'_>, rows: &RecordBatch) -> Result<(), BlockError> {
         let begin = || {
             let mut memory = memory.free().pop().unwrap_or_default();
+            memory.clear();
             memory.reserve(BLOCK_BYTES + BLOCK_BYTES / 4);
             Builder::new(groups, origin, BLOCK_ALIGNMENT, memory)
         };

@@ -275,10 +275,10 @@ impl KeyedOperator for KeyedJoin {
         self.take_snapshot(range)
     }
 
-    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError> {
         self.check_taken()?;
         self.begin_cuts(epoch, stored)?;
-        Ok(true)
+        Ok(())
     }
 
     fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {

@@ -40,15 +40,15 @@ impl KeyedAggregate {
     ///
     /// # Errors
     /// As [`KeyedAggregate::snapshot`].
-    pub fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+    pub fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError> {
         self.check_taken()?;
         match &mut self.store {
             Store::Panes(store) => {
                 let (watermark, groups) = (self.watermark.micros(), self.owned.len());
-                store.panes.begin_cut(epoch, stored, (watermark, groups)).map(|()| true)
+                store.panes.begin_cut(epoch, stored, (watermark, groups))
             }
-            Store::Sessions(sessions) => sessions.begin_cut(epoch, stored, self.watermark).map(|()| true),
-            Store::Counts(counts) => counts.begin_cut(epoch, stored, self.watermark).map(|()| true),
+            Store::Sessions(sessions) => sessions.begin_cut(epoch, stored, self.watermark),
+            Store::Counts(counts) => counts.begin_cut(epoch, stored, self.watermark),
         }
     }
 

@@ -200,12 +200,12 @@ impl KeyedOperator for KeyedOver {
         Ok(vec![self.state.write(AT_THE_END, &batches, range, self.progress.watermark())?])
     }
 
-    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError> {
         self.check_taken()?;
         let head = vec![self.state.head(self.progress.watermark())];
         let held = self.held.iter_mut().map(|held| (&mut held.cut, 0, AT_THE_END, &held.batch));
         self.cuts.begin(epoch, stored, head, held);
-        Ok(true)
+        Ok(())
     }
 
     fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {

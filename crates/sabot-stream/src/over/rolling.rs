@@ -292,13 +292,13 @@ impl KeyedOperator for KeyedRolling {
         Ok(snapshots)
     }
 
-    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError> {
         self.check_taken()?;
         let held = self.held.in_cuts().map(|(cut, batch)| (cut, 0, THEIR_OWN, batch));
         self.waiting_cuts.begin(epoch, stored, Vec::new(), held);
         self.history_cuts.begin(epoch, stored, &self.rolling);
         self.head = [&self.waiting, &self.history].map(|rows| rows.head(self.progress.watermark())).into();
-        Ok(true)
+        Ok(())
     }
 
     fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {

@@ -250,7 +250,7 @@ impl KeyedOperator for KeyedFirst {
         Ok(vec![waiting, self.with_part(&self.passed.snapshot(range)?)?])
     }
 
-    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError> {
         self.check_taken()?;
         let passed = RecordBatch::new_empty(self.passed.snapshot_schema().clone());
         let cuts = &mut self.cuts;
@@ -268,7 +268,7 @@ impl KeyedOperator for KeyedFirst {
         cuts.passed.end(stretch);
         cuts.last = Some(epoch);
         self.cuts.head = vec![self.state.head(self.progress.watermark()), self.with_part(&passed)?];
-        Ok(true)
+        Ok(())
     }
 
     fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {

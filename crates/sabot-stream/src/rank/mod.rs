@@ -175,7 +175,7 @@ impl KeyedOperator for KeyedRank {
         Ok(batches)
     }
 
-    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<bool, OperatorError> {
+    fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError> {
         self.check_taken()?;
         let mut head = self.state.head(self.progress.watermark());
         if self.windowed {
@@ -187,7 +187,7 @@ impl KeyedOperator for KeyedRank {
             .iter_mut()
             .flat_map(|(time, pane)| pane.in_cuts().map(move |(cut, batch)| (cut, 0, *time, batch)));
         self.cuts.begin(epoch, stored, vec![head], held);
-        Ok(true)
+        Ok(())
     }
 
     fn next_of_cut(&mut self, rows: usize) -> Result<CutPart, OperatorError> {

@@ -52,10 +52,9 @@ impl Tasks {
 
     fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>, event: usize) -> Cutting {
         let at = (event, self.results.len(), self.late());
-        let all = self.groups.all();
-        let cut = |task: &mut KeyedAggregate| match task.begin_cut(epoch, stored).unwrap() {
-            true => (Vec::new(), None),
-            false => (Vec::new(), Some((task.snapshot(all).unwrap(), Needed::Since(epoch)))),
+        let cut = |task: &mut KeyedAggregate| {
+            task.begin_cut(epoch, stored).unwrap();
+            (Vec::new(), None)
         };
         Cutting { epoch, at, tasks: self.tasks.iter_mut().map(cut).collect() }
     }
