@@ -38,7 +38,7 @@ pub fn rows(folder: &Path) -> sabot::Result<Stream> {
 pub type Pipeline = fn(&Path) -> sabot::Result<Stream>;
 
 /// The pipelines by name.
-pub const PIPELINES: [(&str, Pipeline); 6] = [
+pub const PIPELINES: [(&str, Pipeline); 9] = [
     ("map", |folder| {
         rows(folder)?.filter(col("n").gt(0))?.select([col("at"), (col("n") * 2).alias("twice")])
     }),
@@ -62,6 +62,21 @@ pub const PIPELINES: [(&str, Pipeline); 6] = [
     ("join", |folder| {
         let totals = rows(folder)?.group_by(["key"])?.aggregate([sum(col("n")).alias("total")])?;
         rows(folder)?.filter(col("n").gt(25))?.join(&totals, on("key", "key"))
+    }),
+    ("window by count", |folder| {
+        let windows = rows(folder)?.window(count_window(7))?.group_by(["key"])?;
+        windows.aggregate([sum(col("n")), last(col("n"))])
+    }),
+    ("full join", |folder| {
+        // Half of the keys of the right side are not on the left.
+        let totals = rows(folder)?.group_by(["key"])?.aggregate([sum(col("n")).alias("total")])?;
+        let some = rows(folder)?.filter(col("key").lt(100).and(col("n").gt(40)))?;
+        some.join(&totals, on("key", "key").full())
+    }),
+    ("distinct", |folder| {
+        rows(folder)?
+            .select([col("at"), col("key"), (col("n") / 10).alias("ten")])?
+            .unique(["key", "ten"], Keep::First)
     }),
 ];
 

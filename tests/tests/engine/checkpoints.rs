@@ -72,7 +72,7 @@ fn what_is_suspended_goes_on() {
         }
         rows_read += engine(2).start(job()).unwrap().wait().unwrap().rows_read;
         assert!(fs::read_to_string(&output).unwrap() == wanted, "{name}");
-        if name != "join" {
+        if !name.ends_with("join") {
             // No row was let in twice. (A join reads what makes its table anew.)
             assert_eq!(rows_read, ROWS, "{name}");
         }
