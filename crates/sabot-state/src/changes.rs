@@ -169,10 +169,12 @@ impl Changes {
 
     /// Adds rows to a cut that has just begun.
     pub fn also(&mut self, rows: Range<usize>) {
-        for row in rows {
-            let word = &mut self.due[row / 64];
-            self.pending += (*word >> (row % 64) & 1 ^ 1) as usize;
-            *word |= 1 << (row % 64);
+        for number in rows.start / 64..rows.end.div_ceil(64) {
+            let first = number * 64;
+            let some = below(rows.end - first) & !below(rows.start.saturating_sub(first));
+            let word = &mut self.due[number];
+            self.pending += (some & !*word).count_ones() as usize;
+            *word |= some;
         }
     }
 
@@ -225,6 +227,26 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use sabot_common::Epoch;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn some_rows_are_given_though_they_have_not_changed() {
+        for range in [0..0, 0..1, 3..60, 63..65, 64..128, 1..300, 299..300] {
+            let (mut changes, mut due) = (Changes::default(), Vec::new());
+            changes.touch(&[5, 64, 299], 300, &mut due);
+            changes.begin_changed(300);
+            changes.also(range.clone());
+            let mut wanted: BTreeSet<u32> = [5, 64, 299].into();
+            wanted.extend(range.start as u32..range.end as u32);
+            assert_eq!(changes.pending(), wanted.len(), "{range:?}");
+            let mut given: BTreeSet<u32> = (0..wanted.len() / 2).map_while(|_| changes.take_next()).collect();
+            assert!(given.iter().eq(wanted.iter().take(given.len())));
+            changes.touch(&[0, 299], 300, &mut due);
+            given.extend(&due);
+            given.extend(std::iter::from_fn(|| changes.take_next()));
+            assert_eq!(given, wanted, "{range:?}");
+            assert_eq!(changes.changed(), 2);
+        }
+    }
 
     #[test]
     fn every_row_is_given_once_and_before_it_changes() {

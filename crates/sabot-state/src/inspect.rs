@@ -74,6 +74,9 @@ pub fn epochs(store: &dyn CheckpointStore) -> Result<Vec<EpochFound>, StoreError
 
 /// The state of some key groups of an operator, by the kind of rows; of operators with one kind alone under its name.
 ///
+/// Of rows with one key the newest is there. What only the operator knows is left as it stands: rows that waited and that the
+/// watermark has passed since may still be among those of older cuts, and a window of no rows is one that has fired.
+///
 /// ```
 /// # use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt16Array};
 /// # use sabot_checkpoint::{CheckpointStore, MemoryStore, OperatorState, StatePart};
@@ -160,9 +163,10 @@ fn in_force(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, ArrowError> {
             }
         };
         let keys = converter.convert_columns(keys)?;
-        stays.iter_mut().zip(&keys).for_each(|(stays, key)| *stays = *stays && !seen.contains(&key.owned()));
+        let keys: Vec<OwnedRow> = keys.iter().map(|key| key.owned()).collect();
+        stays.iter_mut().zip(&keys).for_each(|(stays, key)| *stays = *stays && !seen.contains(key));
         // A key may have several rows in a cut, all of them in one batch.
-        seen.extend(keys.iter().map(|key| key.owned()));
+        seen.extend(keys);
         rows.push(filter_record_batch(&batch, &stays.into())?);
     }
     Ok(rows)

@@ -108,6 +108,19 @@ impl OperatorError {
     pub(crate) fn plan(message: impl ToString) -> Self {
         OperatorError::Plan { message: message.to_string() }
     }
+
+    /// State can be given, because all output is taken.
+    pub(crate) fn check_taken(is_taken: bool) -> Result<(), Self> {
+        match is_taken {
+            true => Ok(()),
+            false => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
+        }
+    }
+
+    /// A part of a cut was asked for.
+    pub(crate) fn no_cut() -> Self {
+        OperatorError::Order { step: "a part of a cut", when: "and none has begun" }
+    }
 }
 
 impl From<AccumulateError> for OperatorError {

@@ -126,8 +126,8 @@ pub trait KeyedOperator: Debug + Send {
 /// A part of a cut.
 #[derive(Debug)]
 pub enum CutPart {
-    /// Rows, with the schemas of a snapshot but for what changes in their metadata from epoch to epoch. Each batch is
-    /// ascending by key group, and no row comes twice in a cut.
+    /// Rows, with the schemas of a snapshot but for what changes in their metadata from epoch to epoch; none where many were
+    /// looked at in vain. Each batch is ascending by key group, and no row comes twice in a cut.
     Rows(Vec<RecordBatch>),
     /// That was all.
     End {

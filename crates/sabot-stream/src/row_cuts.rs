@@ -148,7 +148,7 @@ impl RowCuts {
             return Ok(CutPart::Rows(vec![rows]));
         }
         if self.head.is_empty() {
-            return Err(OperatorError::Order { step: "a part of a cut", when: "and none has begun" });
+            return Err(OperatorError::no_cut());
         }
         Ok(CutPart::End { head: std::mem::take(&mut self.head), needed: self.needed() })
     }

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt16Type
 use sabot_batch::hidden;
 use sabot_batch::key_hash::KeyHasher;
 use sabot_common::{EventTime, KeyGroupRange, KeyGroups};
-use sabot_state::{GROUP, PART};
+use sabot_state::{GROUP, KEY_COLUMNS, PART};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use crate::{KeptRows, OperatorError};
 
 /// The key of the schema's metadata under which the watermark stands, in µs.
 const WATERMARK: &str = "sabot.watermark";
+
+/// Columns of a snapshot before those of the rows: time and key group.
+const KEPT_BEFORE: usize = 2;
 
 /// How rows of one schema are written down.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(crate) struct RowState {
     seed: u64,
     key_groups: KeyGroups,
     owned: KeyGroupRange,
+    /// Columns of a snapshot by which its rows are told apart, where some do.
+    unique: Option<Range<usize>>,
 }
 
 impl RowState {
@@ -40,7 +45,12 @@ impl RowState {
         seed: u64,
         (key_groups, owned): (KeyGroups, KeyGroupRange),
     ) -> Self {
-        Self { part, rows, keys, seed, key_groups, owned }
+        Self { part, rows, keys, seed, key_groups, owned, unique: None }
+    }
+
+    /// Rows that are told apart by their first columns, so many of them.
+    pub(crate) fn unique_by(self, columns: usize) -> Self {
+        Self { unique: Some(KEPT_BEFORE..KEPT_BEFORE + columns), ..self }
     }
 
     /// What kind of rows these are.
@@ -119,7 +129,7 @@ impl RowState {
         let groups = snapshot.column(1).as_primitive::<UInt16Type>();
         let owned: BooleanArray = groups.values().iter().map(|g| Some(self.owned.contains(*g))).collect();
         let mine = filter_record_batch(snapshot, &owned).map_err(OperatorError::input)?;
-        let rows = RecordBatch::try_new(self.rows.clone(), mine.columns()[2..].to_vec());
+        let rows = RecordBatch::try_new(self.rows.clone(), mine.columns()[KEPT_BEFORE..].to_vec());
         let rows = rows.map_err(OperatorError::input)?;
         let times = mine.column(0).as_primitive::<Int64Type>().values();
         let runs = runs(times).map(|(time, run)| (time, rows.slice(run.start, run.len())));
@@ -156,7 +166,10 @@ impl RowState {
     fn schema(&self, watermark: Option<EventTime>) -> SchemaRef {
         let watermark = watermark.map(|time| (WATERMARK.to_owned(), time.micros().to_string()));
         let part = (PART.to_owned(), self.part.to_owned());
-        let metadata: HashMap<_, _> = watermark.into_iter().chain([part]).collect();
+        let unique = self.unique.as_ref();
+        let unique =
+            unique.map(|columns| (KEY_COLUMNS.to_owned(), format!("{}..{}", columns.start, columns.end)));
+        let metadata: HashMap<_, _> = watermark.into_iter().chain([part]).chain(unique).collect();
         Arc::new(Schema::new(self.fields()).with_metadata(metadata))
     }
 }

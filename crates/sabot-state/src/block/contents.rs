@@ -71,6 +71,9 @@ impl Contents {
     pub(super) fn read_behind(body: &[u8]) -> Result<Self, BlockError> {
         let damaged = || BlockError::damaged("it ends in its table of contents");
         let (rest, foot) = body.split_at_checked(body.len().wrapping_sub(Self::FOOT)).ok_or_else(damaged)?;
+        if foot[8..] != [0; Self::FOOT - 8] {
+            return Err(BlockError::damaged("there is something behind its table of contents"));
+        }
         let length = usize::try_from(u64::from_le_bytes(array(&foot[..8]))).map_err(BlockError::damaged)?;
         let start = rest.len().checked_sub(length).ok_or_else(damaged)?;
         Ok(Self::read(&rest[start..])?.0)

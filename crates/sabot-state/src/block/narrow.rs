@@ -152,6 +152,8 @@ fn name_of(data_type: &DataType) -> Option<String> {
         DataType::Date64 => "tdm".to_owned(),
         DataType::Time32(unit) | DataType::Time64(unit) => format!("tt{}", letter(unit)),
         DataType::Duration(unit) => format!("tD{}", letter(unit)),
+        // As in the C data interface an empty zone would be none.
+        DataType::Timestamp(_, Some(zone)) if zone.is_empty() => return None,
         DataType::Timestamp(unit, zone) => {
             format!("ts{}:{}", letter(unit), zone.as_deref().unwrap_or_default())
         }
@@ -244,7 +246,13 @@ macro_rules! whole {
             fn widen(first: i128, data: &ArrayData) -> Option<Buffer> {
                 let first = <$of>::try_from(first).ok()?;
                 Some(Buffer::from_vec::<$of>(match data.data_type() {
-                    DataType::Null => vec![first; data.len()],
+                    DataType::Null => {
+                        let mut values = Vec::new();
+                        // How many there are nothing but a number says.
+                        values.try_reserve_exact(data.len()).ok()?;
+                        values.resize(data.len(), first);
+                        values
+                    }
                     $(DataType::$type => {
                         let values = values::<$narrow>(data).iter();
                         values.map(|value| first.wrapping_add(<$of>::from(*value))).collect()
@@ -328,6 +336,7 @@ mod tests {
             }
         }
         assert!(known > 12, "{known}");
+        assert_eq!(name_of(&DataType::Timestamp(TimeUnit::Second, Some("".into()))), None);
         for name in ["", "x", "ts", "tsx:", "tD", "tDss", "d:", "d:1", "d:1,x", "ttx"] {
             assert_eq!(type_of(name), None, "{name}");
         }

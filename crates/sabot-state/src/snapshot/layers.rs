@@ -100,7 +100,10 @@ impl Deref for NewBlock {
 impl Drop for NewBlock {
     fn drop(&mut self) {
         if let Some(home) = &self.home {
-            home.free().push(std::mem::take(&mut self.memory));
+            let mut free = home.free();
+            if free.len() < FREE_MAX {
+                free.push(std::mem::take(&mut self.memory));
+            }
         }
     }
 }
@@ -116,6 +119,9 @@ impl BlockMemory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Memory of blocks that is kept for later ones. While a disk cannot keep up more of them wait than are ever made at a time.
+const FREE_MAX: usize = 8;
 
 /// What blocks lie at a multiple of: the largest that disks ask for.
 const BLOCK_ALIGNMENT: usize = 4096;

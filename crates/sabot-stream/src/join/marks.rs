@@ -10,6 +10,7 @@ use sabot_common::Epoch;
 use sabot_cpu::join::Matched;
 use sabot_state::{Changes, GROUP, KEY_COLUMNS, PART, Sweep};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::OperatorError;
@@ -30,9 +31,10 @@ pub(super) struct Marks {
 }
 
 /// The cuts of marks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct MarkCuts {
-    last: Epoch,
+    last: Option<Epoch>,
+    /// As far as marks have been given.
     places: Places,
     changes: Changes,
     sweep: Sweep,
@@ -53,48 +55,40 @@ impl Marks {
         cuts.changes.touch(&self.matched.take_fresh(), self.rows, &mut cuts.due);
     }
 
-    /// Begins a cut; `places` finds those of the table's rows.
-    pub(super) fn begin(
-        &mut self,
-        epoch: Epoch,
-        stored: Option<Epoch>,
-        places: impl FnOnce() -> Result<Places, OperatorError>,
-    ) -> Result<(), OperatorError> {
-        let is_next = self.cuts.as_ref().is_some_and(|cuts| stored == Some(cuts.last));
-        let mut cuts = match self.cuts.take() {
-            Some(cuts) => cuts,
-            None => MarkCuts {
-                last: epoch,
-                places: places()?,
-                changes: Changes::default(),
-                sweep: Sweep::default(),
-                due: Vec::new(),
-            },
-        };
+    /// Begins a cut.
+    pub(super) fn begin(&mut self, epoch: Epoch, stored: Option<Epoch>) {
         self.matched.take_fresh();
+        let cuts = self.cuts.get_or_insert_default();
+        let is_next = cuts.last.is_some() && cuts.last == stored;
         let mut stretch = match is_next {
             true => cuts.sweep.begin(epoch, cuts.changes.changed(), self.rows),
             false => cuts.sweep.begin_whole(epoch),
         };
         cuts.changes.begin(0, self.rows, &mut stretch);
         cuts.sweep.end(stretch);
-        cuts.last = epoch;
-        self.cuts = Some(cuts);
-        Ok(())
+        cuts.last = Some(epoch);
     }
 
-    /// The next marks of a cut that has begun; `None` when there are no more.
-    pub(super) fn next(&mut self, max: usize) -> Result<Option<RecordBatch>, OperatorError> {
-        let Some(cuts) = &mut self.cuts else { return Ok(None) };
-        while cuts.changes.pending() > 0 {
-            cuts.due.clear();
-            cuts.changes.take(max.max(1), &mut cuts.due);
-            cuts.due.retain(|row| self.matched.contains(*row as usize));
-            if !cuts.due.is_empty() {
-                return cuts.places.write(schema(HashMap::new()), &cuts.due).map(Some);
-            }
+    /// The next marks of a cut that has begun, none if there were none among many rows; `None` when there are no more.
+    /// `groups` are the key groups of some of the table's rows.
+    pub(super) fn next(
+        &mut self,
+        max: usize,
+        groups: impl FnOnce(Range<usize>) -> Result<Vec<u16>, OperatorError>,
+    ) -> Result<Option<Vec<RecordBatch>>, OperatorError> {
+        let Some(cuts) = self.cuts.as_mut().filter(|cuts| cuts.changes.pending() > 0) else {
+            return Ok(None);
+        };
+        cuts.due.clear();
+        cuts.changes.take(max.max(1), &mut cuts.due);
+        cuts.due.retain(|row| self.matched.contains(*row as usize));
+        let Some(last) = cuts.due.last() else { return Ok(Some(Vec::new())) };
+        let known = cuts.places.groups.len();
+        if *last as usize >= known {
+            // As far as the cut has come: all rows at once would be a long time for many.
+            cuts.places.extend(groups(known..*last as usize + 1)?);
         }
-        Ok(None)
+        Ok(Some(vec![cuts.places.write(schema(HashMap::new()), &cuts.due)?]))
     }
 
     /// The oldest cut that is needed.
@@ -108,24 +102,32 @@ impl Marks {
     }
 }
 
-/// What the rows of a table are known by.
-#[derive(Debug)]
+/// What the first rows of a table are known by.
+#[derive(Debug, Default)]
 pub(super) struct Places {
     groups: Vec<u16>,
     numbers: Vec<u32>,
+    /// How many rows of each group there were.
+    counts: Vec<u32>,
 }
 
 impl Places {
     /// Those of rows with these key groups, in the order of the build side.
     pub(super) fn new(groups: Vec<u16>) -> Self {
-        let mut counts: HashMap<u16, u32> = HashMap::new();
-        let mut next = |group: &u16| {
-            let count = counts.entry(*group).or_default();
-            *count += 1;
-            *count - 1
-        };
-        let numbers = groups.iter().map(&mut next).collect();
-        Self { groups, numbers }
+        let mut places = Self::default();
+        places.extend(groups);
+        places
+    }
+
+    /// Adds the next rows.
+    fn extend(&mut self, groups: Vec<u16>) {
+        for group in &groups {
+            let group = usize::from(*group);
+            self.counts.resize(self.counts.len().max(group + 1), 0);
+            self.numbers.push(self.counts[group]);
+            self.counts[group] += 1;
+        }
+        self.groups.extend(groups);
     }
 
     /// The rows `rows` as those of a snapshot, ascending by key group.
@@ -139,9 +141,12 @@ impl Places {
         RecordBatch::try_new(schema, columns).map_err(OperatorError::input)
     }
 
-    /// Which rows these are.
-    pub(super) fn rows(&self) -> HashMap<(u16, u32), usize> {
-        self.groups.iter().copied().zip(self.numbers.iter().copied()).zip(0..).collect()
+    /// The rows of each group, in their order.
+    pub(super) fn by_group(&self) -> Vec<Vec<u32>> {
+        let mut rows: Vec<Vec<u32>> =
+            self.counts.iter().map(|count| Vec::with_capacity(*count as usize)).collect();
+        (0..).zip(&self.groups).for_each(|(row, group)| rows[usize::from(*group)].push(row));
+        rows
     }
 
     fn bytes(&self) -> usize {

@@ -277,7 +277,7 @@ impl KeyedOperator for KeyedJoin {
 
     fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError> {
         self.check_taken()?;
-        self.begin_cuts(epoch, stored)?;
+        self.begin_cuts(epoch, stored);
         Ok(())
     }
 
@@ -285,18 +285,18 @@ impl KeyedOperator for KeyedJoin {
         let mut cuts = std::mem::take(&mut self.cuts);
         let given = cuts.next_rows(rows, |input, _, rows| self.write_cut(input, rows));
         self.cuts = cuts;
-        let mut marks = self.table.as_mut().and_then(|table| table.marks.as_mut());
-        let given = match (given?, &mut marks) {
-            (None, Some(marks)) => marks.next(rows)?,
-            (given, _) => given,
+        let given = match given? {
+            Some(rows) => Some(vec![rows]),
+            None => self.next_marks(rows)?,
         };
         if let Some(rows) = given {
-            return Ok(CutPart::Rows(vec![rows]));
+            return Ok(CutPart::Rows(rows));
         }
         if self.head.is_empty() {
-            return Err(OperatorError::Order { step: "a part of a cut", when: "and none has begun" });
+            return Err(OperatorError::no_cut());
         }
         let of_rows = PARTS.iter().map(|part| (*part, self.cuts.needed()));
+        let marks = self.table.as_ref().and_then(|table| table.marks.as_ref());
         let of_marks = marks.map(|marks| (MATCHED, Needed::Since(marks.since())));
         let needed = Needed::Kinds(of_rows.chain(of_marks).collect());
         Ok(CutPart::End { head: std::mem::take(&mut self.head), needed })

@@ -9,6 +9,7 @@ use sabot_common::{Epoch, EventTime, KeyGroupRange};
 use sabot_cpu::join::in_build_order;
 use sabot_state::{GROUP, PART};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::marks::{self, MATCHED, Places};
@@ -72,14 +73,12 @@ impl KeyedJoin {
     }
 
     pub(super) fn check_taken(&self) -> Result<(), OperatorError> {
-        match self.table.is_some() && (self.open.is_some() || !self.waiting.is_empty()) {
-            true => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
-            false => Ok(()),
-        }
+        // Before the build side is complete nothing can be taken.
+        OperatorError::check_taken(self.table.is_none() || self.open.is_none() && self.waiting.is_empty())
     }
 
     /// Begins a cut of the rows of both sides, as far as they are here, and of the marks.
-    pub(super) fn begin_cuts(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError> {
+    pub(super) fn begin_cuts(&mut self, epoch: Epoch, stored: Option<Epoch>) {
         self.head = [PROBE, BUILD].map(|input| RecordBatch::new_empty(self.stamped(input, true))).into();
         let matched = self.keeps_build().then(|| RecordBatch::new_empty(marks::schema(self.said())));
         self.head.extend(matched);
@@ -88,11 +87,19 @@ impl KeyedJoin {
         let build = self.build.iter_mut().map(|kept| (&mut kept.cut, BUILD, 0, &kept.batch));
         let waiting = self.waiting.iter_mut().map(|kept| (&mut kept.cut, PROBE, 0, &kept.batch));
         self.cuts.begin(epoch, stored, Vec::new(), table.chain(build).chain(waiting));
-        let Some(mut table) = self.table.take() else { return Ok(()) };
-        let places = || self.groups(table.rows.rows(), BUILD).map(Places::new);
-        let begun = table.marks.as_mut().map_or(Ok(()), |marks| marks.begin(epoch, stored, places));
+        if let Some(Table { marks: Some(marks), .. }) = &mut self.table {
+            marks.begin(epoch, stored);
+        }
+    }
+
+    /// The next marks of a cut.
+    pub(super) fn next_marks(&mut self, max: usize) -> Result<Option<Vec<RecordBatch>>, OperatorError> {
+        let Some(mut table) = self.table.take() else { return Ok(None) };
+        let rows = table.rows.rows();
+        let groups = |range: Range<usize>| self.groups(&rows.slice(range.start, range.len()), BUILD);
+        let next = table.marks.as_mut().map_or(Ok(None), |marks| marks.next(max, groups));
         self.table = Some(table);
-        begun
+        next
     }
 
     /// Rows of a cut, ascending by key group.
@@ -192,7 +199,7 @@ impl KeyedJoin {
     fn take_in_marks(&mut self, snapshots: &[RecordBatch]) -> Result<(), OperatorError> {
         let Some(mut table) = self.table.take() else { return Ok(()) };
         if let Some(marks) = &mut table.marks {
-            let rows = Places::new(self.groups(table.rows.rows(), BUILD)?).rows();
+            let rows = Places::new(self.groups(table.rows.rows(), BUILD)?).by_group();
             for snapshot in snapshots {
                 let groups = snapshot.column(0).as_primitive::<UInt16Type>().values();
                 let numbers = snapshot.column(1).as_primitive::<UInt32Type>().values();
@@ -200,12 +207,13 @@ impl KeyedJoin {
                     if !self.owned.contains(*group) {
                         continue;
                     }
-                    let row = rows.get(&(*group, *number)).ok_or_else(|| {
+                    let of_group = rows.get(usize::from(*group));
+                    let row = of_group.and_then(|rows| rows.get(*number as usize)).ok_or_else(|| {
                         let message =
                             format!("row {number} of key group {group} has matched, and is not there");
                         OperatorError::input(message)
                     })?;
-                    marks.matched.insert(*row);
+                    marks.matched.insert(*row as usize);
                 }
             }
         }

@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::counts::{Counts, Window, waiting_schema};
-use super::cut::none;
 use super::snapshot::WATERMARK;
 use super::store::{WAITING, WINDOWS};
 use crate::row_cuts::RowCuts;
@@ -20,8 +19,8 @@ use crate::{CutPart, OperatorError};
 /// Keys of a batch of what is set aside.
 const ASIDE_KEYS: usize = 1 << 14;
 
-/// The first of the key's columns in a snapshot.
-const KEYS_AT: usize = 4;
+/// The column of the key group in a snapshot, in front of the key's.
+const GROUP_AT: usize = 3;
 
 /// The cuts of a task.
 #[derive(Debug, Default)]
@@ -97,7 +96,7 @@ impl Counts {
         }
         let head = std::mem::take(&mut self.cuts.head);
         if head.is_empty() {
-            return Err(none());
+            return Err(OperatorError::no_cut());
         }
         let windows = Needed::Since(self.cuts.sweep.since());
         let needed = vec![(WAITING, self.cuts.waiting.needed()), (WINDOWS, windows)];
@@ -148,7 +147,7 @@ impl Counts {
     }
 
     fn windows_metadata(&self) -> HashMap<String, String> {
-        let keys = format!("{KEYS_AT}..{}", KEYS_AT + self.keys.types().len());
+        let keys = format!("{GROUP_AT}..{}", GROUP_AT + 1 + self.keys.types().len());
         HashMap::from([(PART.to_owned(), WINDOWS.to_owned()), (KEY_COLUMNS.to_owned(), keys)])
     }
 }

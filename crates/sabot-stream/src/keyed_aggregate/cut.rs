@@ -65,10 +65,6 @@ impl KeyedAggregate {
     }
 }
 
-pub(super) fn none() -> OperatorError {
-    OperatorError::Order { step: "a part of a cut", when: "and none has begun" }
-}
-
 impl Panes {
     fn begin_cut(
         &mut self,
@@ -160,7 +156,7 @@ impl Cuts {
         if !given.is_empty() {
             return Ok(CutPart::Rows(given));
         }
-        let head = vec![self.head.take().ok_or_else(none)?];
+        let head = vec![self.head.take().ok_or_else(OperatorError::no_cut)?];
         Ok(CutPart::End { head, needed: Needed::Since(self.sweep.since()) })
     }
 
@@ -184,7 +180,7 @@ impl Cuts {
     }
 
     fn with_start(&self, start: i64, rows: &RecordBatch) -> Result<RecordBatch, OperatorError> {
-        let schema = self.schema.clone().ok_or_else(none)?;
+        let schema = self.schema.clone().ok_or_else(OperatorError::no_cut)?;
         let starts: ArrayRef = Arc::new(Int64Array::from(vec![start; rows.num_rows()]));
         let columns = std::iter::once(starts).chain(rows.columns().iter().cloned()).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));

@@ -6,7 +6,6 @@ use sabot_state::{Changes, FIRST, KEY_COLUMNS, Needed, PART, Sweep};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cut::none;
 use super::sessions::{Fired, Session, Sessions};
 use super::snapshot::WATERMARK;
 use super::store::SESSIONS;
@@ -65,7 +64,7 @@ impl Sessions {
         if let Some(rows) = self.take_due(max)? {
             return Ok(CutPart::Rows(vec![rows]));
         }
-        let head = vec![self.cuts.head.take().ok_or_else(none)?];
+        let head = vec![self.cuts.head.take().ok_or_else(OperatorError::no_cut)?];
         Ok(CutPart::End { head, needed: Needed::Since(self.cuts.sweep.since()) })
     }
 

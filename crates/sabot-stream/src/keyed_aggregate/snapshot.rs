@@ -44,10 +44,7 @@ impl KeyedAggregate {
 
     pub(super) fn check_taken(&self) -> Result<(), OperatorError> {
         let has_output = self.store.has_output(&self.layout, self.watermark, self.fires_all);
-        match has_output || !self.late.is_empty() {
-            true => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
-            false => Ok(()),
-        }
+        OperatorError::check_taken(!has_output && self.late.is_empty())
     }
 
     /// The kinds of rows that a snapshot may have. Of windows by count also rows that wait, which have the columns of

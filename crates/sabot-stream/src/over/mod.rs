@@ -116,10 +116,7 @@ impl KeyedOver {
     }
 
     fn check_taken(&self) -> Result<(), OperatorError> {
-        match self.ready.is_empty() && self.ranked.is_empty() {
-            true => Ok(()),
-            false => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
-        }
+        OperatorError::check_taken(self.ready.is_empty() && self.ranked.is_empty())
     }
 
     /// Computes whole partitions, until there are enough rows.

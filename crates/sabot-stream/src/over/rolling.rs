@@ -102,6 +102,8 @@ impl KeyedRolling {
             stage.hash_seed,
             keys,
         );
+        // The key, and the number of a row.
+        let history = history.unique_by(rolling.snapshot_keys().len() + 1);
         Ok(Self {
             history,
             rolling,
@@ -171,11 +173,7 @@ impl KeyedRolling {
             };
             self.compute(rows)?;
         }
-        // What a cut has still to give stays until then.
-        if !self.history_cuts.is_pending() && self.rolling.expire(watermark, EXPIRED_MIN)? {
-            self.history_cuts.begin_anew();
-        }
-        Ok(())
+        self.expire(watermark)
     }
 
     /// Where the rows of some batches stand, in their order.
@@ -208,11 +206,16 @@ impl KeyedRolling {
         Ok(places)
     }
 
-    fn check_taken(&self) -> Result<(), OperatorError> {
-        match self.ready.is_empty() {
-            true => Ok(()),
-            false => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
+    /// Forgets what nobody can reach any more. What a cut has still to give stays until then.
+    fn expire(&mut self, watermark: EventTime) -> Result<(), OperatorError> {
+        if !self.history_cuts.is_pending() && self.rolling.expire(watermark, EXPIRED_MIN)? {
+            self.history_cuts.begin_anew();
         }
+        Ok(())
+    }
+
+    fn check_taken(&self) -> Result<(), OperatorError> {
+        OperatorError::check_taken(self.ready.is_empty())
     }
 
     /// Computes rows whose turn it is.
@@ -294,6 +297,11 @@ impl KeyedOperator for KeyedRolling {
 
     fn begin_cut(&mut self, epoch: Epoch, stored: Option<Epoch>) -> Result<(), OperatorError> {
         self.check_taken()?;
+        if self.history_cuts.is_pending() {
+            // One barrier after the other before a cut is given: else nothing would ever be forgotten.
+            self.history_cuts.give_up();
+            self.expire(self.progress.watermark())?;
+        }
         let held = self.held.in_cuts().map(|(cut, batch)| (cut, 0, THEIR_OWN, batch));
         self.waiting_cuts.begin(epoch, stored, Vec::new(), held);
         self.history_cuts.begin(epoch, stored, &self.rolling);
@@ -307,10 +315,11 @@ impl KeyedOperator for KeyedRolling {
             return Ok(CutPart::Rows(vec![rows]));
         }
         if let Some(rows) = self.history_cuts.next(rows, &self.rolling)? {
-            return Ok(CutPart::Rows(vec![self.history.write_cut(THEIR_OWN, &rows)?]));
+            let rows = rows.iter().map(|rows| self.history.write_cut(THEIR_OWN, rows));
+            return Ok(CutPart::Rows(rows.collect::<Result<_, _>>()?));
         }
         if self.head.is_empty() {
-            return Err(OperatorError::Order { step: "a part of a cut", when: "and none has begun" });
+            return Err(OperatorError::no_cut());
         }
         let needed = vec![
             (self.waiting.part(), self.waiting_cuts.needed()),

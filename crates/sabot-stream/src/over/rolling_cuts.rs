@@ -7,7 +7,8 @@
 //!
 //! That old cuts go, each cut also gives the wholes of some keys, in turn, with half as many rows as have come since the last
 //! one. After two rounds nothing is needed of what was before them: so a row is written one and a half times on average, and
-//! what is kept is at most some six times the rows that can be reached.
+//! what is kept is some six times the rows that can be reached; more where more keys would have to be given for that with a
+//! cut than [`IN_TURN_MAX`].
 
 use arrow::array::RecordBatch;
 use sabot_common::Epoch;
@@ -20,9 +21,12 @@ use crate::OperatorError;
 /// Cuts of a round, at most: where little changes, as many keys are given for each.
 const ROUND_MAX: u32 = 64;
 
-/// Keys that are given in turn with one cut, at most, because a barrier waits until they are counted: some ten
-/// nanoseconds for each.
-const IN_TURN_MAX: u32 = 1 << 17;
+/// Keys that are given in turn with one cut, at most, because a barrier waits until they are counted: a few nanoseconds
+/// for each.
+const IN_TURN_MAX: u32 = 1 << 19;
+
+/// Keys without rows to give that are looked at for each row that is asked for.
+const LOOKED_AT: usize = 8;
 
 /// The cuts of some histories.
 #[derive(Debug, Default)]
@@ -37,8 +41,10 @@ pub(super) struct HistoryCuts {
     next: u32,
     /// Rows that have come since the last cut.
     new_rows: usize,
-    /// The first cut of the round that is under way, and that of the last one that is through.
-    round: Option<Epoch>,
+    /// The first cut of the round that is under way, and how many keys there were then: those that come later are given
+    /// whole in some cut of the round in any case.
+    round: Option<(Epoch, u32)>,
+    /// The first cut of the last round that is through.
     since: Option<Epoch>,
     aside: Vec<RecordBatch>,
     /// Scratch.
@@ -55,25 +61,26 @@ impl HistoryCuts {
         let first = if is_next { self.next } else { 0 };
         let mut end = first;
         if !is_next {
-            (self.round, self.since, end) = (None, Some(epoch), keys);
+            (self.round, self.since, self.next, end) = (None, Some(epoch), 0, keys);
         } else if self.new_rows > 0 {
-            let round = *self.round.get_or_insert(epoch);
-            end = self.turn(first, rolling);
-            if end == keys {
-                (self.round, self.since) = (None, Some(round));
+            let (round, of_round) = *self.round.get_or_insert((epoch, keys));
+            end = self.turn(first..of_round, rolling);
+            self.next = end;
+            if end == of_round {
+                (self.round, self.since, self.next) = (None, Some(round), 0);
             }
         }
         self.changes.also(first as usize..end as usize);
-        (self.in_turn, self.next) = (first..end, if end == keys { 0 } else { end });
+        self.in_turn = first..end;
         (self.last, self.new_rows) = (Some(epoch), 0);
     }
 
-    /// Up to which key the wholes are given of those from `first` on.
-    fn turn(&self, first: u32, rolling: &Rolling) -> u32 {
-        let keys_min = (rolling.keys() / ROUND_MAX).max(1);
-        let (mut end, mut rows) = (first, 0);
-        while end < rolling.keys() && end - first < IN_TURN_MAX {
-            if end - first >= keys_min && rows >= self.new_rows / 2 {
+    /// Up to which key the wholes are given of those whose turn has not come.
+    fn turn(&self, keys: Range<u32>, rolling: &Rolling) -> u32 {
+        let keys_min = (keys.end / ROUND_MAX).max(1);
+        let (mut end, mut rows) = (keys.start, 0);
+        while end < keys.end && end - keys.start < IN_TURN_MAX {
+            if end - keys.start >= keys_min && rows >= self.new_rows / 2 {
                 break;
             }
             let numbers = rolling.rows_of(end);
@@ -100,30 +107,42 @@ impl HistoryCuts {
         Ok(())
     }
 
+    /// Nobody waits for more of the cut that is under way.
+    pub(super) fn give_up(&mut self) {
+        while self.changes.take_next().is_some() {}
+        self.last = None;
+    }
+
     /// Whether the cut that is under way has still rows to give that are where they were.
     pub(super) fn is_pending(&self) -> bool {
         self.changes.pending() > 0
     }
 
-    /// The next rows of a cut that has begun; `None` when there are no more.
+    /// The next rows of a cut that has begun, none if there were none among many keys; `None` when there are no more.
     pub(super) fn next(
         &mut self,
         max: usize,
         rolling: &Rolling,
-    ) -> Result<Option<RecordBatch>, OperatorError> {
+    ) -> Result<Option<Vec<RecordBatch>>, OperatorError> {
         if let Some(rows) = self.aside.pop() {
-            return Ok(Some(rows));
+            return Ok(Some(vec![rows]));
         }
-        let (mut pieces, mut rows) = (Vec::new(), 0);
-        while rows < max.max(1)
+        if !self.is_pending() {
+            return Ok(None);
+        }
+        let max = max.max(1);
+        let (mut pieces, mut rows, mut looked_at) = (Vec::new(), 0, 0);
+        while rows < max
+            && looked_at < LOOKED_AT * max
             && let Some(key) = self.changes.take_next()
         {
+            looked_at += 1;
             if let Some(piece) = self.piece(key, rolling) {
                 rows += (piece.numbers.end - piece.numbers.start) as usize;
                 pieces.push(piece);
             }
         }
-        if pieces.is_empty() { Ok(None) } else { Ok(Some(rolling.write(&pieces)?)) }
+        if pieces.is_empty() { Ok(Some(Vec::new())) } else { Ok(Some(vec![rolling.write(&pieces)?])) }
     }
 
     /// What the cut that is under way gives of a key.

@@ -186,10 +186,7 @@ impl KeyedFirst {
     }
 
     fn check_taken(&self) -> Result<(), OperatorError> {
-        match self.output.is_empty() {
-            true => Ok(()),
-            false => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
-        }
+        OperatorError::check_taken(self.output.is_empty())
     }
 
     /// Whether the only group is through, so that no row is of use any more.
@@ -287,7 +284,7 @@ impl KeyedOperator for KeyedFirst {
         }
         let head = std::mem::take(&mut self.cuts.head);
         if head.is_empty() {
-            return Err(OperatorError::Order { step: "a part of a cut", when: "and none has begun" });
+            return Err(OperatorError::no_cut());
         }
         let passed = Needed::Since(self.cuts.passed.since());
         let needed = Needed::Kinds(vec![(self.state.part(), self.cuts.waiting.needed()), (PASSED, passed)]);

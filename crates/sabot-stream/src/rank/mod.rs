@@ -104,10 +104,7 @@ impl KeyedRank {
     }
 
     fn check_taken(&self) -> Result<(), OperatorError> {
-        match self.output.is_empty() {
-            true => Ok(()),
-            false => Err(OperatorError::Order { step: "a snapshot", when: "before all output is taken" }),
-        }
+        OperatorError::check_taken(self.output.is_empty())
     }
 
     fn fire(&mut self, up_to: i64) {
