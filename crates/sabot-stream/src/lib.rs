@@ -11,6 +11,7 @@ mod cut_checks;
 mod error;
 mod gather;
 mod join;
+mod key_cuts;
 mod keyed_aggregate;
 mod operator;
 mod over;

@@ -8,12 +8,13 @@ use arrow::array::{ArrayRef, RecordBatch, UInt16Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use sabot_common::Epoch;
 use sabot_cpu::join::Matched;
-use sabot_state::{Changes, GROUP, KEY_COLUMNS, PART, Sweep};
+use sabot_state::{GROUP, KEY_COLUMNS, PART};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::OperatorError;
+use crate::key_cuts::KeyCuts;
 
 /// The kind of these rows.
 pub(super) const MATCHED: &str = "matched";
@@ -33,11 +34,10 @@ pub(super) struct Marks {
 /// The cuts of marks.
 #[derive(Debug, Default)]
 struct MarkCuts {
-    last: Option<Epoch>,
+    /// Of the table's rows.
+    rows: KeyCuts,
     /// As far as marks have been given.
     places: Places,
-    changes: Changes,
-    sweep: Sweep,
     /// Scratch.
     due: Vec<u32>,
 }
@@ -51,22 +51,13 @@ impl Marks {
     /// nothing to give of them.
     pub(super) fn note(&mut self) {
         let Some(cuts) = &mut self.cuts else { return };
-        cuts.due.clear();
-        cuts.changes.touch(&self.matched.take_fresh(), self.rows, &mut cuts.due);
+        cuts.rows.touch(&self.matched.take_fresh(), self.rows, &mut cuts.due);
     }
 
     /// Begins a cut.
     pub(super) fn begin(&mut self, epoch: Epoch, stored: Option<Epoch>) {
         self.matched.take_fresh();
-        let cuts = self.cuts.get_or_insert_default();
-        let is_next = cuts.last.is_some() && cuts.last == stored;
-        let mut stretch = match is_next {
-            true => cuts.sweep.begin(epoch, cuts.changes.changed(), self.rows),
-            false => cuts.sweep.begin_whole(epoch),
-        };
-        cuts.changes.begin(0, self.rows, &mut stretch);
-        cuts.sweep.end(stretch);
-        cuts.last = Some(epoch);
+        self.cuts.get_or_insert_default().rows.begin(epoch, stored, self.rows);
     }
 
     /// The next marks of a cut that has begun, none if there were none among many rows; `None` when there are no more.
@@ -76,11 +67,11 @@ impl Marks {
         max: usize,
         groups: impl FnOnce(Range<usize>) -> Result<Vec<u16>, OperatorError>,
     ) -> Result<Option<Vec<RecordBatch>>, OperatorError> {
-        let Some(cuts) = self.cuts.as_mut().filter(|cuts| cuts.changes.pending() > 0) else {
+        let Some(cuts) = &mut self.cuts else { return Ok(None) };
+        cuts.rows.take(max, &mut cuts.due);
+        if cuts.due.is_empty() {
             return Ok(None);
-        };
-        cuts.due.clear();
-        cuts.changes.take(max.max(1), &mut cuts.due);
+        }
         cuts.due.retain(|row| self.matched.contains(*row as usize));
         let Some(last) = cuts.due.last() else { return Ok(Some(Vec::new())) };
         let known = cuts.places.groups.len();
@@ -93,12 +84,12 @@ impl Marks {
 
     /// The oldest cut that is needed.
     pub(super) fn since(&self) -> Epoch {
-        self.cuts.as_ref().map_or(Epoch(0), |cuts| cuts.sweep.since())
+        self.cuts.as_ref().map_or(Epoch(0), |cuts| cuts.rows.since())
     }
 
     pub(super) fn bytes(&self) -> usize {
         let cuts = self.cuts.as_ref();
-        self.matched.bytes() + cuts.map_or(0, |cuts| cuts.changes.bytes() + cuts.places.bytes())
+        self.matched.bytes() + cuts.map_or(0, |cuts| cuts.rows.bytes() + cuts.places.bytes())
     }
 }
 

@@ -6,13 +6,14 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use sabot_common::{Epoch, EventTime, KeyGroupRange};
-use sabot_state::{Changes, KEY_COLUMNS, Needed, PART, Sweep};
+use sabot_state::{KEY_COLUMNS, Needed, PART};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::counts::{Counts, Window, waiting_schema};
 use super::snapshot::WATERMARK;
 use super::store::{WAITING, WINDOWS};
+use crate::key_cuts::KeyCuts;
 use crate::row_cuts::RowCuts;
 use crate::{CutPart, OperatorError};
 
@@ -25,12 +26,8 @@ const GROUP_AT: usize = 3;
 /// The cuts of a task.
 #[derive(Debug, Default)]
 pub(super) struct CountCuts {
-    /// The epoch of the last one; none before the first, and once keys have other ids.
-    last: Option<Epoch>,
     waiting: RowCuts,
-    sweep: Sweep,
-    /// Of keys, by id, from the first cut on.
-    changes: Option<Changes>,
+    keys: KeyCuts,
     /// The last one gives everything, so that nothing need be said of what is not there.
     is_whole: bool,
     /// The slot of a window that is never opened.
@@ -64,16 +61,8 @@ impl Counts {
 
         let held = self.waiting.in_cuts().map(|(cut, batch)| (cut, 0, 0, batch));
         cuts.waiting.begin(epoch, stored, Vec::new(), held);
-        let is_next = cuts.last.is_some() && cuts.last == stored;
-        let (keys, changes) = (self.keys.len(), cuts.changes.get_or_insert_default());
-        let mut stretch = match is_next {
-            true => cuts.sweep.begin(epoch, changes.changed(), keys),
-            false => cuts.sweep.begin_whole(epoch),
-        };
-        changes.begin(0, keys, &mut stretch);
-        cuts.sweep.end(stretch);
+        cuts.is_whole = cuts.keys.begin(epoch, stored, self.keys.len());
         cuts.aside.clear();
-        (cuts.last, cuts.is_whole) = (Some(epoch), !is_next);
         if cuts.empty.is_none() {
             cuts.empty = Some(u32::try_from(self.state.groups()).map_err(OperatorError::input)?);
             self.state.resize(self.state.groups() + 1);
@@ -98,29 +87,30 @@ impl Counts {
         if head.is_empty() {
             return Err(OperatorError::no_cut());
         }
-        let windows = Needed::Since(self.cuts.sweep.since());
+        let windows = Needed::Since(self.cuts.keys.since());
         let needed = vec![(WAITING, self.cuts.waiting.needed()), (WINDOWS, windows)];
         Ok(CutPart::End { head, needed: Needed::Kinds(needed) })
     }
 
     /// What is to be given of the next keys.
     fn take_due(&mut self, max: usize) -> Result<Option<RecordBatch>, OperatorError> {
-        let Some(mut changes) = self.cuts.changes.take() else { return Ok(None) };
-        let mut given = Ok(None);
-        while changes.pending() > 0 && matches!(given, Ok(None)) {
-            self.cuts.due.clear();
-            changes.take(max.max(1), &mut self.cuts.due);
-            given = self.due_rows();
+        loop {
+            let cuts = &mut self.cuts;
+            cuts.keys.take(max, &mut cuts.due);
+            if cuts.due.is_empty() {
+                return Ok(None);
+            }
+            let rows = self.due_rows()?;
+            if rows.is_some() {
+                return Ok(rows);
+            }
         }
-        self.cuts.changes = Some(changes);
-        given
     }
 
     /// The keys `ids` are about to change: sets aside what a cut has still to give of them.
     pub(super) fn cut_before_change(&mut self) -> Result<(), OperatorError> {
-        let Some(changes) = &mut self.cuts.changes else { return Ok(()) };
-        self.cuts.due.clear();
-        changes.touch(&self.ids, self.keys.len(), &mut self.cuts.due);
+        let cuts = &mut self.cuts;
+        cuts.keys.touch(&self.ids, self.keys.len(), &mut cuts.due);
         let rows = self.due_rows()?;
         self.cuts.aside.extend(rows);
         Ok(())
@@ -131,7 +121,8 @@ impl Counts {
         while let Some(rows) = self.take_due(ASIDE_KEYS)? {
             self.cuts.aside.push(rows);
         }
-        (self.cuts.last, self.cuts.changes, self.cuts.empty) = (None, None, None);
+        self.cuts.keys.begin_anew();
+        self.cuts.empty = None;
         Ok(())
     }
 
@@ -155,7 +146,7 @@ impl Counts {
 impl CountCuts {
     pub(super) fn bytes(&self) -> usize {
         let aside: usize = self.aside.iter().map(RecordBatch::get_array_memory_size).sum();
-        aside + self.changes.as_ref().map_or(0, Changes::bytes)
+        aside + self.keys.bytes()
     }
 }
 

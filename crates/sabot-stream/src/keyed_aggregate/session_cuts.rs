@@ -2,13 +2,14 @@
 
 use arrow::array::RecordBatch;
 use sabot_common::{Epoch, EventTime};
-use sabot_state::{Changes, FIRST, KEY_COLUMNS, Needed, PART, Sweep};
+use sabot_state::{FIRST, KEY_COLUMNS, Needed, PART};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::sessions::{Fired, Session, Sessions};
 use super::snapshot::WATERMARK;
 use super::store::SESSIONS;
+use crate::key_cuts::KeyCuts;
 use crate::{CutPart, OperatorError};
 
 /// Keys of a batch of what is set aside.
@@ -20,11 +21,7 @@ const LAST_COLUMN: usize = 1;
 /// The cuts of the sessions of a task.
 #[derive(Debug, Default)]
 pub(super) struct SessionCuts {
-    /// The epoch of the last one; none before the first, and once keys have other ids.
-    last: Option<Epoch>,
-    sweep: Sweep,
-    /// Of keys, by id, from the first cut on.
-    changes: Option<Changes>,
+    keys: KeyCuts,
     /// What had to be given and has changed since.
     aside: Vec<RecordBatch>,
     /// Sessions that are about to be set aside.
@@ -43,17 +40,9 @@ impl Sessions {
         watermark: EventTime,
     ) -> Result<(), OperatorError> {
         let schema = self.cut_schema(Some(watermark));
-        let (rows, cuts) = (self.keys.len(), &mut self.cuts);
-        let is_next = cuts.last.is_some() && cuts.last == stored;
-        let changes = cuts.changes.get_or_insert_default();
-        let mut stretch = match is_next {
-            true => cuts.sweep.begin(epoch, changes.changed(), rows),
-            false => cuts.sweep.begin_whole(epoch),
-        };
-        changes.begin(0, rows, &mut stretch);
-        cuts.sweep.end(stretch);
-        cuts.aside.clear();
-        (cuts.last, cuts.head) = (Some(epoch), Some(RecordBatch::new_empty(schema)));
+        self.cuts.keys.begin(epoch, stored, self.keys.len());
+        self.cuts.aside.clear();
+        self.cuts.head = Some(RecordBatch::new_empty(schema));
         Ok(())
     }
 
@@ -65,28 +54,28 @@ impl Sessions {
             return Ok(CutPart::Rows(vec![rows]));
         }
         let head = vec![self.cuts.head.take().ok_or_else(OperatorError::no_cut)?];
-        Ok(CutPart::End { head, needed: Needed::Since(self.cuts.sweep.since()) })
+        Ok(CutPart::End { head, needed: Needed::Since(self.cuts.keys.since()) })
     }
 
     /// The sessions of the next keys that are to be given. Most of those that have changed may have none any more.
     fn take_due(&mut self, max: usize) -> Result<Option<RecordBatch>, OperatorError> {
-        let Some(mut changes) = self.cuts.changes.take() else { return Ok(None) };
-        let mut sessions = Vec::new();
-        while sessions.is_empty() && changes.pending() > 0 {
-            self.cuts.due.clear();
-            changes.take(max.max(1), &mut self.cuts.due);
-            sessions.extend(self.cuts.due.iter().flat_map(|key| self.of_key(*key)));
+        loop {
+            let cuts = &mut self.cuts;
+            cuts.keys.take(max, &mut cuts.due);
+            if cuts.due.is_empty() {
+                return Ok(None);
+            }
+            let sessions: Vec<Fired> = self.cuts.due.iter().flat_map(|key| self.of_key(*key)).collect();
+            if !sessions.is_empty() {
+                return self.cut_rows(sessions).map(Some);
+            }
         }
-        self.cuts.changes = Some(changes);
-        if sessions.is_empty() { Ok(None) } else { self.cut_rows(sessions).map(Some) }
     }
 
     /// The keys `ids` are about to change: sets aside what a cut has still to give of them.
     pub(super) fn cut_before_change(&mut self) -> Result<(), OperatorError> {
-        let Some(mut changes) = self.cuts.changes.take() else { return Ok(()) };
-        self.cuts.due.clear();
-        changes.touch(&self.ids, self.keys.len(), &mut self.cuts.due);
-        self.cuts.changes = Some(changes);
+        let cuts = &mut self.cuts;
+        cuts.keys.touch(&self.ids, self.keys.len(), &mut cuts.due);
         let due: Vec<Fired> = self.cuts.due.iter().flat_map(|key| self.of_key(*key)).collect();
         self.set_aside(due)
     }
@@ -102,7 +91,7 @@ impl Sessions {
         while let Some(rows) = self.take_due(ASIDE_KEYS)? {
             self.cuts.aside.push(rows);
         }
-        (self.cuts.last, self.cuts.changes) = (None, None);
+        self.cuts.keys.begin_anew();
         Ok(())
     }
 
@@ -137,9 +126,7 @@ impl Sessions {
 impl SessionCuts {
     /// A session of a key is about to leave: notes what a cut has still to give of the key.
     pub(super) fn leaves(&mut self, key: u32, sessions: &[Session], keys: usize) {
-        let Some(changes) = &mut self.changes else { return };
-        self.due.clear();
-        changes.touch(&[key], keys, &mut self.due);
+        self.keys.touch(&[key], keys, &mut self.due);
         if !self.due.is_empty() {
             self.leaving.extend(sessions.iter().map(|session| Fired::new(key, *session)));
         }
@@ -147,6 +134,6 @@ impl SessionCuts {
 
     pub(super) fn bytes(&self) -> usize {
         let aside: usize = self.aside.iter().map(RecordBatch::get_array_memory_size).sum();
-        aside + self.changes.as_ref().map_or(0, Changes::bytes)
+        aside + self.keys.bytes()
     }
 }
