@@ -4,6 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sabot::JobError;
 use sabot::prelude::*;
+use std::convert::Infallible;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -28,10 +29,23 @@ pub fn input(folder: &Path, seed: u64) {
     }
 }
 
+/// The variable with the microseconds that [`rows`] waits before each batch, so that a job makes many checkpoints however
+/// slow the disk is.
+pub const PAUSE_US: &str = "SABOT_TEST_PAUSE_US";
+
 /// The rows of the input.
 pub fn rows(folder: &Path) -> sabot::Result<Stream> {
     let read = csv(folder.join("in-*.csv")).option("schema", "at timestamp(us), key int64, n int64");
-    Stream::read(read)?.event_time("at", out_of_orderness(seconds(1)))
+    let rows = Stream::read(read)?.event_time("at", out_of_orderness(seconds(1)))?;
+    let pause = Duration::from_micros(from_environment(PAUSE_US, 0));
+    if pause.is_zero() {
+        return Ok(rows);
+    }
+    let schema = rows.schema().clone();
+    rows.map_batches(schema, move |batch| {
+        sleep(pause);
+        Ok::<_, Infallible>(batch)
+    })
 }
 
 /// Makes a pipeline of the input in a folder.

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sabot::prelude::*;
 use sabot_common::FailPoint;
-use sabot_tests::interrupted::{PIPELINES, from_environment, input, undisturbed};
+use sabot_tests::interrupted::{PAUSE_US, PIPELINES, from_environment, input, undisturbed};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Write;
@@ -228,7 +228,9 @@ fn every_failpoint_is_survived() {
         PIPELINES.iter().map(|(_, pipeline)| undisturbed(*pipeline, folder.path())).collect();
     let mut deaths: BTreeMap<FailPoint, u64> = FailPoint::ALL.iter().map(|point| (*point, 0)).collect();
     let mut run = 0u64;
-    // Some are passed by few pipelines, and late: they are tried until one dies there.
+    // Some are passed by few pipelines, and after several checkpoints: they are tried until one dies there, and each of
+    // these tries reads more slowly, for on a slow disk there are few checkpoints in the time that a quick job takes.
+    let pause_us = |number: u64| (100 * number.saturating_sub(times)).min(2_000);
     let enough = |tries: u64, deaths: u64| tries >= times && (deaths > 0 || tries >= times + 40);
     let tries =
         FailPoint::ALL.into_iter().flat_map(|point| (0..times + 40).map(move |number| (point, number)));
@@ -249,15 +251,17 @@ fn every_failpoint_is_survived() {
             let order = format!("{pipeline}|{}|{how}|{}", random.random_range(1..5), own.display());
             let mut process = Command::new(std::env::current_exe().unwrap());
             process.args(["--exact", "checkpoints::what_is_killed_goes_on", "--nocapture"]).env(CHILD, order);
+            process.env(PAUSE_US, pause_us(number).to_string());
             if let Some(dies) = dies.take() {
                 process.env(FailPoint::VARIABLE, dies);
             }
-            let status = process.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-            if status.success() {
+            let output = process.stdout(Stdio::null()).output().unwrap();
+            if output.status.success() {
                 break;
             }
             // Ended by a signal it has no code.
-            assert!(status.code().is_none(), "{point:?}: the child failed by itself: {status}");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code().is_none(), "{point:?}: the child failed by itself: {said}");
             *deaths.entry(point).or_default() += 1;
         }
         let name = PIPELINES[pipeline].0;
