@@ -1,0 +1,21 @@
+//! From expressions to kernels: typed expressions become small [`Program`]s over registers, and these are printed as
+//! CUDA and as WGSL.
+//!
+//! An expression is lowered once, with its nulls and its errors written out, so that a printer meets nothing but numbers:
+//! what null does to AND, when an addition overflows, how NaN compares are questions of the lowering, and the same
+//! answer reaches every device. [`evaluate`] runs a program by hand and is what printers are held to; the interpreter of
+//! `sabot-expr` is what the lowering is held to. What no kernel can compute is [`Refused`] with a reason, and the CPU
+//! does it.
+//!
+//! No GPU library is known here.
+#![forbid(unsafe_code)]
+
+mod eval;
+mod ir;
+mod lower;
+#[cfg(test)]
+mod tests;
+
+pub use eval::{Evaluated, evaluate, load};
+pub use ir::{Binary, Inst, Input, Kind, Math, Output, Program, Reg, Storage, Unary};
+pub use lower::{Refused, lower_filter_project, storage_of};

@@ -1,0 +1,183 @@
+//! Programs against the interpreter.
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUnit};
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sabot_expr::{FunctionRegistry, Scalar, TypedExpr, col, interpret, resolve};
+use sabot_ops::{FilterProjectSpec, Projection};
+use sabot_testkit::array::{Spread, random_array};
+use sabot_testkit::expr::{random_expr, random_predicate};
+use std::sync::Arc;
+
+use crate::{Evaluated, Kind, Storage, evaluate, load, lower_filter_project, storage_of};
+
+/// The types that kernels compute with.
+const TYPES: [DataType; 18] = [
+    DataType::Boolean,
+    DataType::Int8,
+    DataType::Int16,
+    DataType::Int32,
+    DataType::Int64,
+    DataType::UInt8,
+    DataType::UInt16,
+    DataType::UInt32,
+    DataType::UInt64,
+    DataType::Float32,
+    DataType::Float64,
+    DataType::Date32,
+    DataType::Date64,
+    DataType::Time32(TimeUnit::Millisecond),
+    DataType::Timestamp(TimeUnit::Microsecond, None),
+    DataType::Timestamp(TimeUnit::Second, None),
+    DataType::Duration(TimeUnit::Microsecond),
+    DataType::Interval(IntervalUnit::YearMonth),
+];
+
+/// A schema of such types and rows of it.
+fn random_batch(rng: &mut ChaCha8Rng, rows: usize) -> RecordBatch {
+    let columns: Vec<(Field, ArrayRef)> = (0..6)
+        .map(|number| {
+            let data_type = TYPES.choose(rng).unwrap();
+            let nullable = rng.random_bool(0.6);
+            let spread = *[Spread::Narrow, Spread::Wide].choose(rng).unwrap();
+            let density = if nullable { 0.2 } else { 0.0 };
+            let array = random_array(rng, data_type, rows, density, spread);
+            (Field::new(format!("c{number}"), data_type.clone(), nullable), array)
+        })
+        .collect();
+    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+}
+
+/// What the interpreter makes of a row.
+fn interpreted(spec: &FilterProjectSpec, batch: &RecordBatch, row: usize) -> Evaluated {
+    let dropped = |failed| Evaluated { keep: false, failed, outputs: Vec::new() };
+    match spec.predicate.as_ref().map(|predicate| interpret(predicate, batch, row)) {
+        Some(Err(_)) => return dropped(true),
+        Some(Ok(value)) if value.as_bool() != Some(true) => return dropped(false),
+        _ => {}
+    }
+    let computed = spec.projections.iter().filter(|p| p.expr.as_column().is_none());
+    let mut outputs = Vec::new();
+    for projection in computed {
+        match interpret(&projection.expr, batch, row) {
+            Err(_) => return dropped(true),
+            Ok(value) => outputs.push(bits(&value, projection.expr.data_type())),
+        }
+    }
+    Evaluated { keep: true, failed: false, outputs }
+}
+
+fn bits(value: &Scalar, data_type: &DataType) -> Option<u64> {
+    let storage = storage_of(data_type).unwrap();
+    let array = value.to_array(1).unwrap();
+    (!value.is_null()).then(|| load(&array, storage, 0))
+}
+
+/// Whether two results are the same; NaNs are, whatever their bits.
+fn same(storages: &[Storage], found: &Evaluated, wanted: &Evaluated) -> bool {
+    if found.failed != wanted.failed {
+        return false;
+    }
+    if wanted.failed {
+        return true;
+    }
+    let nan = |storage: Storage, bits: u64| match storage.kind() {
+        Kind::F32 => f32::from_bits(bits as u32).is_nan(),
+        Kind::F64 => f64::from_bits(bits).is_nan(),
+        _ => false,
+    };
+    let equal = |(storage, (a, b)): (&Storage, (&Option<u64>, &Option<u64>))| match (a, b) {
+        (Some(a), Some(b)) => a == b || (nan(*storage, *a) && nan(*storage, *b)),
+        (a, b) => a == b,
+    };
+    found.keep == wanted.keep
+        && (!wanted.keep || storages.iter().zip(found.outputs.iter().zip(&wanted.outputs)).all(equal))
+}
+
+/// A filter-project whose expressions all have programs.
+fn random_spec(rng: &mut ChaCha8Rng, schema: &Schema) -> FilterProjectSpec {
+    let lowers = |spec: &FilterProjectSpec| lower_filter_project(spec).is_ok();
+    let spec = |predicate: Option<TypedExpr>, exprs: Vec<TypedExpr>| FilterProjectSpec {
+        predicate,
+        projections: exprs
+            .into_iter()
+            .enumerate()
+            .map(|(number, expr)| Projection { name: format!("p{number}"), expr })
+            .collect(),
+        carried: Vec::new(),
+    };
+    let predicate = rng.random_bool(0.5).then(|| {
+        loop {
+            let depth = rng.random_range(1..4);
+            let drawn = spec(Some(random_predicate(rng, schema, depth)), Vec::new());
+            if lowers(&drawn) {
+                break drawn.predicate.unwrap();
+            }
+        }
+    });
+    let mut exprs = Vec::new();
+    while exprs.len() < 2 {
+        let depth = rng.random_range(1..4);
+        let expr = random_expr(rng, schema, depth);
+        if expr.as_column().is_none() && lowers(&spec(None, vec![expr.clone()])) {
+            exprs.push(expr);
+        }
+    }
+    spec(predicate, exprs)
+}
+
+#[test]
+fn random_programs_equal_the_interpreter() {
+    let mut rng = ChaCha8Rng::seed_from_u64(0xc0de);
+    let (mut failed, mut kept) = (0, 0);
+    for case in 0..600 {
+        let batch = random_batch(&mut rng, 24);
+        let spec = random_spec(&mut rng, &batch.schema());
+        let program = lower_filter_project(&spec).unwrap();
+        let storages: Vec<Storage> = program.outputs().iter().map(|o| o.storage).collect();
+        for row in 0..batch.num_rows() {
+            let (found, wanted) = (evaluate(&program, batch.columns(), row), interpreted(&spec, &batch, row));
+            assert!(
+                same(&storages, &found, &wanted),
+                "case {case}, row {row}: {spec}\n{program:#?}\nfound {found:?}\nwanted {wanted:?}\n{:?}",
+                batch.slice(row, 1)
+            );
+            failed += usize::from(wanted.failed);
+            kept += usize::from(wanted.keep);
+        }
+    }
+    assert!(failed > 500 && kept > 3_000, "{failed} rows failed, {kept} were kept");
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_read() {
+    let schema = Schema::new(vec![
+        Field::new("a", DataType::Int64, true),
+        Field::new("b", DataType::Int64, false),
+        Field::new("s", DataType::Utf8, false),
+    ]);
+    let typed = |expr| resolve(&expr, &schema, &FunctionRegistry::new()).unwrap();
+    let column = |name: &str| Projection { name: name.into(), expr: typed(col(name)) };
+    let spec = FilterProjectSpec {
+        predicate: Some(typed(col("a").is_not_null())),
+        projections: vec![column("s"), column("b")],
+        carried: vec![0],
+    };
+    let program = lower_filter_project(&spec).unwrap();
+    // Only whether `a` is null counts, and columns that go through are nobody's business.
+    assert_eq!((program.inputs().len(), program.instructions().len()), (1, 1));
+    assert!(program.outputs().is_empty());
+}
+
+#[test]
+fn refusals_name_the_innermost_expression() {
+    let schema = Schema::new(vec![Field::new("s", DataType::Utf8, false)]);
+    let typed = |expr| resolve(&expr, &schema, &FunctionRegistry::new()).unwrap();
+    let predicate = Some(typed(col("s").eq("x").and(true)));
+    let spec = FilterProjectSpec { predicate, projections: Vec::new(), carried: Vec::new() };
+    let refused = lower_filter_project(&spec).unwrap_err().to_string();
+    assert_eq!(refused, "`s`: utf8 is not a type that kernels compute with");
+}
