@@ -81,3 +81,23 @@ impl RowKinds {
         }
     }
 }
+
+/// The kind of a row when only the rows that `stays` keeps stay together: half an update pair becomes a
+/// delete or an insert.
+///
+/// ```
+/// # use sabot_batch::{RowKind::{Insert, UpdateAfter, UpdateBefore}, unpaired};
+/// let pair = [UpdateBefore, UpdateAfter];
+/// assert_eq!(unpaired(&pair, 1, |_| true), UpdateAfter);
+/// assert_eq!(unpaired(&pair, 1, |row| row == 1), Insert);
+/// ```
+pub fn unpaired(kinds: &[RowKind], row: usize, stays: impl Fn(usize) -> bool) -> RowKind {
+    let partner = |other: Option<usize>, kind: RowKind| {
+        other.is_some_and(|other| kinds.get(other) == Some(&kind) && stays(other))
+    };
+    match kinds[row] {
+        RowKind::UpdateBefore if !partner(row.checked_add(1), RowKind::UpdateAfter) => RowKind::Delete,
+        RowKind::UpdateAfter if !partner(row.checked_sub(1), RowKind::UpdateBefore) => RowKind::Insert,
+        kind => kind,
+    }
+}

@@ -19,7 +19,7 @@ mod selection;
 
 pub use device::{DeviceBatch, DeviceError};
 pub use gather::gather;
-pub use kinds::{RowKind, RowKinds};
+pub use kinds::{RowKind, RowKinds, unpaired};
 pub use morsel::{Columns, Morsel, MorselError, RowOrigin, TimeBounds};
 pub use runs::run_values;
 pub use selection::Selection;

@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use sabot_common::{EventTime, RowLocation};
 use std::sync::Arc;
 
-use crate::{DeviceBatch, DeviceError, RowKind, RowKinds, Selection};
+use crate::{DeviceBatch, DeviceError, RowKind, RowKinds, Selection, unpaired};
 
 /// Where a morsel's columns are.
 #[derive(Clone, Debug)]
@@ -214,14 +214,16 @@ impl Morsel {
     }
 
     /// The same rows on the host, dense, with kinds and time bounds; the origin survives only if no
-    /// row went.
+    /// row went. An update pair of which one half went becomes a plain insert or delete.
     ///
     /// # Errors
     /// [`MorselError`] when a device copy fails or Arrow cannot move the rows.
     pub fn compact(self) -> Result<Self, MorselError> {
-        let kinds = match &self.selection {
-            Some(s) => self.kinds.keep(s.iter()),
-            None => self.kinds.clone(),
+        let kinds = match (&self.selection, &self.kinds) {
+            (Some(s), RowKinds::PerRow(kinds)) if s.alive() < s.rows() => {
+                RowKinds::PerRow(s.iter().map(|row| unpaired(kinds, row, |other| s.contains(other))).collect())
+            }
+            (_, kinds) => kinds.clone(),
         };
         let whole = self.live_rows() == self.rows();
         let (bounds, origin) = (self.time_bounds, self.origin.clone().filter(|_| whole));

@@ -55,17 +55,23 @@ pub struct Evaluated {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn evaluate(program: &Program, columns: &[ArrayRef], row: usize) -> Evaluated {
+    let input = |number: usize| program.inputs()[number];
+    let value = |number: usize| load(&columns[input(number).column], input(number).storage, row);
+    evaluate_with(program, value, |number| columns[input(number).column].is_valid(row))
+}
+
+/// As [`evaluate`], where `value` gives the bits of an input in this row, and `valid` says whether it is not null.
+pub fn evaluate_with(
+    program: &Program,
+    value: impl Fn(usize) -> u64,
+    valid: impl Fn(usize) -> bool,
+) -> Evaluated {
     let mut values: Vec<u64> = Vec::with_capacity(program.instructions().len());
     for (inst, _) in program.instructions() {
         let value = match *inst {
             Inst::Const { bits, .. } => bits,
-            Inst::Load(input) => {
-                let input = &program.inputs()[input as usize];
-                load(&columns[input.column], input.storage, row)
-            }
-            Inst::IsValid(input) => {
-                u64::from(columns[program.inputs()[input as usize].column].is_valid(row))
-            }
+            Inst::Load(input) => value(input as usize),
+            Inst::IsValid(input) => u64::from(valid(input as usize)),
             Inst::Unary(op, a) => unary(op, program.kind(a), values[a.index()]),
             Inst::Binary(op, a, b) => binary(op, program.kind(a), values[a.index()], values[b.index()]),
             Inst::Select(condition, a, b) => {

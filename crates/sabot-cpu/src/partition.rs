@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::backend::Halt;
 use crate::expr::arrow_bug;
-use crate::rows::{Rows, unpaired};
+use crate::rows::Rows;
 
 /// A partition step, with memory for the hashes of a morsel.
 #[derive(Clone, Debug)]

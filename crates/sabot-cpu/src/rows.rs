@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::FilterBuilder;
 use arrow::datatypes::{DataType, SchemaRef};
-use sabot_batch::{Morsel, RowKind, RowKinds, RowOrigin, TimeBounds};
+use sabot_batch::{Morsel, RowKinds, RowOrigin, TimeBounds, unpaired};
 use sabot_ops::Failure;
 
 use crate::expr::arrow_bug;
@@ -137,22 +137,10 @@ impl Rows {
     }
 }
 
-/// The kind of a row when only the rows that `stays` keeps stay together: half an update pair becomes a
-/// delete or an insert.
-pub(crate) fn unpaired(kinds: &[RowKind], row: usize, stays: impl Fn(usize) -> bool) -> RowKind {
-    let partner = |other: Option<usize>, kind: RowKind| {
-        other.is_some_and(|other| kinds.get(other) == Some(&kind) && stays(other))
-    };
-    match kinds[row] {
-        RowKind::UpdateBefore if !partner(row.checked_add(1), RowKind::UpdateAfter) => RowKind::Delete,
-        RowKind::UpdateAfter if !partner(row.checked_sub(1), RowKind::UpdateBefore) => RowKind::Insert,
-        kind => kind,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sabot_batch::RowKind;
     use arrow::array::{AsArray, Int64Array};
     use arrow::datatypes::{Field, Int64Type, Schema};
     use std::sync::Arc;

@@ -1,0 +1,142 @@
+//! Programs as text: a body for the hand-written skeletons of kernels.
+//!
+//! A printed [`Body`] has three functions of one row, in the dialect of its device: `sabot_row` computes it,
+//! `sabot_bits` packs what goes into bitmaps, one bit a bitmap, `sabot_store` writes the values that have words of their
+//! own. Everything else, the loop over rows, the bitmaps, the count of errors, stands in the skeleton and is the
+//! same for all programs.
+//!
+//! Columns lie in one slab of 32-bit words for the input and one for the output. Where in it is told by [`Parameters`],
+//! which the kernel reads, so that one kernel serves morsels of all sizes.
+
+mod cuda;
+mod wgsl;
+
+pub use cuda::print_cuda;
+pub use wgsl::{WgslFeatures, print_wgsl};
+
+use crate::ir::{Inst, Kind, Output, Program, Reg, Storage};
+
+/// Most bitmaps that a kernel writes: each is a bit of a word.
+pub const BITMAPS_MAX: usize = 32;
+
+/// No offset: there is no such column.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// Where in a kernel's list of parameters what is.
+///
+/// In front are the number of rows, the offset of the bitmap of live rows, and a zero that compilers do not know of. Then
+/// for each input the offsets of its values and of its validity, and for each output the same; bitmaps of the output
+/// stand at the end, in the order of their bits. Offsets count 32-bit words; [`NOWHERE`] stands for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Parameters {
+    /// How many rows there are.
+    pub const ROWS: usize = 0;
+    /// The offset of the bitmap of rows that count; all do if it is [`NOWHERE`].
+    pub const LIVE: usize = 1;
+    /// Always zero.
+    pub const ZERO: usize = 2;
+
+    /// The parameters of a program.
+    pub fn of(program: &Program) -> Self {
+        Self { inputs: program.inputs().len(), outputs: program.outputs().len() }
+    }
+
+    /// The offset of an input's values.
+    pub fn input(self, number: usize) -> usize {
+        3 + 2 * number
+    }
+
+    /// The offset of an input's validity.
+    pub fn input_valid(self, number: usize) -> usize {
+        4 + 2 * number
+    }
+
+    /// The offset of an output's values, unless they are a bitmap.
+    pub fn output(self, number: usize) -> usize {
+        3 + 2 * self.inputs + number
+    }
+
+    /// The offset of a bitmap.
+    pub fn bitmap(self, number: usize) -> usize {
+        3 + 2 * self.inputs + self.outputs + number
+    }
+
+    /// How many parameters there are, of a kernel that writes so many bitmaps.
+    pub fn count(self, bitmaps: usize) -> usize {
+        self.bitmap(bitmaps)
+    }
+}
+
+/// What a bitmap of the output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bitmap {
+    /// Which rows are kept.
+    Keep,
+    /// The values of an output that is a bool.
+    Values(usize),
+    /// Which values of an output are not null.
+    Valid(usize),
+}
+
+/// The printed functions of a program, and what they write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Body {
+    /// The text.
+    pub text: String,
+    /// The bitmaps, in the order of their bits.
+    pub bitmaps: Vec<Bitmap>,
+    /// How each output lies in memory, which may be wider than its type.
+    pub stored: Vec<Storage>,
+}
+
+/// A program that a dialect cannot express.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unprintable(pub String);
+
+/// The bitmaps that a program writes.
+fn bitmaps(program: &Program) -> Result<Vec<Bitmap>, Unprintable> {
+    let mut bitmaps: Vec<Bitmap> = program.keep().map(|_| Bitmap::Keep).into_iter().collect();
+    for (number, output) in program.outputs().iter().enumerate() {
+        if output.storage == Storage::Bit {
+            bitmaps.push(Bitmap::Values(number));
+        }
+        if output.valid.is_some() {
+            bitmaps.push(Bitmap::Valid(number));
+        }
+    }
+    if bitmaps.len() > BITMAPS_MAX {
+        return Err(Unprintable(format!("{} bitmaps of results; a kernel writes {BITMAPS_MAX}", bitmaps.len())));
+    }
+    Ok(bitmaps)
+}
+
+/// The value whose bits a bitmap is made of.
+fn bit_of(program: &Program, bitmap: Bitmap) -> Option<Reg> {
+    let output = |number: usize| -> &Output { &program.outputs()[number] };
+    match bitmap {
+        Bitmap::Keep => program.keep(),
+        Bitmap::Values(number) => Some(output(number).value),
+        Bitmap::Valid(number) => output(number).valid,
+    }
+}
+
+/// The values that leave `sabot_row`: each once, in the order of their instructions.
+fn results(program: &Program) -> Vec<(Reg, Kind)> {
+    let outputs = program.outputs().iter().flat_map(|o| std::iter::once(o.value).chain(o.valid));
+    let mut regs: Vec<Reg> = program.keep().into_iter().chain(program.failed()).chain(outputs).collect();
+    regs.sort_unstable();
+    regs.dedup();
+    regs.into_iter().map(|reg| (reg, program.kind(reg))).collect()
+}
+
+/// The first instruction that `refuses` says no to, in its words.
+fn check(program: &Program, refuses: impl Fn(Inst, Kind) -> Option<String>) -> Result<(), Unprintable> {
+    let reason = program.instructions().iter().find_map(|(inst, kind)| refuses(*inst, *kind));
+    reason.map_or(Ok(()), |reason| Err(Unprintable(reason)))
+}

@@ -1,0 +1,276 @@
+//! WGSL.
+//!
+//! WGSL promises less than IEEE 754: compilers may assume that there are no NaNs and infinities, may flush
+//! denormals, and may contract a product and a sum. So floats are compared and tested by their bits; a product passes through
+//! an XOR with a zero that no compiler knows, which no contraction sees through; and arithmetic of floats is printed
+//! only for a device that a probe has found to round correctly. The functions that begin with `sabot_` stand in
+//! the skeleton's own text.
+
+use std::fmt::Write as _;
+
+use super::{Body, Parameters, Unprintable, bit_of, bitmaps, check, results};
+use crate::ir::{Binary, Inst, Kind, Program, Reg, Storage, Unary};
+
+/// What of WGSL a device has beyond the core.
+///
+/// ```
+/// # use sabot_codegen::WgslFeatures;
+/// assert!(!WgslFeatures::default().int64);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WgslFeatures {
+    /// Integers of 64 bits.
+    pub int64: bool,
+    /// Floats of 64 bits.
+    pub float64: bool,
+    /// A probe has found that floats of 32 bits are added, multiplied, divided, rooted and converted as IEEE 754 says.
+    pub exact32: bool,
+    /// The same of 64 bits.
+    pub exact64: bool,
+}
+
+/// Prints a program as WGSL.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_codegen::{WgslFeatures, lower_filter_project, print_wgsl};
+/// # use sabot_expr::{FunctionRegistry, col, resolve};
+/// # use sabot_ops::FilterProjectSpec;
+/// let schema = Schema::new(vec![Field::new("delay", DataType::Int32, false)]);
+/// let predicate = resolve(&col("delay").gt(15), &schema, &FunctionRegistry::new())?;
+/// let spec = FilterProjectSpec { predicate: Some(predicate), projections: Vec::new(), carried: Vec::new() };
+/// let body = print_wgsl(&lower_filter_project(&spec)?, WgslFeatures::default())?;
+/// assert!(body.text.contains("fn sabot_row(row: u32) -> SabotRow"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Unprintable`] for what WGSL, or this device, does not have.
+pub fn print_wgsl(program: &Program, features: WgslFeatures) -> Result<Body, Unprintable> {
+    check(program, |inst, kind| refusal(program, inst, kind, features))?;
+    let bitmaps = bitmaps(program)?;
+    let parameters = Parameters::of(program);
+    let mut text = String::new();
+    let results = results(program);
+    // A struct has a member at least.
+    text.push_str("struct SabotRow {\n  failed: bool,\n");
+    for (reg, kind) in &results {
+        let _ = writeln!(text, "  {reg}: {},", type_of(*kind));
+    }
+    text.push_str("}\n\nfn sabot_row(row: u32) -> SabotRow {\n");
+    for (at, (inst, kind)) in program.instructions().iter().enumerate() {
+        let value = value(program, parameters, *inst, *kind);
+        let _ = writeln!(text, "  let v{at} = {value};");
+    }
+    let failed = program.failed().map_or("false".to_owned(), |reg| reg.to_string());
+    let _ = write!(text, "  return SabotRow({failed}");
+    for (reg, _) in &results {
+        let _ = write!(text, ", {reg}");
+    }
+    text.push_str(");\n}\n\nfn sabot_bits(r: SabotRow) -> u32 {\n  var bits = 0u;\n");
+    for (number, bitmap) in bitmaps.iter().enumerate() {
+        if let Some(reg) = bit_of(program, *bitmap) {
+            let _ = writeln!(text, "  bits |= select(0u, {}u, r.{reg});", 1u32 << number);
+        }
+    }
+    text.push_str("  return bits;\n}\n\nfn sabot_store(row: u32, r: SabotRow) {\n");
+    let mut stored = Vec::new();
+    for (number, output) in program.outputs().iter().enumerate() {
+        // Two threads cannot write parts of one word.
+        let storage = if output.storage.bounds().is_some() { Storage::I32 } else { output.storage };
+        stored.push(storage);
+        let at = format!("sabot_parameters[{}]", parameters.output(number));
+        let reg = output.value;
+        let _ = match storage {
+            Storage::Bit => Ok(()),
+            _ if storage.bits() == 64 => writeln!(
+                text,
+                "  let w{number} = bitcast<u64>(r.{reg});\n  sabot_output[{at} + 2u * row] = u32(w{number} & 0xfffffffflu);\n  \
+                 sabot_output[{at} + 2u * row + 1u] = u32(w{number} >> 32u);"
+            ),
+            _ => writeln!(text, "  sabot_output[{at} + row] = bitcast<u32>(r.{reg});"),
+        };
+    }
+    text.push_str("}\n");
+    Ok(Body { text, bitmaps, stored })
+}
+
+/// Why an instruction cannot be printed.
+fn refusal(program: &Program, inst: Inst, kind: Kind, features: WgslFeatures) -> Option<String> {
+    let missing = |what: &str| Some(format!("the device has no {what}"));
+    match kind {
+        Kind::I64 | Kind::U64 if !features.int64 => return missing("integers of 64 bits (SHADER_INT64)"),
+        // Their bits are taken apart as integers.
+        Kind::F64 if !features.float64 || !features.int64 => return missing("floats of 64 bits (SHADER_F64)"),
+        _ => {}
+    }
+    let exact = |kind: Kind| match kind {
+        Kind::F32 => features.exact32,
+        Kind::F64 => features.exact64,
+        _ => true,
+    };
+    let inexact = || Some("arithmetic of floats that the device may round in its own way".to_owned());
+    match inst {
+        Inst::Unary(Unary::Math(function), _) => {
+            Some(format!("WGSL has no {function:?} with a bound for all floats"))
+        }
+        Inst::Binary(Binary::Pow | Binary::Atan2 | Binary::Rem, _, _) if kind.is_float() => {
+            Some("WGSL has no such function of floats with a bound for all of them".to_owned())
+        }
+        Inst::Unary(Unary::Sqrt | Unary::Floor | Unary::Ceil | Unary::Trunc | Unary::Round, _)
+        | Inst::Binary(Binary::Add | Binary::Sub | Binary::Mul | Binary::Div, _, _)
+            if !exact(kind) =>
+        {
+            inexact()
+        }
+        Inst::Convert(to, from) if to.is_float() || program.kind(from).is_float() => {
+            (!exact(to) || !exact(program.kind(from))).then(inexact).flatten()
+        }
+        _ => None,
+    }
+}
+
+fn type_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "bool",
+        Kind::I32 => "i32",
+        Kind::U32 => "u32",
+        Kind::I64 => "i64",
+        Kind::U64 => "u64",
+        Kind::F32 => "f32",
+        Kind::F64 => "f64",
+    }
+}
+
+/// A parameter.
+fn parameter(number: usize) -> String {
+    format!("sabot_parameters[{number}]")
+}
+
+fn value(program: &Program, parameters: Parameters, inst: Inst, kind: Kind) -> String {
+    match inst {
+        Inst::Const { kind, bits } => constant(kind, bits),
+        Inst::Load(number) => {
+            load(program.inputs()[number as usize].storage, &parameter(parameters.input(number as usize)))
+        }
+        Inst::IsValid(number) => {
+            let at = parameter(parameters.input_valid(number as usize));
+            // A column that may be null need not have a bitmap.
+            format!("sabot_is_valid({at}, row)")
+        }
+        Inst::Unary(op, a) => unary(op, program.kind(a), a),
+        Inst::Binary(op, a, b) => binary(op, program.kind(a), a, b),
+        Inst::Select(condition, a, b) if kind == Kind::Bool => {
+            format!("({condition} & {a}) | ((!{condition}) & {b})")
+        }
+        Inst::Select(condition, a, b) => format!("select({b}, {a}, {condition})"),
+        Inst::Convert(to, a) => convert(program.kind(a), to, a),
+        Inst::Bitcast(to, a) => format!("bitcast<{}>({a})", type_of(to)),
+    }
+}
+
+/// A constant. Floats that are not finite, and what WGSL cannot write, are made of their bits when the kernel runs, as
+/// compilers refuse to fold them.
+fn constant(kind: Kind, bits: u64) -> String {
+    let zero = parameter(Parameters::ZERO);
+    match kind {
+        Kind::Bool => (bits != 0).to_string(),
+        Kind::U32 => format!("{bits}u"),
+        Kind::I32 => format!("bitcast<i32>({bits}u)"),
+        Kind::U64 => format!("{bits}lu"),
+        Kind::I64 => format!("bitcast<i64>({bits}lu)"),
+        Kind::F32 => format!("bitcast<f32>({bits}u | {zero})"),
+        Kind::F64 => format!("bitcast<f64>({bits}lu | u64({zero}))"),
+    }
+}
+
+fn load(storage: Storage, at: &str) -> String {
+    match storage {
+        Storage::Bit => format!("sabot_bit({at}, row)"),
+        Storage::I8 => format!("sabot_i8({at}, row)"),
+        Storage::U8 => format!("sabot_u8({at}, row)"),
+        Storage::I16 => format!("sabot_i16({at}, row)"),
+        Storage::U16 => format!("sabot_u16({at}, row)"),
+        Storage::I32 | Storage::F32 => {
+            format!("bitcast<{}>(sabot_input[{at} + row])", type_of(storage.kind()))
+        }
+        Storage::U32 => format!("sabot_input[{at} + row]"),
+        Storage::U64 => format!("sabot_u64({at}, row)"),
+        Storage::I64 | Storage::F64 => format!("bitcast<{}>(sabot_u64({at}, row))", type_of(storage.kind())),
+    }
+}
+
+/// The ending of the helper functions of a type.
+fn suffix(kind: Kind) -> &'static str {
+    type_of(kind)
+}
+
+fn unary(op: Unary, kind: Kind, a: Reg) -> String {
+    match op {
+        Unary::Not if kind == Kind::Bool => format!("!{a}"),
+        Unary::Not => format!("~{a}"),
+        // The sign bit of NaN and zero turns as well.
+        Unary::Neg if kind == Kind::F32 => format!("bitcast<f32>(bitcast<u32>({a}) ^ 0x80000000u)"),
+        Unary::Neg if kind == Kind::F64 => format!("bitcast<f64>(bitcast<u64>({a}) ^ 0x8000000000000000lu)"),
+        Unary::Neg => format!("{}(0) - {a}", type_of(kind)),
+        Unary::Abs if kind == Kind::F32 => format!("bitcast<f32>(bitcast<u32>({a}) & 0x7fffffffu)"),
+        Unary::Abs => format!("bitcast<f64>(bitcast<u64>({a}) & 0x7ffffffffffffffflu)"),
+        Unary::Sqrt => format!("sqrt({a})"),
+        Unary::Floor => format!("sabot_floor_{}({a})", suffix(kind)),
+        Unary::Ceil => format!("sabot_ceil_{}({a})", suffix(kind)),
+        Unary::Trunc => format!("sabot_trunc_{}({a})", suffix(kind)),
+        Unary::Round => format!("sabot_round_{}({a})", suffix(kind)),
+        Unary::IsNan => format!("sabot_is_nan_{}({a})", suffix(kind)),
+        Unary::BitCount if kind.bits() == 64 => format!("sabot_bit_count_{}({a})", suffix(kind)),
+        Unary::BitCount => format!("countOneBits({a})"),
+        Unary::Math(function) => format!("{function:?}({a})"),
+    }
+}
+
+fn binary(op: Binary, kind: Kind, a: Reg, b: Reg) -> String {
+    if kind.is_float() {
+        return match op {
+            Binary::Eq => format!("sabot_key_{0}({a}) == sabot_key_{0}({b})", suffix(kind)),
+            Binary::Lt => format!("sabot_key_{0}({a}) < sabot_key_{0}({b})", suffix(kind)),
+            Binary::Le => format!("sabot_key_{0}({a}) <= sabot_key_{0}({b})", suffix(kind)),
+            Binary::Add => format!("{a} + {b}"),
+            Binary::Sub => format!("{a} - {b}"),
+            Binary::Mul => format!("sabot_apart_{}({a} * {b})", suffix(kind)),
+            _ => format!("{a} / {b}"),
+        };
+    }
+    match op {
+        Binary::Add => format!("{a} + {b}"),
+        Binary::Sub => format!("{a} - {b}"),
+        Binary::Mul => format!("{a} * {b}"),
+        Binary::Div => format!("{a} / {b}"),
+        Binary::Rem => format!("{a} % {b}"),
+        Binary::MulHigh => format!("sabot_mul_high_{}({a}, {b})", suffix(kind)),
+        Binary::And => format!("{a} & {b}"),
+        Binary::Or => format!("{a} | {b}"),
+        Binary::Xor if kind == Kind::Bool => format!("{a} != {b}"),
+        Binary::Xor => format!("{a} ^ {b}"),
+        Binary::Shl => format!("{a} << u32({b})"),
+        Binary::Shr => format!("{a} >> u32({b})"),
+        Binary::Eq => format!("{a} == {b}"),
+        Binary::Lt => format!("{a} < {b}"),
+        Binary::Le => format!("{a} <= {b}"),
+        Binary::Pow | Binary::Atan2 => format!("{op:?}({a}, {b})"),
+    }
+}
+
+fn convert(from: Kind, to: Kind, a: Reg) -> String {
+    match (from, to) {
+        // The low bits of a wider integer.
+        (Kind::I64 | Kind::U64, Kind::I32 | Kind::U32) => {
+            format!("bitcast<{}>(u32(bitcast<u64>({a}) & 0xfffffffflu))", type_of(to))
+        }
+        (Kind::I32, Kind::U64) => format!("bitcast<u64>(i64({a}))"),
+        (Kind::U32, Kind::I64) => format!("bitcast<i64>(u64({a}))"),
+        (Kind::I32, Kind::U32) | (Kind::U32, Kind::I32) | (Kind::I64, Kind::U64) | (Kind::U64, Kind::I64) => {
+            format!("bitcast<{}>({a})", type_of(to))
+        }
+        (Kind::Bool, to) => format!("select({0}(0), {0}(1), {a})", type_of(to)),
+        (_, to) => format!("{}({a})", type_of(to)),
+    }
+}

@@ -1,0 +1,212 @@
+//! The backend of a device: which fragments it runs, and how they are compiled while another device serves.
+
+use sabot_codegen::lower_filter_project;
+use sabot_common::DeviceId;
+use sabot_ops::{
+    Backend, CompileError, CompileJob, Compiled, Fragment, Kernel, OperatorSpec, Program, Support,
+};
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::counters::Counters;
+use crate::device::{Device, Fault};
+use crate::filter_project::{FilterProject, FilterProjectKernel};
+use crate::memory::Memory;
+use crate::source::KernelSource;
+
+/// What the kernels of one device share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) device: Arc<dyn Device>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) options: GpuOptions,
+    /// Why the device is of no use any more.
+    dead: OnceLock<String>,
+}
+
+impl Shared {
+    /// Marks the device as lost for the rest of the process.
+    pub(crate) fn lose(&self, reason: &str) {
+        if self.dead.set(reason.to_owned()).is_ok() {
+            self.counters.lost.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(device = %self.device.id(), reason, "the device is lost; another one serves");
+        }
+    }
+
+    /// Why the device is lost, if it is.
+    pub(crate) fn dead(&self) -> Option<&str> {
+        self.dead.get().map(String::as_str)
+    }
+}
+
+/// How a device is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Pieces of work of one task that are in flight at a time: one is copied in while another computes and a third is
+    /// copied out.
+    pub slots: usize,
+    /// Work that takes longer counts as a lost device.
+    pub timeout: Duration,
+    /// Morsels with so few rows are not cut further when memory runs out: the CPU takes them.
+    pub halve_rows_min: usize,
+}
+
+impl Default for GpuOptions {
+    /// Three slots, ten seconds, 64 Ki rows.
+    fn default() -> Self {
+        Self { slots: 3, timeout: Duration::from_secs(10), halve_rows_min: 64 << 10 }
+    }
+}
+
+/// Runs fragments on a device.
+pub struct GpuBackend {
+    shared: Arc<Shared>,
+    compiler: Mutex<Option<Compiler>>,
+}
+
+impl fmt::Debug for GpuBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GpuBackend").field("device", &self.shared.device).finish_non_exhaustive()
+    }
+}
+
+impl GpuBackend {
+    /// The backend of a device.
+    pub fn new(device: Arc<dyn Device>, options: GpuOptions) -> Self {
+        let counters = Arc::new(Counters::default());
+        let memory = Memory::new(device.clone(), counters.clone());
+        let shared = Shared { device, memory, counters, options, dead: OnceLock::new() };
+        Self { shared: Arc::new(shared), compiler: Mutex::new(None) }
+    }
+
+    /// How often what happened.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.shared.counters
+    }
+
+    /// Bytes of device memory in use.
+    pub fn bytes_used(&self) -> usize {
+        self.shared.memory.used()
+    }
+
+    /// The fragment as a kernel's source, or why there is none.
+    fn source(&self, fragment: &Fragment) -> Result<KernelSource, String> {
+        if let Some(reason) = self.shared.dead() {
+            return Err(format!("the device is lost: {reason}"));
+        }
+        // A union changes names at most.
+        let mut steps = fragment.steps().iter().filter(|step| !matches!(step, OperatorSpec::Union(_)));
+        let (Some(OperatorSpec::FilterProject(spec)), None) = (steps.next(), steps.next()) else {
+            let names: Vec<&str> = fragment.steps().iter().map(OperatorSpec::name).collect();
+            return Err(format!("{} has no kernel yet", names.join(" → ")));
+        };
+        let program = lower_filter_project(spec).map_err(|refused| refused.to_string())?;
+        if program.keep().is_none() && program.outputs().is_empty() {
+            return Err("columns that are only passed on need no kernel".to_owned());
+        }
+        KernelSource::filter_project(program, self.shared.device.dialect()).map_err(|e| e.to_string())
+    }
+}
+
+impl Backend for GpuBackend {
+    fn device(&self) -> DeviceId {
+        self.shared.device.id()
+    }
+
+    fn supports(&self, fragment: &Fragment) -> Support {
+        match self.source(fragment) {
+            Ok(_) => Support::Yes,
+            Err(reason) => Support::No { reason },
+        }
+    }
+
+    fn compile(&self, fragment: &Fragment) -> Result<CompileJob, CompileError> {
+        let failed =
+            |reason| CompileError { device: self.device(), fragment: fragment.to_string(), reason };
+        let source = self.source(fragment).map_err(failed)?;
+        let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
+        let compiler = match &mut *compiler {
+            Some(compiler) => compiler,
+            none => none.insert(Compiler::start(self.shared.clone()).map_err(|e| failed(e.to_string()))?),
+        };
+        let (answer, answered) = channel();
+        let job = Job { fragment: fragment.clone(), source, answer };
+        compiler.jobs.as_ref().map(|jobs| jobs.send(job));
+        let gone = CompileError {
+            device: self.device(),
+            fragment: fragment.to_string(),
+            reason: "the compiling thread is gone".to_owned(),
+        };
+        Ok(CompileJob::Pending(Box::new(move || match answered.try_recv() {
+            Ok(compiled) => Some(compiled),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(gone.clone())),
+        })))
+    }
+}
+
+/// A thread that compiles one kernel after the other: compilers of drivers are not made for more.
+struct Compiler {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Job {
+    fragment: Fragment,
+    source: KernelSource,
+    answer: Sender<Compiled>,
+}
+
+impl Compiler {
+    fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+        let (jobs, todo) = channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("sabot-{}", shared.device.id()))
+            .spawn(move || compile_all(&shared, &todo))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+}
+
+impl Drop for Compiler {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of it was reported by whoever waited for its answer.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn compile_all(shared: &Arc<Shared>, todo: &Receiver<Job>) {
+    while let Ok(Job { fragment, source, answer }) = todo.recv() {
+        let loaded = shared.device.load(&source).map_err(|fault| {
+            if let Fault::Lost(reason) = &fault {
+                shared.lose(reason);
+            }
+            let (device, fragment) = (shared.device.id(), fragment.to_string());
+            CompileError { device, fragment, reason: fault.to_string() }
+        });
+        let compiled: Compiled = loaded.map(|loaded| {
+            let step = FilterProject::new(fragment, source, loaded);
+            Arc::new(GpuProgram { shared: shared.clone(), step: Arc::new(step) }) as Arc<dyn Program>
+        });
+        // Whoever asked may have stopped waiting.
+        let _ = answer.send(compiled);
+    }
+}
+
+struct GpuProgram {
+    shared: Arc<Shared>,
+    step: Arc<FilterProject>,
+}
+
+impl Program for GpuProgram {
+    fn kernel(&self) -> Box<dyn Kernel> {
+        Box::new(FilterProjectKernel::new(self.shared.clone(), self.step.clone()))
+    }
+}

@@ -1,0 +1,189 @@
+//! What a device is: memory, kernels, and work in flight.
+//!
+//! A device decides nothing. Which kernels there are, how large a piece of work may be, what happens when memory runs out
+//! or a launch fails is said once, in this crate, over `dyn Device`; so the emulated and the failing devices of tests go
+//! the way that production goes.
+//!
+//! Work is a list of steps that a device carries out in order and that it finishes as a whole. Several works may be in
+//! flight; they are independent, so a device overlaps the copies of one with the kernels of another where it can.
+
+use sabot_codegen::WgslFeatures;
+use sabot_common::DeviceId;
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::source::KernelSource;
+
+/// The language that a device's kernels are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// CUDA C++.
+    Cuda,
+    /// WGSL, with what the device has of it.
+    Wgsl(WgslFeatures),
+}
+
+/// What a device can hold and launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of device memory that may be used in all.
+    pub memory_bytes: usize,
+    /// Bytes of the largest buffer that a kernel can be given.
+    pub buffer_bytes_max: usize,
+    /// Workgroups of one launch.
+    pub workgroups_max: u32,
+}
+
+/// What went wrong on a device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It has no memory of this size left.
+    #[error("no {bytes} bytes of device memory are free")]
+    OutOfMemory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
+    /// A kernel could not be compiled or launched; other work goes on.
+    #[error("{0}")]
+    Launch(String),
+    /// The device is of no use for the rest of the process: every later call would fail.
+    #[error("the device is lost: {0}")]
+    Lost(String),
+}
+
+/// Memory of a device. Freed when dropped.
+pub trait DeviceBuffer: Debug + Send + Sync {
+    /// Its size.
+    fn bytes(&self) -> usize;
+    /// For the owning crate, to find its own type again.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A kernel on a device. Unloaded when dropped.
+pub trait LoadedKernel: Debug + Send + Sync {
+    /// For the owning crate, to find its own type again.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// Memory of the host that a device copies from and to, in 32-bit words; pinned where that makes a difference.
+pub trait Slab: Debug + Send {
+    /// The words.
+    fn words(&self) -> &[u32];
+    /// The words.
+    fn words_mut(&mut self) -> &mut [u32];
+}
+
+/// Memory of the host as it comes: for devices that copy from anywhere alike.
+impl Slab for Vec<u32> {
+    fn words(&self) -> &[u32] {
+        self
+    }
+
+    fn words_mut(&mut self) -> &mut [u32] {
+        self
+    }
+}
+
+/// The buffers of a launch, in the order of their bindings.
+#[derive(Clone, Debug)]
+pub struct Bindings {
+    /// Only read.
+    pub input: Arc<dyn DeviceBuffer>,
+    /// Written.
+    pub output: Arc<dyn DeviceBuffer>,
+    /// Only read.
+    pub parameters: Arc<dyn DeviceBuffer>,
+    /// One word, changed by atomic operations.
+    pub status: Arc<dyn DeviceBuffer>,
+}
+
+/// A step of work.
+#[derive(Debug)]
+pub enum WorkStep {
+    /// Copies the first words of a slab to the start of a buffer.
+    Upload {
+        /// From.
+        from: Box<dyn Slab>,
+        /// How many.
+        words: usize,
+        /// To.
+        to: Arc<dyn DeviceBuffer>,
+    },
+    /// Runs a kernel.
+    Launch {
+        /// The kernel.
+        kernel: Arc<dyn LoadedKernel>,
+        /// What it reads and writes.
+        bindings: Bindings,
+        /// Workgroups.
+        groups: u32,
+    },
+    /// Copies the first words of a buffer to the start of a slab.
+    Download {
+        /// From.
+        from: Arc<dyn DeviceBuffer>,
+        /// How many.
+        words: usize,
+        /// To.
+        to: Box<dyn Slab>,
+    },
+}
+
+/// Work that is finished.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// The slabs of uploads, free again.
+    pub uploaded: Vec<Box<dyn Slab>>,
+    /// The slabs of downloads, in order.
+    pub downloaded: Vec<Box<dyn Slab>>,
+    /// Time on the device, where it was measured.
+    pub elapsed: Option<Duration>,
+}
+
+/// Work in flight. When it is dropped the device finishes it and nobody sees the result.
+pub trait InFlight: Send {
+    /// Whether it is finished. If not, the waker is woken when it is worth asking again.
+    ///
+    /// # Errors
+    /// [`Fault`]; then the work is over.
+    fn poll(&mut self, waker: &Waker) -> Result<Option<Finished>, Fault>;
+}
+
+/// A device.
+pub trait Device: Debug + Send + Sync {
+    /// Its name: `cuda:0`.
+    fn id(&self) -> DeviceId;
+
+    /// The language of its kernels.
+    fn dialect(&self) -> Dialect;
+
+    /// What it can hold.
+    fn limits(&self) -> Limits;
+
+    /// Makes a kernel of its source. May take long.
+    ///
+    /// # Errors
+    /// [`Fault::Launch`] when it does not compile.
+    fn load(&self, source: &KernelSource) -> Result<Arc<dyn LoadedKernel>, Fault>;
+
+    /// Memory of at least this size, with anything in it.
+    ///
+    /// # Errors
+    /// [`Fault::OutOfMemory`].
+    fn allocate(&self, bytes: usize) -> Result<Arc<dyn DeviceBuffer>, Fault>;
+
+    /// Memory of the host to copy from and to.
+    ///
+    /// # Errors
+    /// [`Fault::OutOfMemory`] when the host has none that can be pinned.
+    fn slab(&self, words: usize) -> Result<Box<dyn Slab>, Fault>;
+
+    /// Starts work.
+    ///
+    /// # Errors
+    /// [`Fault`] when it could not be started.
+    fn submit(&self, work: Vec<WorkStep>) -> Result<Box<dyn InFlight>, Fault>;
+}

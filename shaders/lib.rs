@@ -1,0 +1,20 @@
+//! The hand-written WGSL of kernels, as text.
+//!
+//! A kernel is the text of [`SLABS`], of the numbers that it computes with, of a generated body, and of one skeleton.
+//! Names that begin with `SABOT_` are constants that whoever joins these texts writes in front.
+#![forbid(unsafe_code)]
+
+/// What every kernel is given.
+pub const SLABS: &str = include_str!("slabs.wgsl");
+
+/// How values of up to 32 bits are read, and what WGSL lacks for them.
+pub const NUMBERS: &str = include_str!("numbers.wgsl");
+
+/// The same for integers of 64 bits; needs `SHADER_INT64`.
+pub const NUMBERS_64: &str = include_str!("numbers64.wgsl");
+
+/// The same for floats of 64 bits; needs `SHADER_F64` and [`NUMBERS_64`].
+pub const FLOATS_64: &str = include_str!("floats64.wgsl");
+
+/// The skeleton of filter-project.
+pub const FILTER_PROJECT: &str = include_str!("filter_project.wgsl");
