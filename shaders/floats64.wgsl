@@ -15,7 +15,6 @@ fn sabot_key_f64(x: f64) -> i64 {
   return signed ^ ((signed >> 63u) & 0x7fffffffffffffffli);
 }
 
-// A product that no compiler can contract with what is added to it.
 fn sabot_apart_f64(x: f64) -> f64 {
   return bitcast<f64>(bitcast<u64>(x) ^ u64(sabot_parameters[SABOT_ZERO]));
 }

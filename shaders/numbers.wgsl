@@ -58,7 +58,15 @@ fn sabot_key_f32(x: f32) -> i32 {
   return signed ^ ((signed >> 31u) & 0x7fffffff);
 }
 
-// A product that no compiler can contract with what is added to it.
+// The same value, of which no compiler knows that it is: what is done with it cannot be joined with how it was made.
+fn sabot_apart_i32(x: i32) -> i32 {
+  return x ^ bitcast<i32>(sabot_parameters[SABOT_ZERO]);
+}
+
+fn sabot_apart_u32(x: u32) -> u32 {
+  return x ^ sabot_parameters[SABOT_ZERO];
+}
+
 fn sabot_apart_f32(x: f32) -> f32 {
   return bitcast<f32>(bitcast<u32>(x) ^ sabot_parameters[SABOT_ZERO]);
 }

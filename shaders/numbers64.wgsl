@@ -26,3 +26,11 @@ fn sabot_bit_count_i64(a: i64) -> i64 {
   return bitcast<i64>(sabot_bit_count_u64(bitcast<u64>(a)));
 }
 
+fn sabot_apart_u64(x: u64) -> u64 {
+  return x ^ u64(sabot_parameters[SABOT_ZERO]);
+}
+
+fn sabot_apart_i64(x: i64) -> i64 {
+  return bitcast<i64>(sabot_apart_u64(bitcast<u64>(x)));
+}
+

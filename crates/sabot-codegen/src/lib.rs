@@ -14,6 +14,8 @@ mod eval;
 mod ir;
 mod lower;
 mod print;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -1,55 +1,14 @@
 //! Programs against the interpreter.
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUnit};
-use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use sabot_expr::{FunctionRegistry, Scalar, TypedExpr, col, interpret, resolve};
+use sabot_expr::{FunctionRegistry, Scalar, col, interpret, resolve};
 use sabot_ops::{FilterProjectSpec, Projection};
-use sabot_testkit::array::{Spread, random_array};
-use sabot_testkit::expr::{random_expr, random_predicate};
-use std::sync::Arc;
 
+use crate::testing::{random_batch, random_spec};
 use crate::{Evaluated, Kind, Storage, evaluate, load, lower_filter_project, storage_of};
-
-/// The types that kernels compute with.
-const TYPES: [DataType; 18] = [
-    DataType::Boolean,
-    DataType::Int8,
-    DataType::Int16,
-    DataType::Int32,
-    DataType::Int64,
-    DataType::UInt8,
-    DataType::UInt16,
-    DataType::UInt32,
-    DataType::UInt64,
-    DataType::Float32,
-    DataType::Float64,
-    DataType::Date32,
-    DataType::Date64,
-    DataType::Time32(TimeUnit::Millisecond),
-    DataType::Timestamp(TimeUnit::Microsecond, None),
-    DataType::Timestamp(TimeUnit::Second, None),
-    DataType::Duration(TimeUnit::Microsecond),
-    DataType::Interval(IntervalUnit::YearMonth),
-];
-
-/// A schema of such types and rows of it.
-fn random_batch(rng: &mut ChaCha8Rng, rows: usize) -> RecordBatch {
-    let columns: Vec<(Field, ArrayRef)> = (0..6)
-        .map(|number| {
-            let data_type = TYPES.choose(rng).unwrap();
-            let nullable = rng.random_bool(0.6);
-            let spread = *[Spread::Narrow, Spread::Wide].choose(rng).unwrap();
-            let density = if nullable { 0.2 } else { 0.0 };
-            let array = random_array(rng, data_type, rows, density, spread);
-            (Field::new(format!("c{number}"), data_type.clone(), nullable), array)
-        })
-        .collect();
-    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
-}
 
 /// What the interpreter makes of a row.
 fn interpreted(spec: &FilterProjectSpec, batch: &RecordBatch, row: usize) -> Evaluated {
@@ -97,45 +56,13 @@ fn same(storages: &[Storage], found: &Evaluated, wanted: &Evaluated) -> bool {
         && (!wanted.keep || storages.iter().zip(found.outputs.iter().zip(&wanted.outputs)).all(equal))
 }
 
-/// A filter-project whose expressions all have programs.
-fn random_spec(rng: &mut ChaCha8Rng, schema: &Schema) -> FilterProjectSpec {
-    let lowers = |spec: &FilterProjectSpec| lower_filter_project(spec).is_ok();
-    let spec = |predicate: Option<TypedExpr>, exprs: Vec<TypedExpr>| FilterProjectSpec {
-        predicate,
-        projections: exprs
-            .into_iter()
-            .enumerate()
-            .map(|(number, expr)| Projection { name: format!("p{number}"), expr })
-            .collect(),
-        carried: Vec::new(),
-    };
-    let predicate = rng.random_bool(0.5).then(|| {
-        loop {
-            let depth = rng.random_range(1..4);
-            let drawn = spec(Some(random_predicate(rng, schema, depth)), Vec::new());
-            if lowers(&drawn) {
-                break drawn.predicate.unwrap();
-            }
-        }
-    });
-    let mut exprs = Vec::new();
-    while exprs.len() < 2 {
-        let depth = rng.random_range(1..4);
-        let expr = random_expr(rng, schema, depth);
-        if expr.as_column().is_none() && lowers(&spec(None, vec![expr.clone()])) {
-            exprs.push(expr);
-        }
-    }
-    spec(predicate, exprs)
-}
-
 #[test]
 fn random_programs_equal_the_interpreter() {
     let mut rng = ChaCha8Rng::seed_from_u64(0xc0de);
     let (mut failed, mut kept) = (0, 0);
     for case in 0..600 {
         let batch = random_batch(&mut rng, 24);
-        let spec = random_spec(&mut rng, &batch.schema());
+        let spec = random_spec(&mut rng, &batch.schema(), |_| true);
         let program = lower_filter_project(&spec).unwrap();
         let storages: Vec<Storage> = program.outputs().iter().map(|o| o.storage).collect();
         for row in 0..batch.num_rows() {

@@ -14,6 +14,7 @@ use std::task::Waker;
 use crate::device::{
     Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, Limits, LoadedKernel, Slab, WorkStep,
 };
+use crate::slab::load;
 use crate::source::KernelSource;
 
 /// A kind of call to a device.
@@ -255,22 +256,6 @@ fn filter_project(source: &KernelSource, input: &[u32], output: &mut [u32], para
             let bytes: &mut [u8] = bytemuck::cast_slice_mut(output);
             bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
         }
-    }
-}
-
-/// The bits of a value as a register holds them.
-fn load(bytes: &[u8], at: usize, storage: Storage, row: usize) -> u64 {
-    if storage == Storage::Bit {
-        return u64::from(bytes[at * 4 + row / 8] >> (row % 8) & 1);
-    }
-    let width = storage.bits() / 8;
-    let mut word = [0u8; 8];
-    word[..width].copy_from_slice(&bytes[at * 4 + row * width..][..width]);
-    let bits = u64::from_le_bytes(word);
-    match storage {
-        Storage::I8 => u64::from(i32::from(bits as u8 as i8) as u32),
-        Storage::I16 => u64::from(i32::from(bits as u16 as i16) as u32),
-        _ => bits,
     }
 }
 

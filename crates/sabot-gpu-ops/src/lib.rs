@@ -15,6 +15,7 @@ mod device;
 mod fake;
 mod filter_project;
 mod memory;
+mod once;
 mod probe;
 mod slab;
 mod source;
@@ -27,5 +28,6 @@ pub use device::{
     Bindings, Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, Limits, LoadedKernel, Slab, WorkStep,
 };
 pub use fake::{Call, FakeDevice, Mishap, Script};
+pub use once::{Ran, run_once, same_row};
 pub use probe::probe_floats;
 pub use source::{KernelSource, TILE};

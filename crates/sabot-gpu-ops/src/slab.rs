@@ -176,3 +176,19 @@ fn copy_bits(slab: &mut [u32], at: u32, bits: &BooleanBuffer) {
     let bytes = bits.sliced();
     copy(slab, at, bytes.as_slice(), bits.len().div_ceil(8));
 }
+
+/// The bits of a value as a register holds them, from a slab in which its column begins at a word.
+pub(crate) fn load(bytes: &[u8], at: usize, storage: Storage, row: usize) -> u64 {
+    if storage == Storage::Bit {
+        return u64::from(bytes[at * 4 + row / 8] >> (row % 8) & 1);
+    }
+    let width = storage.bits() / 8;
+    let mut word = [0u8; 8];
+    word[..width].copy_from_slice(&bytes[at * 4 + row * width..][..width]);
+    let bits = u64::from_le_bytes(word);
+    match storage {
+        Storage::I8 => u64::from(i32::from(bits as u8 as i8) as u32),
+        Storage::I16 => u64::from(i32::from(bits as u16 as i16) as u32),
+        _ => bits,
+    }
+}

@@ -1,10 +1,11 @@
 //! WGSL.
 //!
 //! WGSL promises less than IEEE 754: compilers may assume that there are no NaNs and infinities, may flush
-//! denormals, and may contract a product and a sum. So floats are compared and tested by their bits; a product passes through
-//! an XOR with a zero that no compiler knows, which no contraction sees through; and arithmetic of floats is printed
-//! only for a device that a probe has found to round correctly. The functions that begin with `sabot_` stand in
-//! the skeleton's own text.
+//! denormals, and may contract a product and a sum or simplify what is equal only among real numbers: one compiler makes
+//! `f32(i32(x))` a rounding that keeps the sign of zero. So floats are compared and tested by their bits; every result of
+//! arithmetic passes through an XOR with a zero that no compiler knows, behind which no rule sees another operation; and
+//! arithmetic of floats is printed only for a device that a probe has found to round correctly. The functions that begin
+//! with `sabot_` stand in the skeleton's own text.
 
 use std::fmt::Write as _;
 
@@ -215,7 +216,7 @@ fn unary(op: Unary, kind: Kind, a: Reg) -> String {
         Unary::Neg => format!("{}(0) - {a}", type_of(kind)),
         Unary::Abs if kind == Kind::F32 => format!("bitcast<f32>(bitcast<u32>({a}) & 0x7fffffffu)"),
         Unary::Abs => format!("bitcast<f64>(bitcast<u64>({a}) & 0x7ffffffffffffffflu)"),
-        Unary::Sqrt => format!("sqrt({a})"),
+        Unary::Sqrt => apart(kind, &format!("sqrt({a})")),
         Unary::Floor => format!("sabot_floor_{}({a})", suffix(kind)),
         Unary::Ceil => format!("sabot_ceil_{}({a})", suffix(kind)),
         Unary::Trunc => format!("sabot_trunc_{}({a})", suffix(kind)),
@@ -233,10 +234,11 @@ fn binary(op: Binary, kind: Kind, a: Reg, b: Reg) -> String {
             Binary::Eq => format!("sabot_key_{0}({a}) == sabot_key_{0}({b})", suffix(kind)),
             Binary::Lt => format!("sabot_key_{0}({a}) < sabot_key_{0}({b})", suffix(kind)),
             Binary::Le => format!("sabot_key_{0}({a}) <= sabot_key_{0}({b})", suffix(kind)),
-            Binary::Add => format!("{a} + {b}"),
-            Binary::Sub => format!("{a} - {b}"),
-            Binary::Mul => format!("sabot_apart_{}({a} * {b})", suffix(kind)),
-            _ => format!("{a} / {b}"),
+            Binary::Add => apart(kind, &format!("{a} + {b}")),
+            // A number and itself are told apart too: ∞ − ∞ is not 0.
+            Binary::Sub => apart(kind, &format!("{a} - {}", apart(kind, &b.to_string()))),
+            Binary::Mul => apart(kind, &format!("{a} * {b}")),
+            _ => apart(kind, &format!("{a} / {}", apart(kind, &b.to_string()))),
         };
     }
     match op {
@@ -265,12 +267,21 @@ fn convert(from: Kind, to: Kind, a: Reg) -> String {
         (Kind::I64 | Kind::U64, Kind::I32 | Kind::U32) => {
             format!("bitcast<{}>(u32(bitcast<u64>({a}) & 0xfffffffflu))", type_of(to))
         }
-        (Kind::I32, Kind::U64) => format!("bitcast<u64>(i64({a}))"),
-        (Kind::U32, Kind::I64) => format!("bitcast<i64>(u64({a}))"),
+        // Mesa 22.3 compares what was widened in the narrow type, and gets some comparisons with constants wrong.
+        (Kind::I32, Kind::I64) => apart(to, &format!("i64({a})")),
+        (Kind::I32, Kind::U64) => apart(to, &format!("bitcast<u64>(i64({a}))")),
+        (Kind::U32, Kind::I64) => apart(to, &format!("bitcast<i64>(u64({a}))")),
+        (Kind::U32, Kind::U64) => apart(to, &format!("u64({a})")),
         (Kind::I32, Kind::U32) | (Kind::U32, Kind::I32) | (Kind::I64, Kind::U64) | (Kind::U64, Kind::I64) => {
             format!("bitcast<{}>({a})", type_of(to))
         }
         (Kind::Bool, to) => format!("select({0}(0), {0}(1), {a})", type_of(to)),
+        (from, to) if from.is_float() || to.is_float() => apart(to, &format!("{}({a})", type_of(to))),
         (_, to) => format!("{}({a})", type_of(to)),
     }
+}
+
+/// A value of which compilers do not know that it is this one.
+fn apart(kind: Kind, value: &str) -> String {
+    format!("sabot_apart_{}({value})", suffix(kind))
 }
