@@ -2,6 +2,7 @@
 
 use sabot::Engine;
 use sabot_cpu::CpuBackend;
+use sabot_gpu_ops::{FakeDevice, GpuBackend, GpuOptions, Script};
 use sabot_ops::Backend;
 use sabot_ops::testing::{LateBackend, RefusingBackend};
 use std::collections::HashMap;
@@ -32,6 +33,8 @@ pub enum Device {
     Late,
     /// A backend that refuses half of the fragments and fails a tenth of the morsels.
     Refusing,
+    /// The host path of GPUs, over a device that is none.
+    Gpu,
 }
 
 impl fmt::Display for Setting {
@@ -108,6 +111,9 @@ impl Setting {
             Device::Cpu => Vec::new(),
             Device::Late => vec![Arc::new(LateBackend::holding(cpu, seed))],
             Device::Refusing => vec![Arc::new(RefusingBackend::new(cpu, seed))],
+            Device::Gpu => {
+                vec![Arc::new(GpuBackend::new(FakeDevice::new(Script::default()), GpuOptions::default()))]
+            }
         }
     }
 }

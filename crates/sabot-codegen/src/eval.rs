@@ -42,7 +42,7 @@ pub struct Evaluated {
 /// ```
 /// # use arrow::array::{ArrayRef, Int64Array};
 /// # use arrow::datatypes::{DataType, Field, Schema};
-/// # use sabot_codegen::{evaluate, lower_filter_project};
+/// # use sabot_codegen::{evaluate, lower_filter_projects};
 /// # use sabot_expr::{FunctionRegistry, col, resolve};
 /// # use sabot_ops::FilterProjectSpec;
 /// # use std::sync::Arc;
@@ -50,7 +50,7 @@ pub struct Evaluated {
 /// let predicate = resolve(&col("delay").gt(15), &schema, &FunctionRegistry::new())?;
 /// let spec = FilterProjectSpec { predicate: Some(predicate), projections: Vec::new(), carried: Vec::new() };
 /// let column: ArrayRef = Arc::new(Int64Array::from(vec![10, 20]));
-/// let program = lower_filter_project(&spec)?;
+/// let program = lower_filter_projects(&[&spec])?.program;
 /// assert!(!evaluate(&program, &[column.clone()], 0).keep && evaluate(&program, &[column], 1).keep);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

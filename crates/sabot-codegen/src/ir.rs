@@ -293,7 +293,7 @@ pub struct Output {
 ///
 /// ```
 /// # use arrow::datatypes::{DataType, Field, Schema};
-/// # use sabot_codegen::lower_filter_project;
+/// # use sabot_codegen::lower_filter_projects;
 /// # use sabot_expr::{FunctionRegistry, col, resolve};
 /// # use sabot_ops::{FilterProjectSpec, Projection};
 /// let schema = Schema::new(vec![Field::new("delay", DataType::Int64, false)]);
@@ -303,7 +303,7 @@ pub struct Output {
 ///     projections: vec![Projection { name: "hours".into(), expr: typed(col("delay") / 60)? }],
 ///     carried: Vec::new(),
 /// };
-/// let program = lower_filter_project(&spec)?;
+/// let program = lower_filter_projects(&[&spec])?.program;
 /// assert_eq!((program.inputs().len(), program.outputs().len()), (1, 1));
 /// assert!(program.keep().is_some() && program.failed().is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -9,7 +9,7 @@ use sabot_testkit::array::{Spread, random_array};
 use sabot_testkit::expr::{random_expr, random_predicate};
 use std::sync::Arc;
 
-use crate::{Program, lower_filter_project};
+use crate::{Program, lower_filter_projects};
 
 /// The types that kernels compute with.
 const TYPES: [DataType; 18] = [
@@ -57,7 +57,7 @@ pub fn random_spec(
     schema: &Schema,
     prints: impl Fn(&Program) -> bool,
 ) -> FilterProjectSpec {
-    let lowers = |spec: &FilterProjectSpec| lower_filter_project(spec).is_ok_and(|program| prints(&program));
+    let lowers = |spec: &FilterProjectSpec| lower_filter_projects(&[spec]).is_ok_and(|lowered| prints(&lowered.program));
     let spec = |predicate: Option<TypedExpr>, exprs: Vec<TypedExpr>| FilterProjectSpec {
         predicate,
         projections: exprs

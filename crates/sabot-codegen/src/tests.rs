@@ -8,7 +8,7 @@ use sabot_expr::{FunctionRegistry, Scalar, col, interpret, resolve};
 use sabot_ops::{FilterProjectSpec, Projection};
 
 use crate::testing::{random_batch, random_spec};
-use crate::{Evaluated, Kind, Storage, evaluate, load, lower_filter_project, storage_of};
+use crate::{Evaluated, Kind, Storage, evaluate, load, lower_filter_projects, storage_of};
 
 /// What the interpreter makes of a row.
 fn interpreted(spec: &FilterProjectSpec, batch: &RecordBatch, row: usize) -> Evaluated {
@@ -63,7 +63,7 @@ fn random_programs_equal_the_interpreter() {
     for case in 0..600 {
         let batch = random_batch(&mut rng, 24);
         let spec = random_spec(&mut rng, &batch.schema(), |_| true);
-        let program = lower_filter_project(&spec).unwrap();
+        let program = lower_filter_projects(&[&spec]).unwrap().program;
         let storages: Vec<Storage> = program.outputs().iter().map(|o| o.storage).collect();
         for row in 0..batch.num_rows() {
             let (found, wanted) = (evaluate(&program, batch.columns(), row), interpreted(&spec, &batch, row));
@@ -93,7 +93,7 @@ fn what_is_not_asked_for_is_not_read() {
         projections: vec![column("s"), column("b")],
         carried: vec![0],
     };
-    let program = lower_filter_project(&spec).unwrap();
+    let program = lower_filter_projects(&[&spec]).unwrap().program;
     // Only whether `a` is null counts, and columns that go through are nobody's business.
     assert_eq!((program.inputs().len(), program.instructions().len()), (1, 1));
     assert!(program.outputs().is_empty());
@@ -105,6 +105,6 @@ fn refusals_name_the_innermost_expression() {
     let typed = |expr| resolve(&expr, &schema, &FunctionRegistry::new()).unwrap();
     let predicate = Some(typed(col("s").eq("x").and(true)));
     let spec = FilterProjectSpec { predicate, projections: Vec::new(), carried: Vec::new() };
-    let refused = lower_filter_project(&spec).unwrap_err().to_string();
+    let refused = lower_filter_projects(&[&spec]).unwrap_err().to_string();
     assert_eq!(refused, "`s`: utf8 is not a type that kernels compute with");
 }

@@ -8,7 +8,7 @@ use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions, UInt32Array}
 use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef, UInt64Type};
 use sabot_batch::key_hash::KeyHasher;
-use sabot_batch::{RowKinds, hidden};
+use sabot_batch::{RowKinds, hidden, unpaired};
 use sabot_common::KeyGroups;
 use sabot_ops::{Failure, PartitionSpec};
 use std::sync::Arc;

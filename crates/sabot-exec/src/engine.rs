@@ -33,6 +33,8 @@ pub struct EngineConfig {
     pub morsel_rows: usize,
     /// Devices in order of preference; the CPU stands behind them and serves what they do not.
     pub backends: Vec<Arc<dyn Backend>>,
+    /// Whether jobs wait until their kernels are compiled. If not, the CPU serves in the meantime.
+    pub compile_first: bool,
     /// The CPU backend.
     pub cpu: Arc<dyn Backend>,
     /// Processing time.
@@ -53,6 +55,7 @@ impl Default for EngineConfig {
             queue_morsels: QUEUE_MORSELS_DEFAULT,
             morsel_rows: MORSEL_ROWS_DEFAULT,
             backends: Vec::new(),
+            compile_first: false,
             cpu: Arc::new(CpuBackend::new()),
             clock: Arc::new(SystemClock::new()),
             pause_after: Duration::from_secs(1),
@@ -69,6 +72,7 @@ impl std::fmt::Debug for EngineConfig {
             .field("queue_morsels", &self.queue_morsels)
             .field("morsel_rows", &self.morsel_rows)
             .field("backends", &self.backends)
+            .field("compile_first", &self.compile_first)
             .field("pause_after", &self.pause_after)
             .field("discovery_interval", &self.discovery_interval)
             .finish_non_exhaustive()

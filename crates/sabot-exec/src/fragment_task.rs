@@ -6,7 +6,7 @@
 //! early on another worker or late on a device. The input of an open ticket is kept until it is done;
 //! what a device cannot finish, the CPU backend does.
 
-use sabot_batch::Morsel;
+use sabot_batch::{Morsel, RowKind};
 use sabot_common::{DeviceId, OperatorId};
 use sabot_ops::{Failure, Kernel, Output, Progress, Retry, TaskContext, Ticket};
 use std::collections::VecDeque;
@@ -187,6 +187,15 @@ impl FragmentStage {
     }
 }
 
+/// The first row of the second half of a morsel. An update pair is not parted: alone, each half of it would mean something
+/// else. `None` when there are no two halves.
+fn half_of(morsel: &Morsel) -> Option<usize> {
+    let middle = morsel.rows() / 2;
+    let parts_pair = middle > 0 && morsel.kinds().get(middle - 1) == Some(RowKind::UpdateBefore);
+    let half = middle + usize::from(parts_pair);
+    (half > 0 && half < morsel.rows()).then_some(half)
+}
+
 enum Accepted {
     Rows(u64, Charged),
     Control,
@@ -340,7 +349,7 @@ impl FragmentLane {
         let retry = failure.retry();
         if open.on_primary && !open.started {
             match retry {
-                Retry::Smaller if open.input.morsel.rows() > 1 => return self.halve(open),
+                Retry::Smaller if half_of(&open.input.morsel).is_some() => return self.halve(open),
                 Retry::Smaller | Retry::Elsewhere => {
                     tracing::debug!(operator = %self.stage.operator, %failure, "morsel goes to the CPU");
                     self.stage.job.counters.fallback_morsels.fetch_add(1, Ordering::Relaxed);
@@ -355,7 +364,7 @@ impl FragmentLane {
 
     fn halve(&mut self, open: Open) {
         let rows = open.input.morsel.rows();
-        let half = rows / 2;
+        let half = half_of(&open.input.morsel).unwrap_or(rows);
         let pieces = [self.next_piece, self.next_piece + 1];
         self.next_piece += 2;
         let account = self.stage.job.account.clone();

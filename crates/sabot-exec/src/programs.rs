@@ -4,6 +4,7 @@ use sabot_common::{DeviceId, OperatorId};
 use sabot_ops::{Backend, CompileJob, Fragment, Program, Support};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::error::JobError;
 use crate::job::JobCore;
@@ -27,11 +28,11 @@ enum Primary {
 }
 
 impl Programs {
-    /// The first of `backends` that supports the fragment, with `cpu` behind it.
+    /// The first of `backends` that supports the fragment, with `cpu` behind it; `compile_first` waits for its compiler.
     pub(crate) fn choose(
         operator: &OperatorId,
         fragment: &Fragment,
-        backends: &[Arc<dyn Backend>],
+        (backends, compile_first): (&[Arc<dyn Backend>], bool),
         cpu: &dyn Backend,
         job: &JobCore,
     ) -> Result<Self, JobError> {
@@ -55,6 +56,22 @@ impl Programs {
                 Support::No { reason } => {
                     tracing::debug!(%operator, device = %backend.device(), reason, "fragment refused");
                     job.counters.refused_fragments.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        if compile_first && let Primary::Compiling(device, CompileJob::Pending(ask)) = &mut primary {
+            let compiled = loop {
+                match ask() {
+                    Some(compiled) => break compiled,
+                    // It takes from milliseconds to a second.
+                    None => std::thread::sleep(Duration::from_millis(1)),
+                }
+            };
+            match compiled {
+                Ok(program) => primary = Primary::Ready((device.clone(), program)),
+                Err(error) => {
+                    tracing::warn!(%operator, %error, "the CPU serves");
+                    primary = Primary::None;
                 }
             }
         }

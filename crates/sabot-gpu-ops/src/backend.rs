@@ -1,6 +1,6 @@
 //! The backend of a device: which fragments it runs, and how they are compiled while another device serves.
 
-use sabot_codegen::lower_filter_project;
+use sabot_codegen::{ColumnSource, Lowered, lower_filter_projects};
 use sabot_common::DeviceId;
 use sabot_ops::{
     Backend, CompileError, CompileJob, Compiled, Fragment, Kernel, OperatorSpec, Program, Support,
@@ -94,22 +94,26 @@ impl GpuBackend {
         self.shared.memory.used()
     }
 
-    /// The fragment as a kernel's source, or why there is none.
-    fn source(&self, fragment: &Fragment) -> Result<KernelSource, String> {
+    /// The fragment as a kernel's source and the columns of its output, or why there are none.
+    fn source(&self, fragment: &Fragment) -> Result<(KernelSource, Vec<ColumnSource>), String> {
         if let Some(reason) = self.shared.dead() {
             return Err(format!("the device is lost: {reason}"));
         }
-        // A union changes names at most.
-        let mut steps = fragment.steps().iter().filter(|step| !matches!(step, OperatorSpec::Union(_)));
-        let (Some(OperatorSpec::FilterProject(spec)), None) = (steps.next(), steps.next()) else {
-            let names: Vec<&str> = fragment.steps().iter().map(OperatorSpec::name).collect();
-            return Err(format!("{} has no kernel yet", names.join(" → ")));
-        };
-        let program = lower_filter_project(spec).map_err(|refused| refused.to_string())?;
-        if program.keep().is_none() && program.outputs().is_empty() {
+        let mut steps = Vec::new();
+        for step in fragment.steps() {
+            match step {
+                OperatorSpec::FilterProject(spec) => steps.push(spec),
+                // Only names change.
+                OperatorSpec::Union(_) => {}
+                other => return Err(format!("{} has no kernel yet", other.name())),
+            }
+        }
+        let Lowered { program, columns } = lower_filter_projects(&steps).map_err(|refused| refused.to_string())?;
+        if program.keep().is_none() && program.failed().is_none() && program.outputs().is_empty() {
             return Err("columns that are only passed on need no kernel".to_owned());
         }
-        KernelSource::filter_project(program, self.shared.device.dialect()).map_err(|e| e.to_string())
+        let source = KernelSource::filter_project(program, self.shared.device.dialect());
+        Ok((source.map_err(|error| error.to_string())?, columns))
     }
 }
 
@@ -128,14 +132,14 @@ impl Backend for GpuBackend {
     fn compile(&self, fragment: &Fragment) -> Result<CompileJob, CompileError> {
         let failed =
             |reason| CompileError { device: self.device(), fragment: fragment.to_string(), reason };
-        let source = self.source(fragment).map_err(failed)?;
+        let (source, columns) = self.source(fragment).map_err(failed)?;
         let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
         let compiler = match &mut *compiler {
             Some(compiler) => compiler,
             none => none.insert(Compiler::start(self.shared.clone()).map_err(|e| failed(e.to_string()))?),
         };
         let (answer, answered) = channel();
-        let job = Job { fragment: fragment.clone(), source, answer };
+        let job = Job { fragment: fragment.clone(), source, columns, answer };
         compiler.jobs.as_ref().map(|jobs| jobs.send(job));
         let gone = CompileError {
             device: self.device(),
@@ -159,6 +163,7 @@ struct Compiler {
 struct Job {
     fragment: Fragment,
     source: KernelSource,
+    columns: Vec<ColumnSource>,
     answer: Sender<Compiled>,
 }
 
@@ -183,7 +188,7 @@ impl Drop for Compiler {
 }
 
 fn compile_all(shared: &Arc<Shared>, todo: &Receiver<Job>) {
-    while let Ok(Job { fragment, source, answer }) = todo.recv() {
+    while let Ok(Job { fragment, source, columns, answer }) = todo.recv() {
         let loaded = shared.device.load(&source).map_err(|fault| {
             if let Fault::Lost(reason) = &fault {
                 shared.lose(reason);
@@ -192,7 +197,7 @@ fn compile_all(shared: &Arc<Shared>, todo: &Receiver<Job>) {
             CompileError { device, fragment, reason: fault.to_string() }
         });
         let compiled: Compiled = loaded.map(|loaded| {
-            let step = FilterProject::new(fragment, source, loaded);
+            let step = FilterProject { fragment, source, columns, loaded };
             Arc::new(GpuProgram { shared: shared.clone(), step: Arc::new(step) }) as Arc<dyn Program>
         });
         // Whoever asked may have stopped waiting.

@@ -3,10 +3,8 @@
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use sabot_batch::{Morsel, Selection};
-use sabot_ops::{
-    Failure, FilterProjectSpec, Fragment, Kernel, OperatorSpec, Output, Progress, Retry, TaskContext, Ticket,
-    reference,
-};
+use sabot_codegen::ColumnSource;
+use sabot_ops::{Failure, Fragment, Kernel, Output, Progress, Retry, TaskContext, Ticket, reference};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,46 +20,30 @@ use crate::source::{KernelSource, TILE};
 /// A compiled filter-project.
 #[derive(Debug)]
 pub(crate) struct FilterProject {
-    fragment: Fragment,
-    source: KernelSource,
-    loaded: Arc<dyn LoadedKernel>,
+    pub(crate) fragment: Fragment,
+    pub(crate) source: KernelSource,
+    /// Where the columns of the output come from.
+    pub(crate) columns: Vec<ColumnSource>,
+    pub(crate) loaded: Arc<dyn LoadedKernel>,
 }
 
 impl FilterProject {
-    pub(crate) fn new(fragment: Fragment, source: KernelSource, loaded: Arc<dyn LoadedKernel>) -> Self {
-        Self { fragment, source, loaded }
-    }
-
-    fn spec(&self) -> Option<&FilterProjectSpec> {
-        self.fragment.steps().iter().find_map(|step| match step {
-            OperatorSpec::FilterProject(spec) => Some(spec),
-            _ => None,
-        })
-    }
-
     /// The result of a morsel, from what the device has left in the slab.
     fn output(&self, input: &Morsel, layout: &Layout, slab: &[u32], rows_max: usize) -> Result<Output, Failure> {
         let bug = |message: String| Failure::Internal(message);
         let batch = input.to_host()?;
-        let spec = self.spec().ok_or_else(|| bug("a fragment without filter-project".to_owned()))?;
         let schema = self.fragment.output();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-        let mut computed = 0;
-        let passed = |index: usize| {
-            batch.columns().get(index).cloned().ok_or_else(|| bug(format!("no column {index} to pass on")))
-        };
-        for (projection, field) in spec.projections.iter().zip(schema.fields()) {
-            columns.push(match projection.expr.as_column() {
-                Some(index) => passed(index)?,
-                None => {
-                    let wanted = (field.data_type(), field.is_nullable());
-                    computed += 1;
-                    self.unpack(layout, computed - 1, wanted, slab)?
+        for (source, field) in self.columns.iter().zip(schema.fields()) {
+            let column = match *source {
+                ColumnSource::Passed(index) => {
+                    batch.columns().get(index).cloned().ok_or_else(|| format!("no column {index} to pass on"))
                 }
-            });
-        }
-        for index in &spec.carried {
-            columns.push(passed(*index)?);
+                ColumnSource::Computed(number) => {
+                    layout.unpack(&self.source, number, (field.data_type(), field.is_nullable()), slab)
+                }
+            };
+            columns.push(column.map_err(bug)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let rows = RecordBatch::try_new_with_options(schema.clone(), columns, &options)
@@ -81,16 +63,6 @@ impl FilterProject {
         let pieces = if morsel.rows() > rows_max { morsel.split(rows_max)? } else { vec![morsel] };
         let morsels = pieces.into_iter().filter(|piece| piece.rows() > 0).map(|piece| (0, piece)).collect();
         Ok(Output { morsels, ..Output::default() })
-    }
-
-    fn unpack(
-        &self,
-        layout: &Layout,
-        number: usize,
-        wanted: (&arrow::datatypes::DataType, bool),
-        slab: &[u32],
-    ) -> Result<ArrayRef, Failure> {
-        layout.unpack(&self.source, number, wanted, slab).map_err(Failure::Internal)
     }
 }
 

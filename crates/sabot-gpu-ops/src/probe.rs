@@ -8,7 +8,7 @@
 
 use arrow::array::{ArrayRef, Float32Array, Float64Array, RecordBatch};
 use arrow::datatypes::DataType;
-use sabot_codegen::{WgslFeatures, evaluate, lower_filter_project};
+use sabot_codegen::{WgslFeatures, evaluate, lower_filter_projects};
 use sabot_expr::functions::{Function, MathFunction};
 use sabot_expr::{Expr, FunctionRegistry, col, lit, resolve};
 use sabot_ops::{FilterProjectSpec, Projection};
@@ -60,7 +60,7 @@ fn probe(device: &dyn Device, bits: u32) -> Result<bool, String> {
     }
     let predicate = typed(lit(true)).map_err(|error| error.to_string())?;
     let spec = FilterProjectSpec { predicate: Some(predicate), projections, carried: Vec::new() };
-    let program = lower_filter_project(&spec).map_err(|refused| refused.to_string())?;
+    let program = lower_filter_projects(&[&spec]).map_err(|refused| refused.to_string())?.program;
     let dialect = match device.dialect() {
         Dialect::Wgsl(features) => Dialect::Wgsl(WgslFeatures { exact32: true, exact64: true, ..features }),
         cuda => cuda,

@@ -3,34 +3,57 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot_codegen::testing::{random_batch, random_spec};
-use sabot_codegen::{Program, evaluate, lower_filter_project};
+use sabot_codegen::{Program, evaluate, lower_filter_projects};
 use sabot_gpu_ops::{Device, GpuBackend, GpuOptions, KernelSource, run_once, same_row};
-use sabot_ops::conformance::{self, Options};
+use sabot_ops::conformance::{self, Options, Required};
 use std::sync::Arc;
 
 use crate::{WgpuDevice, WgpuOptions};
 
-/// The first adapter; a machine without any is told so.
-fn device() -> Option<Arc<WgpuDevice>> {
-    match WgpuDevice::open(0, WgpuOptions::default()) {
+/// The first adapter; a machine without any is told so, or fails where `SABOT_REQUIRE_ADAPTER` says that there is one.
+fn device(options: WgpuOptions) -> Option<Arc<WgpuDevice>> {
+    match WgpuDevice::open(0, options) {
         Ok(device) => Some(device),
         Err(error) => {
+            assert!(std::env::var_os("SABOT_REQUIRE_ADAPTER").is_none(), "{error}");
             println!("skipped: {error}");
             None
         }
     }
 }
 
+/// The operators that there are kernels of.
+fn options() -> Options {
+    Options { only: Some("filter-project/".to_owned()), ..Options::quick() }
+}
+
 #[test]
-fn the_first_adapter_passes_the_suite() {
-    let Some(device) = device() else { return };
+fn the_suite_passes_on_the_first_adapter() {
+    let Some(device) = device(WgpuOptions::default()) else { return };
     println!("{:?}", device.summary());
-    println!("{:?}", sabot_gpu_ops::Device::dialect(&*device));
     let backend = GpuBackend::new(device, GpuOptions::default());
-    let report = conformance::run(&backend, &Options::quick());
+    let report = conformance::run(&backend, &options());
     assert!(report.failed.is_empty(), "{report}");
     println!("{} passed, {} refused", report.passed.len(), report.refused.len());
+    let required = Required::parse(include_str!("../../../conformance/required/wgpu.txt")).unwrap();
+    let shortfall = required.check(&report);
+    // A device may lack what the one of the file has; none may lose a cell without being told.
+    let lacks = |(_, reason): &(String, String)| !reason.contains("the device");
+    assert!(shortfall.unlisted.is_empty() && !shortfall.lost.iter().any(lacks), "{shortfall}");
     println!("{:?}", backend.counters().all());
+}
+
+/// Fragments with integers of 64 bits and floats are refused by name, and nothing else goes wrong.
+#[test]
+fn a_device_without_wide_numbers_passes_what_it_has_on_the_first_adapter() {
+    let Some(device) = device(WgpuOptions { int64: false, float64: false, ..WgpuOptions::default() }) else { return };
+    let backend = GpuBackend::new(device, GpuOptions::default());
+    let report = conformance::run(&backend, &Options { only: Some("filter-project/compare".to_owned()), ..options() });
+    assert!(report.failed.is_empty(), "{report}");
+    let supported = report.supported_cells();
+    assert!(supported.contains("filter-project/compare/int32") && !supported.contains("filter-project/compare/int64"));
+    let reasons: Vec<&str> = report.refused.iter().map(|(_, reason)| reason.as_str()).collect();
+    assert!(reasons.contains(&"the device has no integers of 64 bits (SHADER_INT64)"), "{reasons:?}");
 }
 
 /// How many random programs a device is given; each kernel has two expressions and half of them a predicate.
@@ -39,15 +62,15 @@ fn programs() -> usize {
 }
 
 #[test]
-fn random_programs_are_what_they_are_by_hand() {
-    let Some(device) = device() else { return };
+fn random_programs_are_what_they_are_by_hand_on_the_first_adapter() {
+    let Some(device) = device(WgpuOptions::default()) else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(0x369);
     for case in 0..programs() {
         let batch = random_batch(&mut rng, 600);
         let dialect = device.dialect();
         let prints = |program: &Program| KernelSource::filter_project(program.clone(), dialect).is_ok();
         let spec = random_spec(&mut rng, &batch.schema(), prints);
-        let program = lower_filter_project(&spec).unwrap();
+        let program = lower_filter_projects(&[&spec]).unwrap().program;
         let source = KernelSource::filter_project(program.clone(), dialect).unwrap();
         let ran = run_once(&*device, &source, batch.columns()).unwrap();
         let mut failed = false;

@@ -5,7 +5,7 @@ use sabot_ops::Backend;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Job, Result};
+use crate::{Error, Job, Result};
 
 /// Which devices an engine may use.
 ///
@@ -13,7 +13,7 @@ use crate::{Job, Result};
 /// # use sabot::Devices;
 /// assert_eq!("cpu".parse(), Ok(Devices::Cpu));
 /// assert_eq!(Devices::default(), Devices::Auto);
-/// assert_eq!("gpu".parse::<Devices>(), Err("unknown devices \"gpu\"; known: auto, cpu".to_owned()));
+/// assert_eq!("gpu".parse::<Devices>(), Err("unknown devices \"gpu\"; known: auto, cpu, wgpu".to_owned()));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Devices {
@@ -22,6 +22,9 @@ pub enum Devices {
     Auto,
     /// The CPU alone.
     Cpu,
+    /// The first device that wgpu finds, for every fragment that it can run; the CPU does the others. Jobs wait until
+    /// their kernels are compiled. Needs the feature `wgpu`.
+    Wgpu,
 }
 
 impl std::str::FromStr for Devices {
@@ -31,7 +34,8 @@ impl std::str::FromStr for Devices {
         match text {
             "auto" => Ok(Devices::Auto),
             "cpu" => Ok(Devices::Cpu),
-            other => Err(format!("unknown devices \"{other}\"; known: auto, cpu")),
+            "wgpu" => Ok(Devices::Wgpu),
+            other => Err(format!("unknown devices \"{other}\"; known: auto, cpu, wgpu")),
         }
     }
 }
@@ -223,6 +227,21 @@ impl EngineBuilder {
         self
     }
 
+    /// Whether jobs wait until their kernels are compiled; otherwise the CPU serves in the meantime, and a short job may be
+    /// over before.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// // Where the CPU runs everything there is nothing to wait for.
+    /// let engine = Engine::builder().compile_first(true).build()?;
+    /// assert_eq!(Stream::read(csv("data/flights.csv"))?.collect_on(&engine)?[0].num_rows(), 4);
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    pub fn compile_first(mut self, wait: bool) -> Self {
+        self.config.compile_first = wait;
+        self
+    }
+
     /// Processing time from a clock of your own.
     ///
     /// ```
@@ -256,12 +275,34 @@ impl EngineBuilder {
     /// Starts the engine's threads.
     ///
     /// # Errors
-    /// When the operating system refuses them.
+    /// When the operating system refuses them, or a device that was asked for is not there.
     pub fn build(mut self) -> Result<Engine> {
-        if self.devices == Devices::Cpu {
-            self.config.backends.clear();
+        match self.devices {
+            Devices::Auto => {}
+            Devices::Cpu => self.config.backends.clear(),
+            Devices::Wgpu => {
+                self.config.backends = vec![wgpu()?];
+                self.config.compile_first = true;
+            }
         }
         let keyed_parallelism = self.keyed_parallelism.unwrap_or(self.config.workers);
         Ok(Engine { inner: sabot_exec::Engine::start(self.config)?, keyed_parallelism })
     }
+}
+
+/// The first device that wgpu finds.
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Result<Arc<dyn Backend>> {
+    use sabot_gpu_ops::{GpuBackend, GpuOptions};
+    use sabot_wgpu::{WgpuDevice, WgpuOptions};
+    let device = WgpuDevice::open(0, WgpuOptions::default())
+        .map_err(|error| Error::Device { devices: "wgpu", reason: error.to_string() })?;
+    Ok(Arc::new(GpuBackend::new(device, GpuOptions::default())))
+}
+
+/// This build has none.
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Result<Arc<dyn Backend>> {
+    let reason = "this build has no GPUs; build it with the feature \"wgpu\"".to_owned();
+    Err(Error::Device { devices: "wgpu", reason })
 }

@@ -43,6 +43,14 @@ pub enum Error {
         /// What is wrong with it, and where.
         error: sabot_ops::ModelError,
     },
+    /// A device that was asked for is not there.
+    #[error("--devices {devices}: {reason}")]
+    Device {
+        /// What was asked for.
+        devices: &'static str,
+        /// Why it cannot be had, and what would help.
+        reason: String,
+    },
     /// Arrow could not print or join batches.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),

@@ -7,6 +7,7 @@ mod checkpoints;
 mod dead_letters;
 mod failures;
 mod files;
+mod gpu;
 mod idle;
 mod joins;
 mod kit;

@@ -1,4 +1,4 @@
-//! The same pipelines on a device that is late and on one that refuses and fails.
+//! The same pipelines on a device that is late, on one that refuses and fails, and on the host path of GPUs.
 //!
 //! The named pipelines run in every setting, the random ones in six each, other ones for each plan.
 
@@ -28,6 +28,13 @@ fn a_late_device_gives_the_same() {
     let tally = run_all(Device::Late);
     assert!(tally.on_device > 10_000, "{tally:?}");
     assert_eq!((tally.fallback_morsels, tally.refused_fragments), (0, 0), "it is late and not wrong");
+}
+
+#[test]
+fn the_host_path_of_gpus_gives_the_same() {
+    let tally = run_all(Device::Gpu);
+    assert!(tally.refused_fragments > 100 && tally.on_device > 1_000, "{tally:?}");
+    assert_eq!(tally.fallback_morsels, 0, "a device that does not fail");
 }
 
 #[test]

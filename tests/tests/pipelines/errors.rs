@@ -16,7 +16,7 @@ fn everywhere(make: impl Fn(usize) -> Case, fails: bool) {
     for partitions in [1, 4] {
         let case = make(partitions);
         assert_eq!(!case.outcome().failures.is_empty(), fails);
-        for device in [Device::Cpu, Device::Late, Device::Refusing] {
+        for device in [Device::Cpu, Device::Late, Device::Refusing, Device::Gpu] {
             for setting in Settings::all(device) {
                 case.check(&setting.engine(), &setting);
             }

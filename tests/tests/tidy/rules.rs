@@ -64,6 +64,10 @@ pub(crate) const TABLE: &[Row] = &[
     row("sabot-ops", &["sabot-expr", "sabot-time"], &["serde_json"]),
     row("sabot-plan", &["sabot-ops"], &[]),
     row("sabot-cpu", &["sabot-ops"], &[]),
+    row("sabot-testkit", &["sabot-expr"], &["proptest"]),
+    // Random programs of its feature `testing` are made of the testkit's expressions.
+    row("sabot-codegen", &["sabot-ops", "sabot-testkit"], &[]),
+    row("sabot-gpu-ops", &["sabot-codegen"], &["sabot-kernels", "sabot-shaders"]),
     row("sabot-state", &["sabot-batch", "sabot-checkpoint"], &["libc", "twox-hash"]),
     row("sabot-stream", &["sabot-cpu", "sabot-plan", "sabot-state"], &[]),
     row("sabot-connect", &["sabot-expr"], &[]),
@@ -74,8 +78,9 @@ pub(crate) const TABLE: &[Row] = &[
         &["sabot-checkpoint", "sabot-common", "sabot-connect"],
         &["humantime", "object_store", "reqwest", "rustls", "rustls-platform-verifier", "tokio"],
     ),
-    row("sabot-testkit", &["sabot-expr"], &["proptest"]),
-    row(FACADE, &["sabot-exec", "sabot-files", "sabot-object-store"], &[]),
+    row("sabot-emu", &["sabot-gpu-ops"], &["tempfile"]),
+    leaf("sabot-wgpu", &["sabot-gpu-ops"], &["pollster", "wgpu"]),
+    row(FACADE, &["sabot-exec", "sabot-files", "sabot-object-store", "sabot-wgpu"], &[]),
 ];
 
 /// Packages that must not be in the lock file at all: the default build needs a Rust toolchain and a C

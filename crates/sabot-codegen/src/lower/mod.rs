@@ -57,32 +57,68 @@ pub fn storage_of(data_type: &DataType) -> Option<Storage> {
     })
 }
 
-/// What a filter-project does to a row, as a program whose outputs are those projections that are more than a
-/// column. A column that goes through as it is, and the carried columns, need no kernel.
+/// Where a column of a fragment's output comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnSource {
+    /// A column of the input, as it is.
+    Passed(usize),
+    /// An output of the program.
+    Computed(usize),
+}
+
+/// A chain of filter-projects as a program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lowered {
+    /// What happens to a row.
+    pub program: Program,
+    /// The columns of the output, in order.
+    pub columns: Vec<ColumnSource>,
+}
+
+/// What a chain of filter-projects does to a row. Columns that go through as they are need no kernel, and are no
+/// outputs of the program.
 ///
 /// # Errors
 /// [`Refused`] with the first expression that kernels cannot compute.
-pub fn lower_filter_project(spec: &FilterProjectSpec) -> Result<Program, Refused> {
+pub fn lower_filter_projects(steps: &[&FilterProjectSpec]) -> Result<Lowered, Refused> {
     let mut lowering = Lowering::default();
-    let keep = match &spec.predicate {
-        Some(predicate) => {
+    let mut keep: Option<Reg> = None;
+    for spec in steps {
+        if let Some(predicate) = &spec.predicate {
             let kept = lowering.value(predicate)?;
             let kept = lowering.is_true(kept);
-            // Only rows that are kept reach the projections.
-            lowering.guard = Some(kept);
-            Some(kept)
+            // Only rows that are kept reach what comes behind.
+            keep = lowering.both(keep, Some(kept));
+            lowering.guard = keep;
         }
-        None => None,
-    };
-    let computed = spec.projections.iter().filter(|p| p.expr.as_column().is_none());
-    let mut outputs = Vec::new();
-    for projection in computed {
-        let value = lowering.value(&projection.expr)?;
-        let storage = storage_of(projection.expr.data_type())
-            .ok_or_else(|| unknown_type(&projection.expr, projection.expr.data_type()))?;
-        outputs.push(Output { value: value.reg, valid: value.valid, storage });
+        let mut columns = Vec::with_capacity(spec.projections.len() + spec.carried.len());
+        for projection in &spec.projections {
+            columns.push(match projection.expr.as_column() {
+                Some(index) => lowering.column(index),
+                None => {
+                    let (value, storage) = (lowering.value(&projection.expr)?, projection.expr.data_type());
+                    let storage = storage_of(storage).ok_or_else(|| unknown_type(&projection.expr, storage))?;
+                    Column::Computed(value, storage)
+                }
+            });
+        }
+        columns.extend(spec.carried.iter().map(|index| lowering.column(*index)));
+        lowering.columns = Some(columns);
     }
-    Ok(lowering.builder.finish(keep, lowering.failed, outputs))
+    let mut outputs: Vec<Output> = Vec::new();
+    let columns = lowering.columns.unwrap_or_default().into_iter().map(|column| match column {
+        Column::Input(index) => ColumnSource::Passed(index),
+        Column::Computed(Value { reg, valid }, storage) => {
+            let output = Output { value: reg, valid, storage };
+            let number = outputs.iter().position(|known| *known == output).unwrap_or_else(|| {
+                outputs.push(output);
+                outputs.len() - 1
+            });
+            ColumnSource::Computed(number)
+        }
+    });
+    let columns = columns.collect();
+    Ok(Lowered { program: lowering.builder.finish(keep, lowering.failed, outputs), columns })
 }
 
 fn refused(expr: &TypedExpr, reason: impl Into<String>) -> Refused {
@@ -91,6 +127,15 @@ fn refused(expr: &TypedExpr, reason: impl Into<String>) -> Refused {
 
 fn unknown_type(expr: &TypedExpr, data_type: &DataType) -> Refused {
     refused(expr, format!("{} is not a type that kernels compute with", type_name(data_type)))
+}
+
+/// A column between two steps.
+#[derive(Clone, Copy, Debug)]
+enum Column {
+    /// A column of the fragment's input.
+    Input(usize),
+    /// What a step has computed.
+    Computed(Value, Storage),
 }
 
 /// A value that may be null.
@@ -104,6 +149,8 @@ struct Value {
 #[derive(Debug, Default)]
 struct Lowering {
     builder: Builder,
+    /// The columns that expressions see; those of the fragment's input without.
+    columns: Option<Vec<Column>>,
     /// The condition under which the row reaches what is being lowered; always without.
     guard: Option<Reg>,
     /// Whether the row has failed so far.
@@ -111,12 +158,22 @@ struct Lowering {
 }
 
 impl Lowering {
+    /// What a column is that the expressions of a step see. Specs are checked when they are made: there is one.
+    fn column(&self, index: usize) -> Column {
+        let columns = self.columns.as_ref();
+        columns.and_then(|columns| columns.get(index).copied()).unwrap_or(Column::Input(index))
+    }
+
     fn value(&mut self, expr: &TypedExpr) -> Result<Value, Refused> {
         match expr.kind() {
             TypedKind::Column { index, .. } => {
+                let index = match self.column(*index) {
+                    Column::Input(index) => index,
+                    Column::Computed(value, _) => return Ok(value),
+                };
                 let storage =
                     storage_of(expr.data_type()).ok_or_else(|| unknown_type(expr, expr.data_type()))?;
-                let input = Input { column: *index, storage, nullable: expr.nullable() };
+                let input = Input { column: index, storage, nullable: expr.nullable() };
                 let (reg, valid) = self.builder.input(input);
                 Ok(Value { reg, valid })
             }

@@ -10,13 +10,13 @@ use crate::ir::{Binary, Inst, Kind, Math, Program, Reg, Storage, Unary};
 ///
 /// ```
 /// # use arrow::datatypes::{DataType, Field, Schema};
-/// # use sabot_codegen::{lower_filter_project, print_cuda};
+/// # use sabot_codegen::{lower_filter_projects, print_cuda};
 /// # use sabot_expr::{FunctionRegistry, col, resolve};
 /// # use sabot_ops::FilterProjectSpec;
 /// let schema = Schema::new(vec![Field::new("delay", DataType::Int32, false)]);
 /// let predicate = resolve(&col("delay").gt(15), &schema, &FunctionRegistry::new())?;
 /// let spec = FilterProjectSpec { predicate: Some(predicate), projections: Vec::new(), carried: Vec::new() };
-/// let body = print_cuda(&lower_filter_project(&spec)?)?;
+/// let body = print_cuda(&lower_filter_projects(&[&spec])?.program)?;
 /// assert!(body.text.contains("sabot_row("));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

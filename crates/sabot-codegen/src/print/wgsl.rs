@@ -34,13 +34,13 @@ pub struct WgslFeatures {
 ///
 /// ```
 /// # use arrow::datatypes::{DataType, Field, Schema};
-/// # use sabot_codegen::{WgslFeatures, lower_filter_project, print_wgsl};
+/// # use sabot_codegen::{WgslFeatures, lower_filter_projects, print_wgsl};
 /// # use sabot_expr::{FunctionRegistry, col, resolve};
 /// # use sabot_ops::FilterProjectSpec;
 /// let schema = Schema::new(vec![Field::new("delay", DataType::Int32, false)]);
 /// let predicate = resolve(&col("delay").gt(15), &schema, &FunctionRegistry::new())?;
 /// let spec = FilterProjectSpec { predicate: Some(predicate), projections: Vec::new(), carried: Vec::new() };
-/// let body = print_wgsl(&lower_filter_project(&spec)?, WgslFeatures::default())?;
+/// let body = print_wgsl(&lower_filter_projects(&[&spec])?.program, WgslFeatures::default())?;
 /// assert!(body.text.contains("fn sabot_row(row: u32) -> SabotRow"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

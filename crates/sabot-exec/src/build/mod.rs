@@ -245,7 +245,7 @@ impl Builder<'_> {
                     let programs = Programs::choose(
                         &operator,
                         &spec.fragment,
-                        &config.backends,
+                        (&config.backends, config.compile_first),
                         &*config.cpu,
                         &self.job,
                     )?;

@@ -160,7 +160,9 @@ impl Bench<'_> {
         let program = self.compile(fragment)?;
         let limits = Limits { morsel_rows: self.options.morsel_rows, patience: self.options.patience };
         let mix = if self.rng.random_ratio(1, 4) { Mix::OneByOne } else { Mix::ManyOpen };
-        drive(program.kernel().as_mut(), inputs, mix, &limits, &mut self.rng)
+        // How often is polled depends on time. What is drawn afterwards must not.
+        let mut polls = ChaCha8Rng::seed_from_u64(self.rng.random());
+        drive(program.kernel().as_mut(), inputs, mix, &limits, &mut polls)
             .map_err(|problem| NotPassed::Failed(format!("{fragment}: {problem}")))
     }
 

@@ -1,0 +1,128 @@
+//! The C++ compiler.
+
+use sabot_gpu_ops::KernelSource;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use tempfile::TempDir;
+
+const HEADER: &str = include_str!("emu.h");
+/// Where what blocks share begins and ends.
+const FOOTER: &str = "
+extern \"C\" char __start_emu_shared[] __attribute__((weak, visibility(\"hidden\")));
+extern \"C\" char __stop_emu_shared[] __attribute__((weak, visibility(\"hidden\")));
+extern \"C\" void emu_shared(char** from, char** to) {
+  *from = __start_emu_shared;
+  *to = __stop_emu_shared;
+}
+";
+const RUNTIME: &str = include_str!("runtime.cpp");
+
+/// How kernels are compiled and run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmuOptions {
+    /// Under sanitizers for addresses and undefined behaviour: several times slower, and every access is checked.
+    pub sanitize: bool,
+    /// The seed of the order in which warps run; each launch has the next.
+    pub seed: u32,
+}
+
+/// Kernels cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum EmuError {
+    /// There is no compiler.
+    #[error("no C++ compiler: {compiler} could not be started ({reason}); install one that is called c++, or name it in CXX")]
+    NoCompiler {
+        /// What was tried.
+        compiler: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// It does not accept the text.
+    #[error("{compiler} does not accept a kernel:\n{message}")]
+    Refused {
+        /// The compiler.
+        compiler: String,
+        /// What it said.
+        message: String,
+    },
+    /// Files could not be written.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A compiled kernel.
+#[derive(Debug)]
+pub(crate) struct Executable {
+    pub(crate) runtime: PathBuf,
+    pub(crate) kernel: PathBuf,
+    /// Files stay as long as somebody may run them.
+    _folder: Arc<TempDir>,
+}
+
+/// A compiler, and the folder that it works in.
+#[derive(Debug)]
+pub(crate) struct Compiler {
+    name: String,
+    options: EmuOptions,
+    folder: Arc<TempDir>,
+    /// What was compiled before, by its text.
+    kernels: Mutex<HashMap<String, Arc<Executable>>>,
+}
+
+impl Compiler {
+    pub(crate) fn new(options: EmuOptions) -> Result<Self, EmuError> {
+        let name = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+        let folder = Arc::new(tempfile::Builder::new().prefix("sabot-emu-").tempdir()?);
+        let this = Self { name, options, folder, kernels: Mutex::default() };
+        std::fs::write(this.path("runtime.cpp"), RUNTIME)?;
+        // The scheduler is compiled once, and with care. Kernels find it and the functions of floats in it.
+        let options = ["-O2", "-rdynamic", "-Wl,--no-as-needed", "-o"];
+        this.run(&options, &this.path("runtime"), &[&this.path("runtime.cpp")], &["-lm", "-ldl"])?;
+        Ok(this)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn compile(&self, source: &KernelSource) -> Result<Arc<Executable>, EmuError> {
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kernels.get(&source.text) {
+            return Ok(known.clone());
+        }
+        let number = kernels.len();
+        let text = self.path(&format!("kernel-{number}.cpp"));
+        let entry = source.entry;
+        let call = format!(
+            "\nextern \"C\" void emu_entry(const unsigned* input, unsigned* output, const unsigned* parameters, unsigned* status) {{\n  \
+             {entry}(input, output, parameters, status);\n}}\n"
+        );
+        std::fs::write(&text, [HEADER, &source.text, &call, FOOTER].concat())?;
+        let kernel = self.path(&format!("kernel-{number}.so"));
+        // A shared object that needs nothing is linked four times as fast as a program.
+        self.run(&["-shared", "-fPIC", "-nostdlib", "-o"], &kernel, &[&text], &[])?;
+        std::fs::remove_file(text)?;
+        let executable = Executable { runtime: self.path("runtime"), kernel, _folder: self.folder.clone() };
+        Ok(kernels.entry(source.text.clone()).or_insert(Arc::new(executable)).clone())
+    }
+
+    fn run(&self, options: &[&str], to: &Path, from: &[&Path], libraries: &[&str]) -> Result<(), EmuError> {
+        let mut command = Command::new(&self.name);
+        command.args(["-std=c++17", "-w", "-ffp-contract=off", "-fno-strict-aliasing"]);
+        if self.options.sanitize {
+            command.args(["-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]);
+        }
+        command.args(options).arg(to).args(from).args(libraries);
+        let output = command.output().map_err(|error| EmuError::NoCompiler {
+            compiler: self.name.clone(),
+            reason: error.to_string(),
+        })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(EmuError::Refused { compiler: self.name.clone(), message })
+    }
+}

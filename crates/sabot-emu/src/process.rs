@@ -1,0 +1,99 @@
+//! A kernel's process.
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use crate::compiler::Executable;
+
+/// A launch.
+pub(crate) struct Request {
+    pub(crate) seed: u32,
+    pub(crate) blocks: u32,
+    pub(crate) threads: u32,
+    pub(crate) input: Vec<u32>,
+    pub(crate) output: Vec<u32>,
+    pub(crate) parameters: Vec<u32>,
+    pub(crate) status: u32,
+}
+
+/// What it has left.
+pub(crate) struct Answer {
+    pub(crate) output: Vec<u32>,
+    pub(crate) status: u32,
+}
+
+/// A process that runs one kernel again and again. It starts with the first launch and is ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    program: Arc<Executable>,
+    child: Option<Child>,
+}
+
+impl Process {
+    pub(crate) fn new(program: Arc<Executable>) -> Self {
+        Self { program, child: None }
+    }
+
+    /// Runs the kernel.
+    ///
+    /// # Errors
+    /// In words, when the process came to its end instead: what it said, and how it ended.
+    pub(crate) fn run(&mut self, request: &Request) -> Result<Answer, String> {
+        self.exchange(request).map_err(|error| self.post_mortem(&error))
+    }
+
+    fn exchange(&mut self, request: &Request) -> std::io::Result<Answer> {
+        let child = match &mut self.child {
+            Some(child) => child,
+            none => {
+                let mut command = Command::new(&self.program.runtime);
+                command.arg(&self.program.kernel);
+                command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+                // The leak checker would stop at every exit, and stacks are switched by hand.
+                command.env("ASAN_OPTIONS", "detect_leaks=0:detect_stack_use_after_return=0");
+                none.insert(command.spawn()?)
+            }
+        };
+        let (Some(to), Some(from)) = (&mut child.stdin, &mut child.stdout) else {
+            return Err(std::io::Error::other("a process without pipes"));
+        };
+        let Request { seed, blocks, threads, input, output, parameters, status } = request;
+        let sizes = [input.len(), output.len(), parameters.len()].map(|words| words as u32);
+        let header = [*seed, *blocks, *threads, sizes[0], sizes[1], sizes[2]];
+        let mut message: Vec<u8> = Vec::new();
+        for part in [&header[..], input, output, parameters, &[*status]] {
+            message.extend_from_slice(bytemuck::cast_slice(part));
+        }
+        // It reads all of it before it writes.
+        to.write_all(&message)?;
+        to.flush()?;
+        let mut answer = Answer { output: vec![0; output.len()], status: 0 };
+        from.read_exact(bytemuck::cast_slice_mut(&mut answer.output))?;
+        from.read_exact(bytemuck::bytes_of_mut(&mut answer.status))?;
+        Ok(answer)
+    }
+
+    /// Why the process is no more.
+    fn post_mortem(&mut self, error: &std::io::Error) -> String {
+        let Some(mut child) = self.child.take() else { return error.to_string() };
+        drop(child.stdin.take());
+        let mut said = String::new();
+        if let Some(stderr) = &mut child.stderr {
+            // What cannot be read is not said.
+            let _ = stderr.read_to_string(&mut said);
+        }
+        let end = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        format!("the kernel's process ended ({end}): {}", said.trim())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The CUDA text of kernels against their meaning, and kernels that are broken on purpose.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use sabot_codegen::testing::{random_batch, random_spec};
+use sabot_codegen::{Kind, Storage, evaluate, lower_filter_projects};
+use sabot_gpu_ops::{Device, Dialect, Fault, GpuBackend, GpuOptions, KernelSource, run_once};
+use sabot_ops::conformance::{self, Options, Required};
+use std::sync::Arc;
+
+use crate::{EmuDevice, EmuOptions};
+
+/// A device; a machine without a compiler is told so.
+fn device(options: EmuOptions) -> Option<Arc<EmuDevice>> {
+    match EmuDevice::new(options) {
+        Ok(device) => Some(device),
+        Err(error) => {
+            println!("skipped: {error}");
+            None
+        }
+    }
+}
+
+/// How many random programs are compiled; each has two expressions and most of them a predicate.
+fn programs() -> usize {
+    std::env::var("SABOT_RANDOM_PROGRAMS").map_or(60, |text| text.parse().unwrap())
+}
+
+/// Whether two values are the same, or as close as libraries of floats are to each other.
+fn close(storage: Storage, a: Option<u64>, b: Option<u64>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return a == b };
+    let near = |a: f64, b: f64, epsilon: f64| {
+        (a.is_nan() && b.is_nan()) || a == b || (a - b).abs() <= 64.0 * epsilon * a.abs().max(b.abs())
+    };
+    match storage.kind() {
+        Kind::F32 => {
+            let (a, b) = (f32::from_bits(a as u32), f32::from_bits(b as u32));
+            near(f64::from(a), f64::from(b), f64::from(f32::EPSILON))
+        }
+        Kind::F64 => near(f64::from_bits(a), f64::from_bits(b), f64::EPSILON),
+        _ => a == b,
+    }
+}
+
+#[test]
+fn random_programs_are_what_they_are_by_hand() {
+    let mut rng = ChaCha8Rng::seed_from_u64(0xcafe);
+    let Some(plain) = device(EmuOptions::default()) else { return };
+    let Some(checked) = device(EmuOptions { sanitize: true, seed: 7 }) else { return };
+    for case in 0..programs() {
+        // Libraries differ in the last digits of such functions, and what is made of them may differ wholly.
+        let exact = |program: &sabot_codegen::Program| !format!("{program:?}").contains("Math(") && !format!("{program:?}").contains("Pow");
+        let batch = random_batch(&mut rng, 300);
+        let spec = random_spec(&mut rng, &batch.schema(), exact);
+        let program = lower_filter_projects(&[&spec]).unwrap().program;
+        let source = KernelSource::filter_project(program.clone(), Dialect::Cuda).unwrap();
+        let device: &dyn Device = if case % 8 == 0 { &*checked } else { &*plain };
+        let ran = run_once(device, &source, batch.columns()).unwrap();
+        let mut failed = false;
+        for row in 0..batch.num_rows() {
+            let (found, wanted) = (ran.row(row), evaluate(&program, batch.columns(), row));
+            failed |= wanted.failed;
+            let mut values = found.outputs.iter().zip(&wanted.outputs).zip(program.outputs());
+            let same = found.keep == wanted.keep
+                && (!found.keep || values.all(|((a, b), output)| close(output.storage, *a, *b)));
+            assert!(
+                same,
+                "case {case}, row {row}: {spec}\nfound {found:x?}\nwanted {wanted:x?}\n{:?}\n{}",
+                batch.slice(row, 1),
+                source.text
+            );
+        }
+        assert_eq!(ran.failed(), failed, "case {case}: {spec}");
+    }
+}
+
+#[test]
+fn the_suite_passes() {
+    let Some(device) = device(EmuOptions::default()) else { return };
+    let backend = GpuBackend::new(device, GpuOptions::default());
+    let options = Options { only: Some("filter-project/".to_owned()), ..Options::quick() };
+    let report = conformance::run(&backend, &options);
+    assert!(report.failed.is_empty(), "{report}");
+    println!("{} passed, {} refused", report.passed.len(), report.refused.len());
+    let required = Required::parse(include_str!("../../../conformance/required/cuda.txt")).unwrap();
+    let shortfall = required.check(&report);
+    assert!(shortfall.is_empty(), "{shortfall}");
+}
+
+/// Rows that fill whole lines of a slab, and no whole tile: what is read behind them is nobody's.
+const ROWS: usize = 33 * 32;
+
+/// A kernel that is broken by replacing some of its text.
+fn broken(what: &str, by: &str) -> Result<bool, Fault> {
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::record_batch::RecordBatch;
+    let device = EmuDevice::new(EmuOptions { sanitize: true, seed: 1 }).unwrap();
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS as i64));
+    let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
+    let registry = sabot_expr::FunctionRegistry::new();
+    let typed = |expr| sabot_expr::resolve(&expr, batch.schema_ref(), &registry).unwrap();
+    let spec = sabot_ops::FilterProjectSpec {
+        predicate: Some(typed(sabot_expr::col("n").gt(500))),
+        projections: vec![sabot_ops::Projection { name: "m".into(), expr: typed(sabot_expr::col("n") + 1) }],
+        carried: Vec::new(),
+    };
+    let program = lower_filter_projects(&[&spec]).unwrap().program;
+    let mut source = KernelSource::filter_project(program.clone(), Dialect::Cuda).unwrap();
+    assert!(what.is_empty() || source.text.contains(what), "the kernel has no {what}");
+    source.text = source.text.replace(what, by);
+    let ran = run_once(&*device, &source, batch.columns())?;
+    Ok((0..ROWS).all(|row| {
+        let (found, wanted) = (ran.row(row), evaluate(&program, batch.columns(), row));
+        found.keep == wanted.keep && (!wanted.keep || found.outputs == wanted.outputs)
+    }))
+}
+
+#[test]
+fn a_missing_bound_and_a_divergent_collective_are_caught() {
+    if device(EmuOptions::default()).is_none() {
+        return;
+    }
+    assert_eq!(broken("", ""), Ok(true));
+    let out_of_bounds = broken("row < rows && sabot_is_valid", "sabot_is_valid").unwrap_err().to_string();
+    assert!(out_of_bounds.contains("heap-buffer-overflow"), "{out_of_bounds}");
+    // Lanes that are not alone in their warp leave it before the others vote.
+    let divergent = broken("bool failed = false;", "bool failed = false; if (row == 70) return;").unwrap_err();
+    assert!(divergent.to_string().contains("a lane that has ended"), "{divergent}");
+    let misnamed = broken("__any_sync(0xffffffffu", "__any_sync(1u << (threadIdx.x & 31u) ^ 1u").unwrap_err();
+    assert!(misnamed.to_string().contains("mask"), "{misnamed}");
+    // A wrong result is seen as well.
+    assert_eq!(broken("bits >> bitmap & 1u", "bits >> bitmap & 0u"), Ok(false));
+}
