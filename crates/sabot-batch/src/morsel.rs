@@ -220,9 +220,9 @@ impl Morsel {
     /// [`MorselError`] when a device copy fails or Arrow cannot move the rows.
     pub fn compact(self) -> Result<Self, MorselError> {
         let kinds = match (&self.selection, &self.kinds) {
-            (Some(s), RowKinds::PerRow(kinds)) if s.alive() < s.rows() => {
-                RowKinds::PerRow(s.iter().map(|row| unpaired(kinds, row, |other| s.contains(other))).collect())
-            }
+            (Some(s), RowKinds::PerRow(kinds)) if s.alive() < s.rows() => RowKinds::PerRow(
+                s.iter().map(|row| unpaired(kinds, row, |other| s.contains(other))).collect(),
+            ),
             (_, kinds) => kinds.clone(),
         };
         let whole = self.live_rows() == self.rows();

@@ -515,7 +515,10 @@ impl Program {
         }
         let name = |reg: &mut Reg| *reg = names[reg.index()];
         self.keep.iter_mut().chain(&mut self.failed).for_each(name);
-        self.outputs.iter_mut().flat_map(|o| std::iter::once(&mut o.value).chain(&mut o.valid)).for_each(name);
+        self.outputs
+            .iter_mut()
+            .flat_map(|o| std::iter::once(&mut o.value).chain(&mut o.valid))
+            .for_each(name);
         (self.inputs, self.insts) = (inputs, insts);
     }
 }

@@ -20,7 +20,7 @@ pub mod testing;
 mod tests;
 
 pub use eval::{Evaluated, evaluate, evaluate_with, load};
-pub use ir::{Binary, Inst, Input, Kind, Math, Output, Program, Reg, Storage, Unary};
+pub use ir::{Binary, Input, Inst, Kind, Math, Output, Program, Reg, Storage, Unary};
 pub use lower::{ColumnSource, Lowered, Refused, lower_filter_projects, storage_of};
 pub use print::{
     BITMAPS_MAX, Bitmap, Body, NOWHERE, Parameters, Unprintable, WgslFeatures, print_cuda, print_wgsl,

@@ -57,7 +57,9 @@ pub fn random_spec(
     schema: &Schema,
     prints: impl Fn(&Program) -> bool,
 ) -> FilterProjectSpec {
-    let lowers = |spec: &FilterProjectSpec| lower_filter_projects(&[spec]).is_ok_and(|lowered| prints(&lowered.program));
+    let lowers = |spec: &FilterProjectSpec| {
+        lower_filter_projects(&[spec]).is_ok_and(|lowered| prints(&lowered.program))
+    };
     let spec = |predicate: Option<TypedExpr>, exprs: Vec<TypedExpr>| FilterProjectSpec {
         predicate,
         projections: exprs

@@ -140,9 +140,9 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sabot_batch::RowKind;
     use arrow::array::{AsArray, Int64Array};
     use arrow::datatypes::{Field, Int64Type, Schema};
+    use sabot_batch::RowKind;
     use std::sync::Arc;
 
     fn rows(kinds: &[RowKind]) -> (Rows, SchemaRef) {

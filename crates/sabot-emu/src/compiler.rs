@@ -32,7 +32,9 @@ pub struct EmuOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum EmuError {
     /// There is no compiler.
-    #[error("no C++ compiler: {compiler} could not be started ({reason}); install one that is called c++, or name it in CXX")]
+    #[error(
+        "no C++ compiler: {compiler} could not be started ({reason}); install one that is called c++, or name it in CXX"
+    )]
     NoCompiler {
         /// What was tried.
         compiler: String,
@@ -112,7 +114,12 @@ impl Compiler {
         let mut command = Command::new(&self.name);
         command.args(["-std=c++17", "-w", "-ffp-contract=off", "-fno-strict-aliasing"]);
         if self.options.sanitize {
-            command.args(["-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]);
+            command.args([
+                "-g1",
+                "-fsanitize=address,undefined",
+                "-fno-sanitize-recover=all",
+                "-fno-omit-frame-pointer",
+            ]);
         }
         command.args(options).arg(to).args(from).args(libraries);
         let output = command.output().map_err(|error| EmuError::NoCompiler {

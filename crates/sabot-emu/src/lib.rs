@@ -18,7 +18,8 @@ pub use compiler::{EmuError, EmuOptions};
 
 use sabot_common::DeviceId;
 use sabot_gpu_ops::{
-    Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, KernelSource, Limits, LoadedKernel, Slab, TILE, WorkStep,
+    Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, KernelSource, Limits, LoadedKernel, Slab, TILE,
+    WorkStep,
 };
 use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -114,7 +115,9 @@ impl Device for EmuDevice {
         // How much of each buffer belongs to this work: what a kernel reads beyond it is an error.
         let mut sizes: Vec<(Arc<dyn DeviceBuffer>, usize)> = Vec::new();
         for step in &work {
-            if let WorkStep::Upload { words, to: buffer, .. } | WorkStep::Download { words, from: buffer, .. } = step {
+            if let WorkStep::Upload { words, to: buffer, .. }
+            | WorkStep::Download { words, from: buffer, .. } = step
+            {
                 sizes.push((buffer.clone(), *words));
             }
         }
@@ -130,7 +133,8 @@ impl Device for EmuDevice {
                 }
                 WorkStep::Launch { kernel, bindings, groups } => {
                     let kernel = kernel.as_any().downcast_ref::<EmuKernel>();
-                    let kernel = kernel.ok_or_else(|| Fault::Launch("a kernel of another device".to_owned()))?;
+                    let kernel =
+                        kernel.ok_or_else(|| Fault::Launch("a kernel of another device".to_owned()))?;
                     let part = |buffer| Ok::<_, Fault>(lock(words(buffer)?)[..size(buffer)].to_vec());
                     let request = Request {
                         seed: self.seeds.fetch_add(1, Ordering::Relaxed),
@@ -149,7 +153,8 @@ impl Device for EmuDevice {
                     let mut output = words(&bindings.output)?.lock().unwrap_or_else(PoisonError::into_inner);
                     output[..answer.output.len()].copy_from_slice(&answer.output);
                     drop(output);
-                    words(&bindings.status)?.lock().unwrap_or_else(PoisonError::into_inner)[0] = answer.status;
+                    words(&bindings.status)?.lock().unwrap_or_else(PoisonError::into_inner)[0] =
+                        answer.status;
                 }
                 WorkStep::Download { from, words: count, mut to } => {
                     let from = words(&from)?.lock().unwrap_or_else(PoisonError::into_inner);

@@ -49,7 +49,9 @@ fn random_programs_are_what_they_are_by_hand() {
     let Some(checked) = device(EmuOptions { sanitize: true, seed: 7 }) else { return };
     for case in 0..programs() {
         // Libraries differ in the last digits of such functions, and what is made of them may differ wholly.
-        let exact = |program: &sabot_codegen::Program| !format!("{program:?}").contains("Math(") && !format!("{program:?}").contains("Pow");
+        let exact = |program: &sabot_codegen::Program| {
+            !format!("{program:?}").contains("Math(") && !format!("{program:?}").contains("Pow")
+        };
         let batch = random_batch(&mut rng, 300);
         let spec = random_spec(&mut rng, &batch.schema(), exact);
         let program = lower_filter_projects(&[&spec]).unwrap().program;
@@ -78,13 +80,16 @@ fn random_programs_are_what_they_are_by_hand() {
 fn the_suite_passes() {
     let Some(device) = device(EmuOptions::default()) else { return };
     let backend = GpuBackend::new(device, GpuOptions::default());
-    let options = Options { only: Some("filter-project/".to_owned()), ..Options::quick() };
-    let report = conformance::run(&backend, &options);
-    assert!(report.failed.is_empty(), "{report}");
-    println!("{} passed, {} refused", report.passed.len(), report.refused.len());
     let required = Required::parse(include_str!("../../../conformance/required/cuda.txt")).unwrap();
-    let shortfall = required.check(&report);
-    assert!(shortfall.is_empty(), "{shortfall}");
+    // The operators that there are kernels of.
+    for only in ["filter-project/", "fragment/"] {
+        let options = Options { only: Some(only.to_owned()), ..Options::quick() };
+        let report = conformance::run(&backend, &options);
+        assert!(report.failed.is_empty(), "{report}");
+        println!("{only}: {} passed, {} refused", report.passed.len(), report.refused.len());
+        let shortfall = required.check(&report);
+        assert!(shortfall.is_empty(), "{shortfall}");
+    }
 }
 
 /// Rows that fill whole lines of a slab, and no whole tile: what is read behind them is nobody's.
@@ -124,7 +129,8 @@ fn a_missing_bound_and_a_divergent_collective_are_caught() {
     let out_of_bounds = broken("row < rows && sabot_is_valid", "sabot_is_valid").unwrap_err().to_string();
     assert!(out_of_bounds.contains("heap-buffer-overflow"), "{out_of_bounds}");
     // Lanes that are not alone in their warp leave it before the others vote.
-    let divergent = broken("bool failed = false;", "bool failed = false; if (row == 70) return;").unwrap_err();
+    let divergent =
+        broken("bool failed = false;", "bool failed = false; if (row == 70) return;").unwrap_err();
     assert!(divergent.to_string().contains("a lane that has ended"), "{divergent}");
     let misnamed = broken("__any_sync(0xffffffffu", "__any_sync(1u << (threadIdx.x & 31u) ^ 1u").unwrap_err();
     assert!(misnamed.to_string().contains("mask"), "{misnamed}");

@@ -108,7 +108,8 @@ impl GpuBackend {
                 other => return Err(format!("{} has no kernel yet", other.name())),
             }
         }
-        let Lowered { program, columns } = lower_filter_projects(&steps).map_err(|refused| refused.to_string())?;
+        let Lowered { program, columns } =
+            lower_filter_projects(&steps).map_err(|refused| refused.to_string())?;
         if program.keep().is_none() && program.failed().is_none() && program.outputs().is_empty() {
             return Err("columns that are only passed on need no kernel".to_owned());
         }
@@ -130,8 +131,7 @@ impl Backend for GpuBackend {
     }
 
     fn compile(&self, fragment: &Fragment) -> Result<CompileJob, CompileError> {
-        let failed =
-            |reason| CompileError { device: self.device(), fragment: fragment.to_string(), reason };
+        let failed = |reason| CompileError { device: self.device(), fragment: fragment.to_string(), reason };
         let (source, columns) = self.source(fragment).map_err(failed)?;
         let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
         let compiler = match &mut *compiler {

@@ -202,10 +202,14 @@ impl Device for FakeDevice {
                 }
                 WorkStep::Launch { kernel, bindings, .. } => {
                     let kernel = kernel.as_any().downcast_ref::<FakeKernel>();
-                    let kernel = kernel.ok_or_else(|| Fault::Launch("a kernel of another device".to_owned()))?;
+                    let kernel =
+                        kernel.ok_or_else(|| Fault::Launch("a kernel of another device".to_owned()))?;
                     let [input, output, parameters, status] =
-                        [&bindings.input, &bindings.output, &bindings.parameters, &bindings.status].map(words);
-                    let lock = |words: &Mutex<Vec<u32>>| words.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                        [&bindings.input, &bindings.output, &bindings.parameters, &bindings.status]
+                            .map(words);
+                    let lock = |words: &Mutex<Vec<u32>>| {
+                        words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+                    };
                     let (input, parameters) = (lock(input?), lock(parameters?));
                     let mut output = output?.lock().unwrap_or_else(PoisonError::into_inner);
                     let mut status = status?.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,7 +229,13 @@ impl Device for FakeDevice {
 }
 
 /// What the skeleton of filter-project does.
-fn filter_project(source: &KernelSource, input: &[u32], output: &mut [u32], parameters: &[u32], status: &mut u32) {
+fn filter_project(
+    source: &KernelSource,
+    input: &[u32],
+    output: &mut [u32],
+    parameters: &[u32],
+    status: &mut u32,
+) {
     let (program, at): (&Program, Parameters) = (&source.program, source.parameters());
     let rows = parameters[Parameters::ROWS] as usize;
     let bit = |offset: u32, row: usize| {
@@ -237,7 +247,9 @@ fn filter_project(source: &KernelSource, input: &[u32], output: &mut [u32], para
     }
     let bytes: &[u8] = bytemuck::cast_slice(input);
     for row in (0..rows).filter(|row| bit(parameters[Parameters::LIVE], *row)) {
-        let load = |number: usize| load(bytes, parameters[at.input(number)] as usize, program.inputs()[number].storage, row);
+        let load = |number: usize| {
+            load(bytes, parameters[at.input(number)] as usize, program.inputs()[number].storage, row)
+        };
         let valid = |number: usize| bit(parameters[at.input_valid(number)], row);
         let result = evaluate_with(program, load, valid);
         *status |= u32::from(result.failed);

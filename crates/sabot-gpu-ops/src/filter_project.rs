@@ -29,7 +29,13 @@ pub(crate) struct FilterProject {
 
 impl FilterProject {
     /// The result of a morsel, from what the device has left in the slab.
-    fn output(&self, input: &Morsel, layout: &Layout, slab: &[u32], rows_max: usize) -> Result<Output, Failure> {
+    fn output(
+        &self,
+        input: &Morsel,
+        layout: &Layout,
+        slab: &[u32],
+        rows_max: usize,
+    ) -> Result<Output, Failure> {
         let bug = |message: String| Failure::Internal(message);
         let batch = input.to_host()?;
         let schema = self.fragment.output();
@@ -240,7 +246,11 @@ impl FilterProjectKernel {
             WorkStep::Upload { from: columns, words: layout.input_words, to: on_input },
             WorkStep::Launch { kernel: self.step.loaded.clone(), bindings, groups },
             WorkStep::Download { from: on_status, words: 1, to: device.slab(1)? },
-            WorkStep::Download { from: on_output, words: layout.output_words, to: device.slab(layout.output_words)? },
+            WorkStep::Download {
+                from: on_output,
+                words: layout.output_words,
+                to: device.slab(layout.output_words)?,
+            },
         ])?;
         Ok((layout, work, buffers))
     }
@@ -319,9 +329,10 @@ impl Kernel for FilterProjectKernel {
                 self.open.insert(ticket, open);
                 Progress::Pending
             }
-            None => {
-                Progress::Failed(Failure::Internal(format!("ticket {} is unknown or was finished before", ticket.0)))
-            }
+            None => Progress::Failed(Failure::Internal(format!(
+                "ticket {} is unknown or was finished before",
+                ticket.0
+            ))),
         }
     }
 

@@ -62,7 +62,8 @@ impl Memory {
     /// # Errors
     /// [`Fault::OutOfMemory`] when the budget or the device has no room, also without the free buffers.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Result<Held, Fault> {
-        let class = bytes.max(SMALLEST).next_power_of_two().min(self.device.limits().buffer_bytes_max.max(bytes));
+        let class =
+            bytes.max(SMALLEST).next_power_of_two().min(self.device.limits().buffer_bytes_max.max(bytes));
         let mut state = self.lock();
         if let Some(buffer) = state.free.get_mut(&class).and_then(Vec::pop) {
             state.free_bytes -= class;

@@ -94,7 +94,11 @@ pub fn run_once(device: &dyn Device, source: &KernelSource, columns: &[ArrayRef]
     zero.words_mut()[0] = 0;
     let (status, result) = (device.slab(1)?, device.slab(layout.output_words)?);
     let mut work = device.submit(vec![
-        WorkStep::Upload { from: parameters, words: layout.parameters.len(), to: bindings.parameters.clone() },
+        WorkStep::Upload {
+            from: parameters,
+            words: layout.parameters.len(),
+            to: bindings.parameters.clone(),
+        },
         WorkStep::Upload { from: values, words: layout.input_words, to: bindings.input.clone() },
         WorkStep::Upload { from: zero, words: 1, to: bindings.status.clone() },
         WorkStep::Launch { kernel, bindings: bindings.clone(), groups: (rows as u32).div_ceil(TILE) },

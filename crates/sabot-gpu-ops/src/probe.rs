@@ -107,5 +107,6 @@ fn numbers(bits: u32) -> RecordBatch {
     };
     let columns = [("a", column(0)), ("b", column(1)), ("c", column(0))];
     // Three columns of one length.
-    RecordBatch::try_from_iter(columns).unwrap_or_else(|_| RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty())))
+    RecordBatch::try_from_iter(columns)
+        .unwrap_or_else(|_| RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty())))
 }

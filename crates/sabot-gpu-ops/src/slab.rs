@@ -148,7 +148,8 @@ impl Layout {
         } else {
             narrowed(narrow, &words[..rows])
         };
-        let data = arrow::array::ArrayData::builder(data_type.clone()).len(rows).add_buffer(buffer).nulls(nulls);
+        let data =
+            arrow::array::ArrayData::builder(data_type.clone()).len(rows).add_buffer(buffer).nulls(nulls);
         data.build().map(make_array).map_err(|error| error.to_string())
     }
 }
@@ -158,12 +159,18 @@ fn narrowed(storage: Storage, words: &[u32]) -> Buffer {
     use arrow::array::PrimitiveArray;
     let values = words.iter();
     match storage {
-        Storage::I8 => PrimitiveArray::<Int8Type>::from_iter_values(values.map(|w| *w as i8)).values().inner().clone(),
-        Storage::U8 => PrimitiveArray::<UInt8Type>::from_iter_values(values.map(|w| *w as u8)).values().inner().clone(),
+        Storage::I8 => {
+            PrimitiveArray::<Int8Type>::from_iter_values(values.map(|w| *w as i8)).values().inner().clone()
+        }
+        Storage::U8 => {
+            PrimitiveArray::<UInt8Type>::from_iter_values(values.map(|w| *w as u8)).values().inner().clone()
+        }
         Storage::I16 => {
             PrimitiveArray::<Int16Type>::from_iter_values(values.map(|w| *w as i16)).values().inner().clone()
         }
-        _ => PrimitiveArray::<UInt16Type>::from_iter_values(values.map(|w| *w as u16)).values().inner().clone(),
+        _ => {
+            PrimitiveArray::<UInt16Type>::from_iter_values(values.map(|w| *w as u16)).values().inner().clone()
+        }
     }
 }
 

@@ -3,15 +3,17 @@
 use sabot_codegen::WgslFeatures;
 use sabot_common::DeviceId;
 use sabot_gpu_ops::{
-    Device, DeviceBuffer, Dialect, Fault, InFlight, KernelSource, Limits, LoadedKernel, Slab, WorkStep, probe_floats,
+    Device, DeviceBuffer, Dialect, Fault, InFlight, KernelSource, Limits, LoadedKernel, Slab, WorkStep,
+    probe_floats,
 };
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 use wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
     BindingType, Buffer, BufferBindingType, BufferDescriptor, BufferUsages, CommandEncoderDescriptor,
-    ComputePassDescriptor, ComputePipeline, ComputePipelineDescriptor, DeviceDescriptor, ErrorFilter, Features,
-    PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModuleDescriptor, ShaderSource, ShaderStages,
+    ComputePassDescriptor, ComputePipeline, ComputePipelineDescriptor, DeviceDescriptor, ErrorFilter,
+    Features, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModuleDescriptor, ShaderSource,
+    ShaderStages,
 };
 
 use crate::adapters::{AdapterSummary, buffer_bytes_max, enumerate, summary};
@@ -58,7 +60,8 @@ pub enum OpenError {
     },
 }
 
-const NO_ADAPTER: &str = "; a Vulkan driver is needed (Debian: mesa-vulkan-drivers for any machine, or that of the GPU's vendor)";
+const NO_ADAPTER: &str =
+    "; a Vulkan driver is needed (Debian: mesa-vulkan-drivers for any machine, or that of the GPU's vendor)";
 
 /// A device of wgpu.
 #[derive(Debug)]
@@ -86,8 +89,7 @@ impl WgpuDevice {
         let all = enumerate();
         let adapter = all.get(index).ok_or(OpenError::NoAdapter { index, found: all.len() })?;
         let summary = summary(index, adapter);
-        let refused =
-            |reason: String| OpenError::Refused { index, name: summary.name.clone(), reason };
+        let refused = |reason: String| OpenError::Refused { index, name: summary.name.clone(), reason };
         let mut wanted = Features::empty();
         wanted.set(Features::SHADER_INT64, options.int64 && summary.int64);
         wanted.set(Features::SHADER_F64, options.float64 && summary.float64);
@@ -129,8 +131,18 @@ impl WgpuDevice {
         };
         let layout = layout(&device);
         let exact = OnceLock::new();
-        let this =
-            Arc::new(Self { id, summary, device, queue, layout, limits, features, exact, watch, _watcher: watcher });
+        let this = Arc::new(Self {
+            id,
+            summary,
+            device,
+            queue,
+            layout,
+            limits,
+            features,
+            exact,
+            watch,
+            _watcher: watcher,
+        });
         let found = (probe_floats(&*this, 32), features.float64 && probe_floats(&*this, 64));
         this.exact.get_or_init(|| found);
         Ok(this)
@@ -290,7 +302,8 @@ impl WgpuDevice {
                 }
                 WorkStep::Launch { kernel, bindings, groups } => {
                     let kernel = kernel.as_any().downcast_ref::<WgpuKernel>();
-                    let kernel = kernel.ok_or_else(|| Fault::Launch("a kernel of another device".to_owned()))?;
+                    let kernel =
+                        kernel.ok_or_else(|| Fault::Launch("a kernel of another device".to_owned()))?;
                     let all = [&bindings.input, &bindings.output, &bindings.parameters, &bindings.status];
                     let mut entries = Vec::with_capacity(all.len());
                     for (binding, of) in (0..).zip(all) {

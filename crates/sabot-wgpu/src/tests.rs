@@ -23,35 +23,44 @@ fn device(options: WgpuOptions) -> Option<Arc<WgpuDevice>> {
 }
 
 /// The operators that there are kernels of.
-fn options() -> Options {
-    Options { only: Some("filter-project/".to_owned()), ..Options::quick() }
-}
+const OPERATORS: [&str; 2] = ["filter-project/", "fragment/"];
 
 #[test]
 fn the_suite_passes_on_the_first_adapter() {
     let Some(device) = device(WgpuOptions::default()) else { return };
     println!("{:?}", device.summary());
     let backend = GpuBackend::new(device, GpuOptions::default());
-    let report = conformance::run(&backend, &options());
-    assert!(report.failed.is_empty(), "{report}");
-    println!("{} passed, {} refused", report.passed.len(), report.refused.len());
     let required = Required::parse(include_str!("../../../conformance/required/wgpu.txt")).unwrap();
-    let shortfall = required.check(&report);
-    // A device may lack what the one of the file has; none may lose a cell without being told.
-    let lacks = |(_, reason): &(String, String)| !reason.contains("the device");
-    assert!(shortfall.unlisted.is_empty() && !shortfall.lost.iter().any(lacks), "{shortfall}");
+    for only in OPERATORS {
+        let options = Options { only: Some(only.to_owned()), ..Options::quick() };
+        let report = conformance::run(&backend, &options);
+        assert!(report.failed.is_empty(), "{report}");
+        println!("{only}: {} passed, {} refused", report.passed.len(), report.refused.len());
+        let shortfall = required.check(&report);
+        // A device may lack what the one of the file has, and has to say so.
+        let is_lost = |(_, reason): &(String, String)| !reason.contains("the device");
+        assert!(shortfall.unlisted.is_empty() && !shortfall.lost.iter().any(is_lost), "{shortfall}");
+    }
     println!("{:?}", backend.counters().all());
 }
 
 /// Fragments with integers of 64 bits and floats are refused by name, and nothing else goes wrong.
 #[test]
 fn a_device_without_wide_numbers_passes_what_it_has_on_the_first_adapter() {
-    let Some(device) = device(WgpuOptions { int64: false, float64: false, ..WgpuOptions::default() }) else { return };
+    let Some(device) = device(WgpuOptions { int64: false, float64: false, ..WgpuOptions::default() }) else {
+        return;
+    };
     let backend = GpuBackend::new(device, GpuOptions::default());
-    let report = conformance::run(&backend, &Options { only: Some("filter-project/compare".to_owned()), ..options() });
+    let report = conformance::run(
+        &backend,
+        &Options { only: Some("filter-project/compare".to_owned()), ..Options::quick() },
+    );
     assert!(report.failed.is_empty(), "{report}");
     let supported = report.supported_cells();
-    assert!(supported.contains("filter-project/compare/int32") && !supported.contains("filter-project/compare/int64"));
+    assert!(
+        supported.contains("filter-project/compare/int32")
+            && !supported.contains("filter-project/compare/int64")
+    );
     let reasons: Vec<&str> = report.refused.iter().map(|(_, reason)| reason.as_str()).collect();
     assert!(reasons.contains(&"the device has no integers of 64 bits (SHADER_INT64)"), "{reasons:?}");
 }

@@ -33,7 +33,8 @@ struct Ran {
 fn run(device: &Arc<FakeDevice>, options: GpuOptions) -> Ran {
     let backend = Arc::new(GpuBackend::new(device.clone(), options));
     let engine = Engine::builder().workers(2).morsel_rows(MORSEL_ROWS);
-    let engine = engine.backends(vec![backend.clone() as Arc<dyn Backend>]).compile_first(true).build().unwrap();
+    let engine =
+        engine.backends(vec![backend.clone() as Arc<dyn Backend>]).compile_first(true).build().unwrap();
     let (sink, rows) = to_memory();
     let metrics = engine.run(Job::new("ladder").write_ordered(&pipeline(), sink).unwrap()).unwrap();
     drop(engine);
@@ -73,7 +74,8 @@ fn every_call_may_fail_once() {
     for call in [Call::Load, Call::Allocate, Call::Slab, Call::Submit, Call::Finish] {
         for fault in &faults {
             for number in 0..8 {
-                let device = FakeDevice::new(Script::default().at(call, number, Mishap::Fault(fault.clone())));
+                let device =
+                    FakeDevice::new(Script::default().at(call, number, Mishap::Fault(fault.clone())));
                 let ran = run(&device, GpuOptions::default());
                 let what = format!("{call:?} {number}: {fault}: {:?}", ran.counters);
                 assert_eq!(ran.lines, wanted, "{what}");
@@ -88,7 +90,11 @@ fn every_call_may_fail_once() {
                         assert!(count("fell_back") > 0 && on_device(&ran) < 16, "{what}");
                     }
                     Fault::Launch(_) => {
-                        assert_eq!((count("launch_errors"), count("fell_back"), count("lost")), (1, 1, 0), "{what}");
+                        assert_eq!(
+                            (count("launch_errors"), count("fell_back"), count("lost")),
+                            (1, 1, 0),
+                            "{what}"
+                        );
                         assert_eq!(on_device(&ran), 15, "{what}");
                     }
                     // What finds no memory is tried again when another piece of work is over, if there is one.

@@ -57,7 +57,8 @@ impl Lowering {
     /// Whether a value in 32 bits is none of its narrower type.
     fn out_of_bounds(&mut self, value: Reg, (least, greatest): (i32, i32)) -> Reg {
         let b = &mut self.builder;
-        let (least, greatest) = (b.number(Kind::I32, i64::from(least)), b.number(Kind::I32, i64::from(greatest)));
+        let (least, greatest) =
+            (b.number(Kind::I32, i64::from(least)), b.number(Kind::I32, i64::from(greatest)));
         let (below, above) = (b.binary(Binary::Lt, value, least), b.binary(Binary::Lt, greatest, value));
         b.or(below, above)
     }

@@ -21,7 +21,9 @@ impl Lowering {
         if from == to {
             return Ok(value);
         }
-        let none = || refused(expr, format!("the cast from {} to {} has no kernel yet", type_name(from), type_name(to)));
+        let none = || {
+            refused(expr, format!("the cast from {} to {} has no kernel yet", type_name(from), type_name(to)))
+        };
         let (Some(source), Some(target)) = (storage_of(from), storage_of(to)) else {
             return Err(unknown_type(expr, to));
         };

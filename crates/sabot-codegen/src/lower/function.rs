@@ -133,7 +133,8 @@ impl Lowering {
             BitsFunction::BitwiseXor => pair(Binary::Xor, self),
             BitsFunction::BitwiseNot => {
                 let turned = self.builder.unary(Unary::Not, value.reg);
-                let reg = self.low_bits(storage, turned, storage.bounds().is_some_and(|(least, _)| least == 0));
+                let reg =
+                    self.low_bits(storage, turned, storage.bounds().is_some_and(|(least, _)| least == 0));
                 Some(Value { reg, ..value })
             }
             BitsFunction::BitCount => {

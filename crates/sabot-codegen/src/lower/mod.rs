@@ -97,7 +97,8 @@ pub fn lower_filter_projects(steps: &[&FilterProjectSpec]) -> Result<Lowered, Re
                 Some(index) => lowering.column(index),
                 None => {
                     let (value, storage) = (lowering.value(&projection.expr)?, projection.expr.data_type());
-                    let storage = storage_of(storage).ok_or_else(|| unknown_type(&projection.expr, storage))?;
+                    let storage =
+                        storage_of(storage).ok_or_else(|| unknown_type(&projection.expr, storage))?;
                     Column::Computed(value, storage)
                 }
             });
@@ -276,12 +277,7 @@ impl Lowering {
     }
 
     /// AND (decided by false) and OR (decided by true).
-    fn decided_by(
-        &mut self,
-        decider: bool,
-        left: &TypedExpr,
-        right: &TypedExpr,
-    ) -> Result<Value, Refused> {
+    fn decided_by(&mut self, decider: bool, left: &TypedExpr, right: &TypedExpr) -> Result<Value, Refused> {
         let a = self.value(left)?;
         let decided = |this: &mut Self, value: Value| {
             let reg = if decider { value.reg } else { this.builder.not(value.reg) };
@@ -384,12 +380,7 @@ impl Lowering {
         Ok(values.into_iter().rev().fold(last, |rest, (valid, value)| self.choose(valid, value, rest)))
     }
 
-    fn in_list(
-        &mut self,
-        input: &TypedExpr,
-        list: &[TypedExpr],
-        negated: bool,
-    ) -> Result<Value, Refused> {
+    fn in_list(&mut self, input: &TypedExpr, list: &[TypedExpr], negated: bool) -> Result<Value, Refused> {
         let input = self.value(input)?;
         let before = self.guard;
         let mut found = self.builder.bool(false);

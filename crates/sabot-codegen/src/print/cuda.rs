@@ -43,7 +43,9 @@ pub fn print_cuda(program: &Program) -> Result<Body, Unprintable> {
     for (reg, _) in &results {
         let _ = writeln!(text, "  r.{reg} = {reg};");
     }
-    text.push_str("  return r;\n}\n\nSABOT_DEVICE sabot_u32 sabot_bits(const SabotRow& r) {\n  sabot_u32 bits = 0;\n");
+    text.push_str(
+        "  return r;\n}\n\nSABOT_DEVICE sabot_u32 sabot_bits(const SabotRow& r) {\n  sabot_u32 bits = 0;\n",
+    );
     for (number, bitmap) in bitmaps.iter().enumerate() {
         if let Some(reg) = bit_of(program, *bitmap) {
             let _ = writeln!(text, "  bits |= r.{reg} ? {}u : 0u;", 1u32 << number);
@@ -196,7 +198,8 @@ fn binary(op: Binary, kind: Kind, a: Reg, b: Reg) -> String {
             _ => format!("fmod{single}({a}, {b})"),
         };
     }
-    let wrapping = |op: &str| without_sign(kind, &format!("{} {op} {}", unsigned(kind, a), unsigned(kind, b)));
+    let wrapping =
+        |op: &str| without_sign(kind, &format!("{} {op} {}", unsigned(kind, a), unsigned(kind, b)));
     match op {
         Binary::Add => wrapping("+"),
         Binary::Sub => wrapping("-"),

@@ -111,7 +111,10 @@ fn bitmaps(program: &Program) -> Result<Vec<Bitmap>, Unprintable> {
         }
     }
     if bitmaps.len() > BITMAPS_MAX {
-        return Err(Unprintable(format!("{} bitmaps of results; a kernel writes {BITMAPS_MAX}", bitmaps.len())));
+        return Err(Unprintable(format!(
+            "{} bitmaps of results; a kernel writes {BITMAPS_MAX}",
+            bitmaps.len()
+        )));
     }
     Ok(bitmaps)
 }

@@ -102,7 +102,9 @@ fn refusal(program: &Program, inst: Inst, kind: Kind, features: WgslFeatures) ->
     match kind {
         Kind::I64 | Kind::U64 if !features.int64 => return missing("integers of 64 bits (SHADER_INT64)"),
         // Their bits are taken apart as integers.
-        Kind::F64 if !features.float64 || !features.int64 => return missing("floats of 64 bits (SHADER_F64)"),
+        Kind::F64 if !features.float64 || !features.int64 => {
+            return missing("floats of 64 bits (SHADER_F64)");
+        }
         _ => {}
     }
     let exact = |kind: Kind| match kind {
