@@ -140,7 +140,10 @@ impl Backend for GpuBackend {
         };
         let (answer, answered) = channel();
         let job = Job { fragment: fragment.clone(), source, columns, answer };
-        compiler.jobs.as_ref().map(|jobs| jobs.send(job));
+        if let Some(jobs) = &compiler.jobs {
+            // If the thread is gone, so is the sender of the answer, which is how the caller learns of it.
+            let _ = jobs.send(job);
+        }
         let gone = CompileError {
             device: self.device(),
             fragment: fragment.to_string(),

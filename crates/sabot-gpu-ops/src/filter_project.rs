@@ -99,6 +99,9 @@ struct Running {
     _buffers: [Held; 4],
 }
 
+/// Where a device finds a morsel, the work itself, and the memory that it needs.
+type Submitted = (Layout, Box<dyn InFlight>, [Held; 4]);
+
 /// Why a morsel did not start.
 enum NotStarted {
     /// There will be room when what is in flight is over.
@@ -205,11 +208,7 @@ impl FilterProjectKernel {
         }
     }
 
-    fn submit_to_device(
-        &self,
-        input: &Morsel,
-        batch: &RecordBatch,
-    ) -> Result<(Layout, Box<dyn InFlight>, [Held; 4]), Fault> {
+    fn submit_to_device(&self, input: &Morsel, batch: &RecordBatch) -> Result<Submitted, Fault> {
         let (device, source) = (&self.shared.device, &self.step.source);
         let selection = input.selection().filter(|s| s.alive() < s.rows());
         let layout = Layout::new(source, batch.columns(), batch.num_rows(), selection.is_some());
