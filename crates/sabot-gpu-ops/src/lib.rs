@@ -14,6 +14,7 @@ mod counters;
 mod device;
 mod fake;
 mod filter_project;
+mod measure;
 mod memory;
 mod once;
 mod probe;
@@ -28,6 +29,7 @@ pub use device::{
     Bindings, Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, Limits, LoadedKernel, Slab, WorkStep,
 };
 pub use fake::{Call, FakeDevice, Mishap, Script};
+pub use measure::{Measured, measure};
 pub use once::{Ran, run_once, same_row};
 pub use probe::probe_floats;
 pub use source::{KernelSource, TILE};

@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crate::device::{Bindings, Device, Fault, WorkStep};
+use crate::device::{Bindings, Device, Fault, Finished, WorkStep};
 use crate::slab::{Layout, load};
 use crate::source::{KernelSource, TILE};
 
@@ -93,31 +93,40 @@ pub fn run_once(device: &dyn Device, source: &KernelSource, columns: &[ArrayRef]
     let mut zero = device.slab(1)?;
     zero.words_mut()[0] = 0;
     let (status, result) = (device.slab(1)?, device.slab(layout.output_words)?);
-    let mut work = device.submit(vec![
-        WorkStep::Upload {
-            from: parameters,
-            words: layout.parameters.len(),
-            to: bindings.parameters.clone(),
-        },
-        WorkStep::Upload { from: values, words: layout.input_words, to: bindings.input.clone() },
-        WorkStep::Upload { from: zero, words: 1, to: bindings.status.clone() },
-        WorkStep::Launch { kernel, bindings: bindings.clone(), groups: (rows as u32).div_ceil(TILE) },
-        WorkStep::Download { from: bindings.status.clone(), words: 1, to: status },
-        WorkStep::Download { from: bindings.output.clone(), words: layout.output_words, to: result },
-    ])?;
+    let finished = carry_out(
+        device,
+        vec![
+            WorkStep::Upload {
+                from: parameters,
+                words: layout.parameters.len(),
+                to: bindings.parameters.clone(),
+            },
+            WorkStep::Upload { from: values, words: layout.input_words, to: bindings.input.clone() },
+            WorkStep::Upload { from: zero, words: 1, to: bindings.status.clone() },
+            WorkStep::Launch { kernel, bindings: bindings.clone(), groups: (rows as u32).div_ceil(TILE) },
+            WorkStep::Download { from: bindings.status.clone(), words: 1, to: status },
+            WorkStep::Download { from: bindings.output.clone(), words: layout.output_words, to: result },
+        ],
+    )?;
+    let [status, result] = &finished.downloaded[..] else {
+        return Err(Fault::Launch("too few results".to_owned()));
+    };
+    let (failed, slab) = (status.words()[0] != 0, result.words().to_vec());
+    Ok(Ran { source: source.clone(), layout, slab, failed })
+}
+
+/// Starts work and waits for its end.
+pub(crate) fn carry_out(device: &dyn Device, work: Vec<WorkStep>) -> Result<Finished, Fault> {
+    let mut work = device.submit(work)?;
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let since = Instant::now();
     loop {
         if let Some(finished) = work.poll(&waker)? {
-            let [status, result] = &finished.downloaded[..] else {
-                return Err(Fault::Launch("too few results".to_owned()));
-            };
-            let (failed, slab) = (status.words()[0] != 0, result.words().to_vec());
-            return Ok(Ran { source: source.clone(), layout, slab, failed });
+            return Ok(finished);
         }
         let left = PATIENCE.saturating_sub(since.elapsed());
         if left.is_zero() {
-            return Err(Fault::Lost("no result of the first kernel".to_owned()));
+            return Err(Fault::Lost(format!("no result after {PATIENCE:?}")));
         }
         std::thread::park_timeout(left.min(Duration::from_millis(100)));
     }

@@ -37,6 +37,7 @@
 mod checkpoints;
 mod columns;
 mod connectors;
+mod devices;
 mod engine;
 mod error;
 mod execute;
@@ -53,6 +54,7 @@ mod window;
 
 pub use arrow;
 pub use checkpoints::Checkpoints;
+pub use devices::{FoundDevice, list_devices};
 pub use engine::{Devices, Engine, EngineBuilder};
 pub use error::{Error, Result};
 pub use execute::BatchStream;

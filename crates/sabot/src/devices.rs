@@ -1,0 +1,111 @@
+//! What there is to run fragments on.
+
+use std::fmt;
+
+/// A device of this machine, or why there is none of its kind.
+///
+/// ```
+/// // The CPU is always there, and comes first.
+/// let all = sabot::list_devices();
+/// assert_eq!((all[0].id.as_str(), all[0].is_usable), ("cpu", true));
+/// assert!(all.iter().any(|device| device.id.starts_with("wgpu")));
+/// println!("{}", all[0]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FoundDevice {
+    /// Its name, as in metrics: `wgpu:0`; of a kind of which there is none the kind alone.
+    pub id: String,
+    /// Whether jobs can run on it.
+    pub is_usable: bool,
+    /// What it is, or what is missing and how to get it.
+    pub about: String,
+    /// Its limits and what was measured, a line each.
+    pub details: Vec<String>,
+}
+
+impl fmt::Display for FoundDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.id, self.about)?;
+        self.details.iter().try_for_each(|line| write!(f, "\n    {line}"))
+    }
+}
+
+/// The devices of this machine, the CPU first; each is measured, which takes up to some seconds. A kind of which there
+/// is none is there as well, with the reason.
+///
+/// ```
+/// assert!(sabot::list_devices().iter().all(|device| !device.about.is_empty()));
+/// ```
+pub fn list_devices() -> Vec<FoundDevice> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let variant = sabot_cpu::CpuBackend::new().variant();
+    let cpu = FoundDevice {
+        id: "cpu".to_owned(),
+        is_usable: true,
+        about: format!("{workers} processors, SIMD variant {variant}"),
+        details: Vec::new(),
+    };
+    let cuda = none("cuda", "not in this version; NVIDIA's devices are found by wgpu, through Vulkan");
+    std::iter::once(cpu).chain([cuda]).chain(wgpu()).collect()
+}
+
+fn none(kind: &str, about: &str) -> FoundDevice {
+    FoundDevice { id: kind.to_owned(), is_usable: false, about: about.to_owned(), details: Vec::new() }
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Vec<FoundDevice> {
+    vec![none("wgpu", "not in this build; build it with the feature \"wgpu\"")]
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Vec<FoundDevice> {
+    use sabot_gpu_ops::{Device, Dialect, measure};
+    use sabot_wgpu::{WgpuDevice, WgpuOptions, adapters};
+    let mut found = Vec::new();
+    for adapter in adapters() {
+        let kind = if adapter.is_software { "software" } else { "hardware" };
+        let about = format!("{} ({}, {}), {kind}", adapter.name, adapter.backend, adapter.driver);
+        let mut details = Vec::new();
+        let opened = WgpuDevice::open(adapter.index, WgpuOptions::default());
+        let is_usable = opened.is_ok();
+        match opened {
+            Ok(device) => {
+                let limits = device.limits();
+                details.push(format!(
+                    "buffers of up to {} MiB, {} MiB used in all",
+                    limits.buffer_bytes_max >> 20,
+                    limits.memory_bytes >> 20
+                ));
+                if let Dialect::Wgsl(features) = device.dialect() {
+                    let says = |has: bool| if has { "yes" } else { "no" };
+                    details.push(format!(
+                        "integers of 64 bits: {}; floats of 64 bits: {}; rounds as IEEE 754 says: 32 bits {}, 64 bits {}",
+                        says(features.int64),
+                        says(features.float64),
+                        says(features.exact32),
+                        says(features.exact64)
+                    ));
+                }
+                details.push(match measure(&*device) {
+                    Ok(m) => format!(
+                        "measured: {:.1} GB/s to it, {:.1} GB/s from it, {:.1} GB/s in its memory, {:.0} µs there and back",
+                        m.upload_bytes_per_s / 1e9,
+                        m.download_bytes_per_s / 1e9,
+                        m.memory_bytes_per_s / 1e9,
+                        m.round_trip_us
+                    ),
+                    Err(fault) => format!("not measured: {fault}"),
+                });
+            }
+            Err(error) => details.push(error.to_string()),
+        }
+        found.push(FoundDevice { id: format!("wgpu:{}", adapter.index), is_usable, about, details });
+    }
+    if found.is_empty() {
+        let why = WgpuDevice::open(0, WgpuOptions::default()).err().map(|error| error.to_string());
+        found.push(none("wgpu", &why.unwrap_or_default()));
+    }
+    found
+}
