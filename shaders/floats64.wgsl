@@ -35,7 +35,7 @@ fn sabot_trunc_f64(x: f64) -> f64 {
 fn sabot_floor_f64(x: f64) -> f64 {
   let whole = sabot_trunc_f64(x);
   if (sabot_key_f64(x) < sabot_key_f64(whole)) {
-    return whole - 1.0lf;
+    return sabot_apart_f64(whole - 1.0lf);
   }
   return whole;
 }
@@ -56,5 +56,5 @@ fn sabot_round_f64(x: f64) -> f64 {
   if (sabot_is_nan_f64(x) || sabot_key_f64(rest) < 0x3fe0000000000000li || sabot_is_nan_f64(rest)) {
     return whole;
   }
-  return whole + bitcast<f64>(0x3ff0000000000000lu | sign);
+  return sabot_apart_f64(whole + bitcast<f64>(0x3ff0000000000000lu | sign));
 }

@@ -87,7 +87,7 @@ fn sabot_trunc_f32(x: f32) -> f32 {
 fn sabot_floor_f32(x: f32) -> f32 {
   let whole = sabot_trunc_f32(x);
   if (sabot_key_f32(x) < sabot_key_f32(whole)) {
-    return whole - 1.0;
+    return sabot_apart_f32(whole - 1.0);
   }
   return whole;
 }
@@ -108,5 +108,5 @@ fn sabot_round_f32(x: f32) -> f32 {
   if (sabot_is_nan_f32(x) || sabot_key_f32(rest) < 0x3f000000 || sabot_is_nan_f32(rest)) {
     return whole;
   }
-  return whole + bitcast<f32>(0x3f800000u | sign);
+  return sabot_apart_f32(whole + bitcast<f32>(0x3f800000u | sign));
 }

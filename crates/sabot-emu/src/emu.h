@@ -98,6 +98,15 @@ inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
   return (unsigned long long)(((unsigned __int128)a * b) >> 64);
 }
 
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline double __dadd_rn(double a, double b) { return a + b; }
+inline double __dsub_rn(double a, double b) { return a - b; }
+inline double __dmul_rn(double a, double b) { return a * b; }
+inline double __ddiv_rn(double a, double b) { return a / b; }
+
 #define EMU_MATH(name)               \
   extern "C" double name(double);    \
   extern "C" float name##f(float);
@@ -109,5 +118,7 @@ EMU_MATH(cbrt) EMU_MATH(exp) EMU_MATH(log) EMU_MATH(log2) EMU_MATH(log10)
 EMU_MATH(sin) EMU_MATH(cos) EMU_MATH(tan) EMU_MATH(asin) EMU_MATH(acos) EMU_MATH(atan)
 EMU_MATH(sinh) EMU_MATH(cosh) EMU_MATH(tanh)
 EMU_MATH2(pow) EMU_MATH2(atan2) EMU_MATH2(fmod)
+inline float __fsqrt_rn(float x) { return sqrtf(x); }
+inline double __dsqrt_rn(double x) { return sqrt(x); }
 #undef EMU_MATH
 #undef EMU_MATH2

@@ -137,3 +137,29 @@ fn a_missing_bound_and_a_divergent_collective_are_caught() {
     // A wrong result is seen as well.
     assert_eq!(broken("bits >> bitmap & 1u", "bits >> bitmap & 0u"), Ok(false));
 }
+
+/// A register of a narrow type may hold anything where it is null, also what no quotient exists of.
+#[test]
+fn no_operand_can_trap() {
+    use arrow::array::{ArrayRef, Int32Array};
+    use arrow::datatypes::DataType;
+    use arrow::record_batch::RecordBatch;
+    let Some(device) = device(EmuOptions { sanitize: true, seed: 3 }) else { return };
+    let x: ArrayRef = Arc::new(Int32Array::from(vec![i32::MIN, 7, -128, i32::MIN]));
+    let y: ArrayRef = Arc::new(Int32Array::from(vec![-1, 0, 300, 0]));
+    let batch = RecordBatch::try_from_iter([("x", x), ("y", y)]).unwrap();
+    let registry = sabot_expr::FunctionRegistry::new();
+    let byte = |name: &str| sabot_expr::col(name).try_cast(DataType::Int8);
+    let exprs = [byte("x") / sabot_expr::coalesce([byte("y"), sabot_expr::lit(1i8)]), byte("x") % byte("y")];
+    for expr in exprs {
+        let expr = sabot_expr::resolve(&expr, batch.schema_ref(), &registry).unwrap();
+        let projections = vec![sabot_ops::Projection { name: "q".into(), expr }];
+        let spec = sabot_ops::FilterProjectSpec { predicate: None, projections, carried: Vec::new() };
+        let program = lower_filter_projects(&[&spec]).unwrap().program;
+        let source = KernelSource::filter_project(program.clone(), Dialect::Cuda).unwrap();
+        let ran = run_once(&*device, &source, batch.columns()).unwrap();
+        for row in 0..batch.num_rows() {
+            assert_eq!(ran.row(row).outputs, evaluate(&program, batch.columns(), row).outputs, "row {row}");
+        }
+    }
+}

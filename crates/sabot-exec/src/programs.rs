@@ -4,10 +4,13 @@ use sabot_common::{DeviceId, OperatorId};
 use sabot_ops::{Backend, CompileJob, Fragment, Program, Support};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::JobError;
 use crate::job::JobCore;
+
+/// How long a job waits for a compiler before it starts without.
+const COMPILE_MAX: Duration = Duration::from_secs(60);
 
 type Chosen = (DeviceId, Arc<dyn Program>);
 
@@ -60,19 +63,21 @@ impl Programs {
             }
         }
         if compile_first && let Primary::Compiling(device, CompileJob::Pending(ask)) = &mut primary {
+            let since = Instant::now();
             let compiled = loop {
                 match ask() {
-                    Some(compiled) => break compiled,
                     // It takes from milliseconds to a second.
-                    None => std::thread::sleep(Duration::from_millis(1)),
+                    None if since.elapsed() < COMPILE_MAX => std::thread::sleep(Duration::from_millis(1)),
+                    compiled => break compiled,
                 }
             };
             match compiled {
-                Ok(program) => primary = Primary::Ready((device.clone(), program)),
-                Err(error) => {
+                Some(Ok(program)) => primary = Primary::Ready((device.clone(), program)),
+                Some(Err(error)) => {
                     tracing::warn!(%operator, %error, "the CPU serves");
                     primary = Primary::None;
                 }
+                None => tracing::warn!(%operator, %device, "still compiling; the CPU serves in the meantime"),
             }
         }
         let depth = if matches!(primary, Primary::None) { 0 } else { 6 };

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::counters::Counters;
 use crate::device::{Device, Fault};
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) options: GpuOptions,
     /// Why the device is of no use any more.
     dead: OnceLock<String>,
+    /// When the device last finished something.
+    progress: Mutex<Instant>,
 }
 
 impl Shared {
@@ -36,6 +38,17 @@ impl Shared {
             self.counters.lost.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(device = %self.device.id(), reason, "the device is lost; another one serves");
         }
+    }
+
+    /// The device has finished something.
+    pub(crate) fn moved(&self) {
+        self.counters.finished.fetch_add(1, Ordering::Relaxed);
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long the device has finished nothing.
+    pub(crate) fn still(&self) -> Duration {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// Why the device is lost, if it is.
@@ -48,9 +61,9 @@ impl Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GpuOptions {
     /// Pieces of work of one task that are in flight at a time: one is copied in while another computes and a third is
-    /// copied out.
+    /// copied out. At least one.
     pub slots: usize,
-    /// Work that takes longer counts as a lost device.
+    /// A device that has work and finishes none of it for so long counts as lost.
     pub timeout: Duration,
     /// Morsels with so few rows are not cut further when memory runs out: the CPU takes them.
     pub halve_rows_min: usize,
@@ -80,7 +93,9 @@ impl GpuBackend {
     pub fn new(device: Arc<dyn Device>, options: GpuOptions) -> Self {
         let counters = Arc::new(Counters::default());
         let memory = Memory::new(device.clone(), counters.clone());
-        let shared = Shared { device, memory, counters, options, dead: OnceLock::new() };
+        let options = GpuOptions { slots: options.slots.max(1), ..options };
+        let progress = Mutex::new(Instant::now());
+        let shared = Shared { device, memory, counters, options, dead: OnceLock::new(), progress };
         Self { shared: Arc::new(shared), compiler: Mutex::new(None) }
     }
 

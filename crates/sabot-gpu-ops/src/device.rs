@@ -143,7 +143,8 @@ pub struct Finished {
     pub elapsed: Option<Duration>,
 }
 
-/// Work in flight. When it is dropped the device finishes it and nobody sees the result.
+/// Work in flight. Its buffers are used again when it is dropped: unless the device carries out all work in one order, or is
+/// lost, dropping it waits until the device has done with them.
 pub trait InFlight: Send {
     /// Whether it is finished. If not, the waker is woken when it is worth asking again.
     ///

@@ -28,6 +28,18 @@ pub(crate) struct FilterProject {
 }
 
 impl FilterProject {
+    /// Columns of other types would be taken for what they are not.
+    fn check(&self, batch: &RecordBatch) -> Result<(), String> {
+        let (wanted, found) = (self.fragment.input(), batch.schema());
+        let fits = wanted.fields().len() == found.fields().len()
+            && wanted.fields().iter().zip(found.fields()).all(|(a, b)| a.data_type() == b.data_type());
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("a morsel with the columns {found} for a fragment of {wanted}"))
+        }
+    }
+
     /// The result of a morsel, from what the device has left in the slab.
     fn output(
         &self,
@@ -136,7 +148,7 @@ impl FilterProjectKernel {
             let fault = match running.poll(&self.shared, cx.waker) {
                 Ok(None) => continue,
                 Ok(Some(finished)) => {
-                    self.shared.counters.finished.fetch_add(1, Ordering::Relaxed);
+                    self.shared.moved();
                     *open = Open::Done(self.step.finish(&self.shared, running, finished, cx.morsel_rows));
                     continue;
                 }
@@ -165,7 +177,7 @@ impl FilterProjectKernel {
                         Ok(None) => Open::Running(work),
                         Ok(Some(finished)) => {
                             running -= 1;
-                            self.shared.counters.finished.fetch_add(1, Ordering::Relaxed);
+                            self.shared.moved();
                             Open::Done(self.step.finish(&self.shared, &work, finished, cx.morsel_rows))
                         }
                         Err(fault) => {
@@ -198,6 +210,7 @@ impl FilterProjectKernel {
             return Err(NotStarted::Never(Fault::Lost(reason.to_owned()), input));
         }
         let batch = input.to_host().map_err(|error| NotStarted::Input(error.into()))?;
+        self.step.check(&batch).map_err(|message| NotStarted::Input(Failure::Internal(message)))?;
         match self.submit_to_device(&input, &batch) {
             Ok((layout, work, buffers)) => {
                 self.shared.counters.started.fetch_add(1, Ordering::Relaxed);
@@ -258,7 +271,8 @@ impl FilterProjectKernel {
 impl Running {
     fn poll(&mut self, shared: &Shared, waker: &Waker) -> Result<Option<Finished>, Fault> {
         let finished = self.work.poll(waker)?;
-        let waited = self.since.elapsed();
+        // Work may wait for that of others, which is no fault of the device.
+        let waited = self.since.elapsed().min(shared.still());
         if finished.is_none() && waited > shared.options.timeout {
             shared.counters.timed_out.fetch_add(1, Ordering::Relaxed);
             return Err(Fault::Lost(format!("no result after {waited:.0?}")));

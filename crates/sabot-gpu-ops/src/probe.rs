@@ -1,12 +1,14 @@
 //! How a device rounds.
 //!
 //! A language that promises no rounding may still be rounded correctly on most devices, and whether it is can be seen: a
-//! kernel computes sums, products, quotients, roots and conversions of numbers that are chosen to fall between two floats,
+//! kernel computes sums, products, quotients, roots, whole numbers and conversions of numbers that are chosen to fall between two floats,
 //! to be denormal, infinite or NaN, and the CPU says what should come out. A device that gets one of them wrong is
 //! asked for no arithmetic of such floats. Passing is no proof, but what drivers do otherwise (flushed denormals,
 //! approximate quotients, contracted sums) is all among these numbers, and some of each in every 4,096.
 
-use arrow::array::{ArrayRef, Float32Array, Float64Array, RecordBatch};
+use arrow::array::{
+    ArrayRef, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, UInt32Array, UInt64Array,
+};
 use arrow::datatypes::DataType;
 use sabot_codegen::{WgslFeatures, evaluate, lower_filter_projects};
 use sabot_expr::functions::{Function, MathFunction};
@@ -46,11 +48,29 @@ fn probe(device: &dyn Device, bits: u32) -> Result<bool, String> {
         c.clone() - a.clone() * b.clone(),
         Expr::Function { name: sqrt.name().to_owned(), args: vec![a.clone()] },
     ];
+    let float = if wide { DataType::Float64 } else { DataType::Float32 };
     if wide {
         exprs.push(a.clone().cast(DataType::Float32));
-        exprs.push(b.clone().try_cast(DataType::Int64).cast(DataType::Float64));
-    } else {
-        exprs.push(b.clone().try_cast(DataType::Int32).cast(DataType::Float32));
+        exprs.push(a.clone().cast(DataType::Float32).cast(DataType::Float64));
+    }
+    let int64 = match device.dialect() {
+        Dialect::Wgsl(features) => features.int64,
+        Dialect::Cuda => true,
+    };
+    let integers = [
+        ("i32", DataType::Int32),
+        ("u32", DataType::UInt32),
+        ("i64", DataType::Int64),
+        ("u64", DataType::UInt64),
+    ];
+    for (name, integer) in integers.into_iter().take(if int64 { 4 } else { 2 }) {
+        exprs.push(col(name).cast(float.clone()));
+        exprs.push(b.clone().try_cast(integer.clone()));
+        exprs.push(b.clone().try_cast(integer).cast(float.clone()));
+    }
+    for function in [MathFunction::Floor, MathFunction::Ceil, MathFunction::Trunc, MathFunction::Round] {
+        let name = Function::Math(function).name().to_owned();
+        exprs.push(Expr::Function { name, args: vec![b.clone() * 3.0] } + a.clone());
     }
     let typed = |expr: Expr| resolve(&expr, batch.schema_ref(), &FunctionRegistry::new());
     let mut projections = Vec::new();
@@ -105,8 +125,25 @@ fn numbers(bits: u32) -> RecordBatch {
             Arc::new((0..ROWS).map(|row| Some(f64::from_bits(draw(row)))).collect::<Float64Array>())
         }
     };
-    let columns = [("a", column(0)), ("b", column(1)), ("c", column(0))];
-    // Three columns of one length.
+    let (a, b, c) = (column(0), column(1), column(0));
+    // Of every size, so that some have more bits than a float, and some lie just beside the middle between two.
+    let mut integers = || {
+        let random = next();
+        let shift = random >> 58;
+        (random.rotate_left(17) >> shift & !((1 << (shift / 2)) - 1)) + (random & 1)
+    };
+    let words: Vec<u64> = (0..ROWS).map(|_| integers()).collect();
+    let words = || words.iter().copied();
+    let columns: [(&str, ArrayRef); 7] = [
+        ("a", a),
+        ("b", b),
+        ("c", c),
+        ("i32", Arc::new(Int32Array::from_iter_values(words().map(|word| word as i32)))),
+        ("u32", Arc::new(UInt32Array::from_iter_values(words().map(|word| word as u32)))),
+        ("i64", Arc::new(Int64Array::from_iter_values(words().map(|word| word as i64)))),
+        ("u64", Arc::new(UInt64Array::from_iter_values(words()))),
+    ];
+    // All of one length.
     RecordBatch::try_from_iter(columns)
         .unwrap_or_else(|_| RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty())))
 }

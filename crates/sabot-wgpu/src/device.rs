@@ -26,7 +26,8 @@ pub struct WgpuOptions {
     pub int64: bool,
     /// Floats of 64 bits, where there are any.
     pub float64: bool,
-    /// Bytes of device memory that may be used: no interface says how many there are.
+    /// Bytes of device memory that the buffers of kernels may take: no interface says how many there are. What wgpu
+    /// copies through comes on top, as much again at most.
     pub memory_bytes: usize,
 }
 

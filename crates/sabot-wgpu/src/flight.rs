@@ -4,6 +4,7 @@
 //! nothing is in flight and ends with the device.
 
 use sabot_gpu_ops::{Fault, Finished, InFlight, Slab};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::JoinHandle;
@@ -22,8 +23,8 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Default)]
 struct WatchState {
-    /// Work in flight, by the calls that it wants.
-    wakers: Vec<Arc<Landing>>,
+    /// Work in flight, the oldest first, by its place in the queue and the calls that it wants.
+    flying: VecDeque<(SubmissionIndex, Arc<Landing>)>,
     ended: bool,
     /// Why the device is lost.
     lost: Option<String>,
@@ -39,22 +40,26 @@ impl Watch {
         self.lock().lost.clone()
     }
 
-    /// The device is lost.
+    /// The device is lost: nothing that flies will land.
     pub(crate) fn lose(&self, reason: String) {
-        self.lock().lost.get_or_insert(reason);
-        self.wake();
+        let mut state = self.lock();
+        state.lost.get_or_insert(reason);
+        let all = std::mem::take(&mut state.flying);
+        drop(state);
+        all.iter().for_each(|(_, landing)| landing.wake());
     }
 
-    fn add(&self, landing: Arc<Landing>) {
-        self.lock().wakers.push(landing);
+    fn add(&self, submission: SubmissionIndex, landing: Arc<Landing>) {
+        self.lock().flying.push_back((submission, landing));
         self.changed.notify_all();
     }
 
-    /// Calls whoever waits for something.
-    fn wake(&self) {
+    /// Calls everybody, so that time-outs are seen, and forgets what has landed or is waited for no more.
+    fn look_around(&self) {
         let mut state = self.lock();
-        state.wakers.retain(|landing| Arc::strong_count(landing) > 1);
-        let all: Vec<Arc<Landing>> = state.wakers.clone();
+        // The callbacks of a result that has not landed hold it too.
+        state.flying.retain(|(_, landing)| Arc::strong_count(landing) > 1 && !landing.has_landed());
+        let all: Vec<Arc<Landing>> = state.flying.iter().map(|(_, landing)| landing.clone()).collect();
         drop(state);
         all.iter().for_each(|landing| landing.wake());
     }
@@ -90,21 +95,22 @@ impl Drop for Watcher {
 fn poll_all(device: &Device, watch: &Watch) {
     loop {
         let state = watch.lock();
-        let idle = |state: &mut WatchState| !state.ended && state.wakers.is_empty();
+        let idle = |state: &mut WatchState| !state.ended && state.flying.is_empty();
         let state = watch.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
         if state.ended {
             return;
         }
+        // What was submitted first is finished first; its callbacks call whoever waits for it.
+        let submission_index = state.flying.front().map(|(submission, _)| submission.clone());
         drop(state);
-        let wait = PollType::Wait { submission_index: None, timeout: Some(LOOK_AROUND) };
-        if let Err(error) = device.poll(wait)
-            && !matches!(error, wgpu::PollError::Timeout)
-        {
-            watch.lose(error.to_string());
+        match device.poll(PollType::Wait { submission_index, timeout: Some(LOOK_AROUND) }) {
+            Ok(_) | Err(wgpu::PollError::Timeout) => watch.look_around(),
+            Err(error) => {
+                // From now on every call would fail at once.
+                watch.lose(error.to_string());
+                return;
+            }
         }
-        watch.wake();
-        // Results that nobody fetches would keep it running.
-        std::thread::yield_now();
     }
 }
 
@@ -116,6 +122,7 @@ pub(crate) struct Landing {
 
 #[derive(Debug, Default)]
 struct LandingState {
+    wanted: usize,
     landed: usize,
     failed: bool,
     waker: Option<Waker>,
@@ -124,6 +131,11 @@ struct LandingState {
 impl Landing {
     fn lock(&self) -> MutexGuard<'_, LandingState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_landed(&self) -> bool {
+        let state = self.lock();
+        state.failed || state.landed == state.wanted
     }
 
     fn wake(&self) {
@@ -147,8 +159,6 @@ pub(crate) struct WgpuWork {
     landing: Arc<Landing>,
     uploaded: Vec<Box<dyn Slab>>,
     arrivals: Vec<Arrival>,
-    /// Kept for messages.
-    _submission: SubmissionIndex,
 }
 
 impl WgpuWork {
@@ -159,6 +169,7 @@ impl WgpuWork {
         submission: SubmissionIndex,
     ) -> Self {
         let landing = Arc::new(Landing::default());
+        landing.lock().wanted = arrivals.len();
         for arrival in &arrivals {
             let landing = landing.clone();
             arrival.staging.map_async(MapMode::Read, .., move |result| {
@@ -169,8 +180,8 @@ impl WgpuWork {
                 landing.wake();
             });
         }
-        watch.add(landing.clone());
-        Self { watch, landing, uploaded, arrivals, _submission: submission }
+        watch.add(submission, landing.clone());
+        Self { watch, landing, uploaded, arrivals }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::{Error, Job, Result};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Devices {
-    /// Whatever there is; where nothing else is, the CPU.
+    /// The backends that the engine was given, and where there are none, or they refuse, the CPU. Other devices have to be
+    /// asked for.
     #[default]
     Auto,
     /// The CPU alone.

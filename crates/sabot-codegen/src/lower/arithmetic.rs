@@ -137,8 +137,9 @@ impl Lowering {
         let b = &mut self.builder;
         let zero = b.number(kind, 0);
         let mut bad = b.binary(Binary::Eq, divisor, zero);
-        // Only the least value by −1 has no quotient; where it is narrower, its quotient is out of bounds.
-        if kind.is_signed() && storage.bounds().is_none() {
+        // Only the least value by −1 has no quotient. Of a narrower type it has one, which is out of bounds; but a register may
+        // hold anything in its 32 bits where the value is null or has failed.
+        if kind.is_signed() {
             let least = b.constant(kind, 1 << (kind.bits() - 1));
             let minus_one = b.number(kind, -1);
             let (by, of) = (b.binary(Binary::Eq, divisor, minus_one), b.binary(Binary::Eq, a, least));

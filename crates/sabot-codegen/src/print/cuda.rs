@@ -1,5 +1,6 @@
 //! CUDA C++, in the dialect that also compiles as plain C++ for the emulator: no header but the project's own, and
-//! integers are added without sign, because an overflow of signed ones is undefined.
+//! integers are added without sign, because an overflow of signed ones is undefined. Floats are added, multiplied, divided
+//! and rooted by the intrinsics that name their rounding, so that no option of a compiler changes a result.
 
 use std::fmt::Write as _;
 
@@ -145,7 +146,7 @@ fn unary(op: Unary, kind: Kind, a: Reg) -> String {
         Unary::Neg if kind.is_float() => format!("-{a}"),
         Unary::Neg => without_sign(kind, &format!("0 - {}", unsigned(kind, a))),
         Unary::Abs => name("fabs"),
-        Unary::Sqrt => name("sqrt"),
+        Unary::Sqrt => format!("__{}sqrt_rn({a})", if kind == Kind::F32 { "f" } else { "d" }),
         Unary::Floor => name("floor"),
         Unary::Ceil => name("ceil"),
         Unary::Trunc => name("trunc"),
@@ -185,14 +186,17 @@ fn without_sign(kind: Kind, value: &str) -> String {
 fn binary(op: Binary, kind: Kind, a: Reg, b: Reg) -> String {
     if kind.is_float() {
         let single = if kind == Kind::F32 { "f" } else { "" };
+        // Never contracted, whatever the compiler is told.
+        let rounded =
+            |name: &str| format!("__{}{name}_rn({a}, {b})", if kind == Kind::F32 { "f" } else { "d" });
         return match op {
             Binary::Eq => format!("sabot_eq({a}, {b})"),
             Binary::Lt => format!("sabot_lt({a}, {b})"),
             Binary::Le => format!("sabot_le({a}, {b})"),
-            Binary::Add => format!("{a} + {b}"),
-            Binary::Sub => format!("{a} - {b}"),
-            Binary::Mul => format!("{a} * {b}"),
-            Binary::Div => format!("{a} / {b}"),
+            Binary::Add => rounded("add"),
+            Binary::Sub => rounded("sub"),
+            Binary::Mul => rounded("mul"),
+            Binary::Div => rounded("div"),
             Binary::Pow => format!("pow{single}({a}, {b})"),
             Binary::Atan2 => format!("atan2{single}({a}, {b})"),
             _ => format!("fmod{single}({a}, {b})"),

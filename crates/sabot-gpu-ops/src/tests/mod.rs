@@ -2,8 +2,13 @@
 
 mod resources;
 
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use sabot_batch::Morsel;
+use sabot_expr::{FunctionRegistry, col, resolve};
 use sabot_ops::conformance::{self, Options, Required};
+use sabot_ops::{Backend, CompileJob, Failure, FilterProjectSpec, Fragment, Progress, TaskContext};
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::{FakeDevice, GpuBackend, GpuOptions, Script};
 
@@ -19,4 +24,44 @@ fn a_device_that_does_not_fail_passes_the_suite() {
     assert_eq!(backend.bytes_used(), 0);
     drop(backend);
     assert_eq!((device.live_buffers(), Arc::strong_count(&device)), (0, 1));
+}
+
+/// The bits of another type are not taken for numbers.
+#[test]
+fn a_morsel_of_other_columns_is_refused() {
+    let batch = |column: ArrayRef| RecordBatch::try_from_iter([("n", column)]).unwrap();
+    let whole = batch(Arc::new(Int64Array::from(vec![1, 20])));
+    let predicate = resolve(&col("n").gt(15), whole.schema_ref(), &FunctionRegistry::new()).unwrap();
+    let spec = FilterProjectSpec { predicate: Some(predicate), projections: Vec::new(), carried: vec![0] };
+    let fragment = Fragment::new(whole.schema(), vec![spec.into()]).unwrap();
+    let backend = GpuBackend::new(FakeDevice::new(Script::default()), GpuOptions::default());
+    let CompileJob::Pending(mut ask) = backend.compile(&fragment).unwrap() else { panic!("at once") };
+    let program = loop {
+        if let Some(program) = ask() {
+            break program.unwrap();
+        }
+        std::thread::yield_now();
+    };
+    let mut kernel = program.kernel();
+    let mut cx = TaskContext { morsel_rows: 1024, waker: Waker::noop() };
+    let mut run = |batch: RecordBatch| {
+        let ticket = kernel.submit(Morsel::new(batch), &mut cx);
+        loop {
+            match kernel.poll(ticket, &mut cx) {
+                Progress::Pending => {}
+                done => break done,
+            }
+        }
+    };
+    let Progress::Done(output) = run(whole) else { panic!("it failed") };
+    assert_eq!(output.morsels[0].1.rows(), 1);
+    for wrong in [
+        batch(Arc::new(Float64Array::from(vec![1.0, 2.0]))),
+        RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty())),
+    ] {
+        // Without rows there is nothing to be wrong about.
+        let rows = wrong.num_rows();
+        let failed = matches!(run(wrong), Progress::Failed(Failure::Internal(_)));
+        assert_eq!(failed, rows > 0);
+    }
 }

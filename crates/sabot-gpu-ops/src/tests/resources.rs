@@ -70,7 +70,7 @@ fn compile(nvcc: &str, folder: &Path, source: &KernelSource, architecture: u32) 
     let text = folder.join("kernel.cu");
     fs::write(&text, &source.text).unwrap();
     let output = Command::new(nvcc)
-        .args(["-cubin", "-fmad=false", "-Xptxas", "-v", "-arch"])
+        .args(["-cubin", "-Xptxas", "-v", "-arch"])
         .arg(format!("sm_{architecture}"))
         .arg("-o")
         .arg(folder.join("kernel.cubin"))
