@@ -1,14 +1,15 @@
 //! Programs against the interpreter.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot_expr::{FunctionRegistry, Scalar, col, interpret, resolve};
 use sabot_ops::{FilterProjectSpec, Projection};
+use std::sync::Arc;
 
 use crate::testing::{random_batch, random_spec};
-use crate::{Evaluated, Kind, Storage, evaluate, load, lower_filter_projects, storage_of};
+use crate::{Evaluated, Kind, Lowered, Storage, evaluate, load, lower_filter_projects, storage_of};
 
 /// What the interpreter makes of a row.
 fn interpreted(spec: &FilterProjectSpec, batch: &RecordBatch, row: usize) -> Evaluated {
@@ -107,4 +108,57 @@ fn refusals_name_the_innermost_expression() {
     let spec = FilterProjectSpec { predicate, projections: Vec::new(), carried: Vec::new() };
     let refused = lower_filter_projects(&[&spec]).unwrap_err().to_string();
     assert_eq!(refused, "`s`: utf8 is not a type that kernels compute with");
+}
+
+/// Every part and start of every kind of time, and the casts between them, over values of the whole range.
+#[test]
+fn times_equal_the_interpreter() {
+    use sabot_expr::{DatePart, Expr, Scalar, TruncUnit};
+    use sabot_testkit::array::{Spread, random_array};
+    let mut rng = ChaCha8Rng::seed_from_u64(0x71e);
+    let zone = |zone: &str| Some(zone.into());
+    let types = [
+        DataType::Date32,
+        DataType::Date64,
+        DataType::Timestamp(TimeUnit::Second, None),
+        DataType::Timestamp(TimeUnit::Millisecond, zone("UTC")),
+        DataType::Timestamp(TimeUnit::Microsecond, zone("+00:00")),
+        DataType::Timestamp(TimeUnit::Nanosecond, None),
+        DataType::Time32(TimeUnit::Second),
+        DataType::Time64(TimeUnit::Nanosecond),
+    ];
+    let call = |name: &str, word: &str| {
+        let word = Expr::Literal(Scalar::from(word));
+        Expr::Function { name: name.to_owned(), args: vec![word, col("t")] }
+    };
+    let mut exprs: Vec<Expr> = DatePart::ALL.iter().map(|part| call("date_part", part.name())).collect();
+    exprs.extend(TruncUnit::ALL.iter().map(|unit| call("date_trunc", unit.name())));
+    exprs.extend(types.iter().flat_map(|to| [col("t").cast(to.clone()), col("t").try_cast(to.clone())]));
+    let mut lowered = 0;
+    for data_type in &types {
+        let schema = Arc::new(Schema::new(vec![Field::new("t", data_type.clone(), true)]));
+        let wide = random_array(&mut rng, data_type, 300, 0.1, Spread::Wide);
+        let narrow = random_array(&mut rng, data_type, 300, 0.1, Spread::Narrow);
+        for column in [wide, narrow] {
+            let batch = RecordBatch::try_new(schema.clone(), vec![column]).unwrap();
+            for expr in &exprs {
+                let Ok(expr) = resolve(expr, &schema, &FunctionRegistry::new()) else { continue };
+                let projections = vec![Projection { name: "p".into(), expr }];
+                let spec = FilterProjectSpec { predicate: None, projections, carried: Vec::new() };
+                let Ok(Lowered { program, .. }) = lower_filter_projects(&[&spec]) else { continue };
+                lowered += 1;
+                let storages: Vec<Storage> = program.outputs().iter().map(|o| o.storage).collect();
+                for row in 0..batch.num_rows() {
+                    let found = evaluate(&program, batch.columns(), row);
+                    let wanted = interpreted(&spec, &batch, row);
+                    assert!(
+                        same(&storages, &found, &wanted),
+                        "{spec}: found {found:?}, wanted {wanted:?} of {:?}",
+                        batch.slice(row, 1)
+                    );
+                }
+            }
+        }
+    }
+    assert!(lowered > 250, "{lowered} expressions have programs");
 }

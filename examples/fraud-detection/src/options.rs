@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use fraud_detection::generate::Settings;
+use sabot::Devices;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -136,6 +137,10 @@ pub(crate) struct Run {
     /// Worker threads [default: one for each processor]
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
+
+    /// Devices that may be used: auto, cpu, or wgpu (if built with `--features wgpu`)
+    #[arg(long, default_value = "auto")]
+    pub(crate) devices: Devices,
 
     /// Keep checkpoints in a folder, so that a run that is killed can be gone on with; --features and --alerts then hold
     /// each transaction once, whatever happens, and figures are those of the last run alone

@@ -53,7 +53,7 @@ pub(crate) fn run(options: &Run) -> Result<(), Box<dyn Error>> {
     let threshold = options.threshold.unwrap_or(model.threshold());
     let judged = judged(scored(found.rows, &model)?, threshold)?;
     // ANCHOR_END: together
-    let mut engine = Engine::builder();
+    let mut engine = Engine::builder().devices(options.devices);
     if let Some(workers) = options.workers {
         engine = engine.workers(workers.get());
     }

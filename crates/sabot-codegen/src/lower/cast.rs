@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use sabot_expr::{CastMode, TypedExpr, type_name};
 
+use super::time::{SECONDS_PER_DAY, per_second, utc_unit};
 use super::{Lowering, Refused, Value, refused, storage_of, unknown_type};
 use crate::ir::{Binary, Kind, Reg, Storage, Unary};
 
@@ -104,30 +105,57 @@ impl Lowering {
             }
             (Date32, Date64) => {
                 let wide = self.builder.convert(Kind::I64, value);
-                let day = self.builder.number(Kind::I64, 86_400_000);
+                let day = self.builder.number(Kind::I64, MILLIS_PER_DAY);
                 Some((self.builder.binary(Binary::Mul, wide, day), None))
+            }
+            (Date64, Date32) => {
+                let day = self.builder.number(Kind::I64, MILLIS_PER_DAY);
+                let days = self.floor_divided(value, day);
+                Some(self.integer(Storage::I64, Storage::I32, days))
+            }
+            (Date32, Timestamp(..)) => {
+                let wide = self.builder.convert(Kind::I64, value);
+                Some(self.times(wide, SECONDS_PER_DAY * per_second(utc_unit(to)?)))
+            }
+            (Date64, Timestamp(..)) => Some(self.unit(TimeUnit::Millisecond, utc_unit(to)?, value)),
+            (Timestamp(..), Date32 | Date64) => {
+                let day = self.builder.number(Kind::I64, SECONDS_PER_DAY * per_second(utc_unit(from)?));
+                let days = self.floor_divided(value, day);
+                Some(match to {
+                    Date32 => self.integer(Storage::I64, Storage::I32, days),
+                    _ => self.times(days, MILLIS_PER_DAY),
+                })
+            }
+            (Timestamp(..), Time32(wanted) | Time64(wanted)) => {
+                let unit = utc_unit(from)?;
+                let day = self.builder.number(Kind::I64, SECONDS_PER_DAY * per_second(unit));
+                let clock = self.floor_rest(value, day);
+                let (clock, fits) = self.unit(unit, *wanted, clock);
+                Some((self.builder.convert(storage_of(to)?.kind(), clock), fits))
             }
             _ => None,
         }
     }
 
+    /// A product with a constant, and whether it fits 64 bits.
+    fn times(&mut self, value: Reg, factor: i64) -> Counterpart {
+        let b = &mut self.builder;
+        let factor = b.number(Kind::I64, factor);
+        let product = b.binary(Binary::Mul, value, factor);
+        let high = b.binary(Binary::MulHigh, value, factor);
+        let shift = b.number(Kind::I64, 63);
+        let sign = b.binary(Binary::Shr, product, shift);
+        let fits = b.binary(Binary::Eq, high, sign);
+        (product, Some(fits))
+    }
+
     /// A count in another unit: floored when the unit is coarser.
     fn unit(&mut self, from: TimeUnit, to: TimeUnit, value: Reg) -> Counterpart {
         let (from, to) = (per_second(from), per_second(to));
-        let b = &mut self.builder;
         if to >= from {
-            let factor = b.number(Kind::I64, to / from);
-            if to == from {
-                return (value, None);
-            }
-            let product = b.binary(Binary::Mul, value, factor);
-            let high = b.binary(Binary::MulHigh, value, factor);
-            let shift = b.number(Kind::I64, 63);
-            let sign = b.binary(Binary::Shr, product, shift);
-            let fits = b.binary(Binary::Eq, high, sign);
-            return (product, Some(fits));
+            return if to == from { (value, None) } else { self.times(value, to / from) };
         }
-        let factor = b.number(Kind::I64, from / to);
+        let factor = self.builder.number(Kind::I64, from / to);
         (self.floor_divided(value, factor), None)
     }
 
@@ -143,14 +171,7 @@ impl Lowering {
     }
 }
 
-fn per_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
-    }
-}
+const MILLIS_PER_DAY: i64 = SECONDS_PER_DAY * 1_000;
 
 /// The least and the greatest value of an integer type.
 fn range(storage: Storage) -> (i128, i128) {

@@ -14,6 +14,10 @@ impl Lowering {
         args: &[TypedExpr],
     ) -> Result<Value, Refused> {
         let none = || refused(expr, format!("{} has no kernel yet", function.name()));
+        if let (Function::Time(function), Some(time)) = (function, args.get(1)) {
+            let time = self.value(time)?;
+            return self.time_function(function, args, time).ok_or_else(none);
+        }
         if !matches!(function, Function::Math(_) | Function::Bits(_) | Function::General(_)) {
             return Err(none());
         }

@@ -8,6 +8,7 @@
 mod arithmetic;
 mod cast;
 mod function;
+mod time;
 
 use arrow::datatypes::{DataType, IntervalUnit};
 use sabot_expr::{BinaryOp, Scalar, TypedExpr, TypedKind, type_name};
