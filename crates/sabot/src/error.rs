@@ -44,7 +44,7 @@ pub enum Error {
         error: sabot_ops::ModelError,
     },
     /// A device that was asked for is not there.
-    #[error("--devices {devices}: {reason}")]
+    #[error("there is no device for \"{devices}\": {reason}")]
     Device {
         /// What was asked for.
         devices: &'static str,

@@ -1,9 +1,10 @@
 //! Casts, by the rules of [`sabot_expr::cast`].
 
 use arrow::datatypes::{DataType, TimeUnit};
+use sabot_expr::temporal::{MILLIS_PER_DAY, units_per_day, units_per_second};
 use sabot_expr::{CastMode, TypedExpr, type_name};
 
-use super::time::{SECONDS_PER_DAY, per_second, utc_unit};
+use super::time::utc_unit;
 use super::{Lowering, Refused, Value, refused, storage_of, unknown_type};
 use crate::ir::{Binary, Kind, Reg, Storage, Unary};
 
@@ -115,11 +116,11 @@ impl Lowering {
             }
             (Date32, Timestamp(..)) => {
                 let wide = self.builder.convert(Kind::I64, value);
-                Some(self.times(wide, SECONDS_PER_DAY * per_second(utc_unit(to)?)))
+                Some(self.times(wide, units_per_day(utc_unit(to)?)))
             }
             (Date64, Timestamp(..)) => Some(self.unit(TimeUnit::Millisecond, utc_unit(to)?, value)),
             (Timestamp(..), Date32 | Date64) => {
-                let day = self.builder.number(Kind::I64, SECONDS_PER_DAY * per_second(utc_unit(from)?));
+                let day = self.builder.number(Kind::I64, units_per_day(utc_unit(from)?));
                 let days = self.floor_divided(value, day);
                 Some(match to {
                     Date32 => self.integer(Storage::I64, Storage::I32, days),
@@ -128,7 +129,7 @@ impl Lowering {
             }
             (Timestamp(..), Time32(wanted) | Time64(wanted)) => {
                 let unit = utc_unit(from)?;
-                let day = self.builder.number(Kind::I64, SECONDS_PER_DAY * per_second(unit));
+                let day = self.builder.number(Kind::I64, units_per_day(unit));
                 let clock = self.floor_rest(value, day);
                 let (clock, fits) = self.unit(unit, *wanted, clock);
                 Some((self.builder.convert(storage_of(to)?.kind(), clock), fits))
@@ -151,7 +152,7 @@ impl Lowering {
 
     /// A count in another unit: floored when the unit is coarser.
     fn unit(&mut self, from: TimeUnit, to: TimeUnit, value: Reg) -> Counterpart {
-        let (from, to) = (per_second(from), per_second(to));
+        let (from, to) = (units_per_second(from), units_per_second(to));
         if to >= from {
             return if to == from { (value, None) } else { self.times(value, to / from) };
         }
@@ -170,8 +171,6 @@ impl Lowering {
         b.binary(Binary::Sub, quotient, one)
     }
 }
-
-const MILLIS_PER_DAY: i64 = SECONDS_PER_DAY * 1_000;
 
 /// The least and the greatest value of an integer type.
 fn range(storage: Storage) -> (i128, i128) {

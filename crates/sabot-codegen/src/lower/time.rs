@@ -2,23 +2,12 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use sabot_expr::functions::TimeFunction;
-use sabot_expr::temporal::fixed_size;
+use sabot_expr::temporal::{SECONDS_PER_DAY, fixed_size, units_per_second};
 use sabot_expr::types::is_utc;
 use sabot_expr::{DatePart, Scalar, TruncUnit, TypedExpr};
 
 use super::{Lowering, Value};
 use crate::ir::{Binary, Kind, Reg};
-
-pub(super) const SECONDS_PER_DAY: i64 = 86_400;
-
-pub(super) fn per_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
-    }
-}
 
 /// The unit of a timestamp whose clocks are those of UTC.
 pub(super) fn utc_unit(data_type: &DataType) -> Option<TimeUnit> {
@@ -84,7 +73,7 @@ impl Lowering {
     }
 
     fn part_of_timestamp(&mut self, part: DatePart, value: Reg, unit: TimeUnit) -> Option<Reg> {
-        let ticks = per_second(unit);
+        let ticks = units_per_second(unit);
         let per_second = self.builder.number(Kind::I64, ticks);
         let second = self.floor_divided(value, per_second);
         let day = self.builder.number(Kind::I64, SECONDS_PER_DAY);
