@@ -4,7 +4,7 @@
 // bitmap.
 
 SABOT_KERNEL sabot_filter_project(const sabot_u32* input, sabot_u32* output, const sabot_u32* parameters,
-                                  sabot_u32* status) {
+                                  sabot_u32* status, double*) {
   const sabot_u32 rows = parameters[SABOT_ROWS];
   const sabot_u32 live = parameters[SABOT_LIVE];
   const sabot_u32 tiles = (rows + SABOT_TILE - 1) / SABOT_TILE;

@@ -11,3 +11,9 @@ pub const PRIMITIVES: &str = include_str!("sabot.cuh");
 
 /// The skeleton of filter-project.
 pub const FILTER_PROJECT: &str = include_str!("filter_project.cu");
+
+/// What skeletons of groups and their bodies do to words.
+pub const GROUPS: &str = include_str!("groups.cuh");
+
+/// The skeleton of group-by.
+pub const GROUP_BY: &str = include_str!("group_by.cu");

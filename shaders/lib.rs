@@ -18,3 +18,9 @@ pub const FLOATS_64: &str = include_str!("floats64.wgsl");
 
 /// The skeleton of filter-project.
 pub const FILTER_PROJECT: &str = include_str!("filter_project.wgsl");
+
+/// The skeleton of group-by.
+pub const GROUP_BY: &str = include_str!("group_by.wgsl");
+
+/// What a group-by with sums of floats needs.
+pub const GROUP_FLOATS: &str = include_str!("group_floats.wgsl");

@@ -412,7 +412,7 @@ impl Builder {
         }
     }
 
-    fn as_bool(&self, reg: Reg) -> Option<bool> {
+    pub(crate) fn as_bool(&self, reg: Reg) -> Option<bool> {
         self.known_value(reg).filter(|(kind, _)| *kind == Kind::Bool).map(|(_, bits)| bits != 0)
     }
 

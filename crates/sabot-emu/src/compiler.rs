@@ -2,6 +2,7 @@
 
 use sabot_gpu_ops::KernelSource;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,7 @@ const HEADER: &str = include_str!("emu.h");
 const FOOTER: &str = "
 extern \"C\" char __start_emu_shared[] __attribute__((weak, visibility(\"hidden\")));
 extern \"C\" char __stop_emu_shared[] __attribute__((weak, visibility(\"hidden\")));
-extern \"C\" void emu_shared(char** from, char** to) {
+extern \"C\" void emu_bounds(char** from, char** to) {
   *from = __start_emu_shared;
   *to = __stop_emu_shared;
 }
@@ -96,11 +97,14 @@ impl Compiler {
         }
         let number = kernels.len();
         let text = self.path(&format!("kernel-{number}.cpp"));
-        let entry = source.entry;
-        let call = format!(
-            "\nextern \"C\" void emu_entry(const unsigned* input, unsigned* output, const unsigned* parameters, unsigned* status) {{\n  \
-             {entry}(input, output, parameters, status);\n}}\n"
+        let mut call = String::from(
+            "\nextern \"C\" void emu_entry(unsigned entry, const unsigned* input, unsigned* output, const unsigned* parameters, \
+             unsigned* status, double* floats) {\n",
         );
+        for (number, entry) in source.entries.iter().enumerate() {
+            let _ = writeln!(call, "  if (entry == {number}u) {entry}(input, output, parameters, status, floats);");
+        }
+        call.push_str("}\n");
         std::fs::write(&text, [HEADER, &source.text, &call, FOOTER].concat())?;
         let kernel = self.path(&format!("kernel-{number}.so"));
         // A shared object that needs nothing is linked four times as fast as a program.

@@ -53,6 +53,12 @@ inline T atomicAdd(T* at, T value) {
   return before;
 }
 template <typename T>
+inline T atomicSub(T* at, T value) {
+  const T before = *at;
+  *at = before - value;
+  return before;
+}
+template <typename T>
 inline T atomicMin(T* at, T value) {
   const T before = *at;
   *at = value < before ? value : before;

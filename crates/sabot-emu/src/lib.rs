@@ -18,7 +18,7 @@ pub use compiler::{EmuError, EmuOptions};
 
 use sabot_common::DeviceId;
 use sabot_gpu_ops::{
-    Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, KernelSource, Limits, LoadedKernel, Slab, TILE,
+    Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, KernelSource, Limits, LoadedKernel, Part, Slab, TILE,
     WorkStep,
 };
 use std::any::Any;
@@ -110,20 +110,7 @@ impl Device for EmuDevice {
 
     fn submit(&self, work: Vec<WorkStep>) -> Result<Box<dyn InFlight>, Fault> {
         self.alive()?;
-        let lock = |words: &'_ Mutex<Vec<u32>>| words.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut finished = Finished::default();
-        // How much of each buffer belongs to this work: what a kernel reads beyond it is an error.
-        let mut sizes: Vec<(Arc<dyn DeviceBuffer>, usize)> = Vec::new();
-        for step in &work {
-            if let WorkStep::Upload { words, to: buffer, .. }
-            | WorkStep::Download { words, from: buffer, .. } = step
-            {
-                sizes.push((buffer.clone(), *words));
-            }
-        }
-        let size = |buffer: &Arc<dyn DeviceBuffer>| {
-            sizes.iter().filter(|(of, _)| Arc::ptr_eq(of, buffer)).map(|(_, words)| *words).max().unwrap_or(0)
-        };
         for step in work {
             match step {
                 WorkStep::Upload { from, words: count, to } => {
@@ -131,30 +118,43 @@ impl Device for EmuDevice {
                         .copy_from_slice(&from.words()[..count]);
                     finished.uploaded.push(from);
                 }
-                WorkStep::Launch { kernel, bindings, groups } => {
+                WorkStep::Clear { buffer, words: count } => {
+                    words(&buffer)?.lock().unwrap_or_else(PoisonError::into_inner)[..count].fill(0);
+                }
+                WorkStep::Launch { kernel, entry, bindings, groups } => {
                     let kernel = kernel.as_any().downcast_ref::<EmuKernel>();
                     let kernel =
                         kernel.ok_or_else(|| Fault::Launch("a kernel of another device".to_owned()))?;
-                    let part = |buffer| Ok::<_, Fault>(lock(words(buffer)?)[..size(buffer)].to_vec());
+                    // What a kernel reads beyond its part is an error.
+                    let copy = |part: &Part| -> Result<Vec<u32>, Fault> {
+                        let words = words(&part.buffer)?.lock().unwrap_or_else(PoisonError::into_inner);
+                        Ok(words[..part.words].to_vec())
+                    };
                     let request = Request {
                         seed: self.seeds.fetch_add(1, Ordering::Relaxed),
                         blocks: groups,
                         threads: TILE,
-                        input: part(&bindings.input)?,
-                        output: part(&bindings.output)?,
-                        parameters: part(&bindings.parameters)?,
-                        status: lock(words(&bindings.status)?)[0],
+                        entry: entry as u32,
+                        input: copy(&bindings.input)?,
+                        output: copy(&bindings.output)?,
+                        parameters: copy(&bindings.parameters)?,
+                        status: copy(&bindings.status)?,
+                        floats: bindings.floats.as_ref().map(copy).transpose()?.unwrap_or_default(),
                     };
                     let answer = kernel.0.lock().unwrap_or_else(PoisonError::into_inner).run(&request);
                     let answer = answer.map_err(|reason| {
                         // Nothing works any more after such a fault, as on a real device.
                         Fault::Lost(self.lost.get_or_init(|| reason).clone())
                     })?;
-                    let mut output = words(&bindings.output)?.lock().unwrap_or_else(PoisonError::into_inner);
-                    output[..answer.output.len()].copy_from_slice(&answer.output);
-                    drop(output);
-                    words(&bindings.status)?.lock().unwrap_or_else(PoisonError::into_inner)[0] =
-                        answer.status;
+                    let parts = [
+                        (Some(&bindings.output), answer.output),
+                        (Some(&bindings.status), answer.status),
+                        (bindings.floats.as_ref(), answer.floats),
+                    ];
+                    for (part, result) in parts.into_iter().filter_map(|(part, result)| Some((part?, result))) {
+                        let mut to = words(&part.buffer)?.lock().unwrap_or_else(PoisonError::into_inner);
+                        to[..result.len()].copy_from_slice(&result);
+                    }
                 }
                 WorkStep::Download { from, words: count, mut to } => {
                     let from = words(&from)?.lock().unwrap_or_else(PoisonError::into_inner);

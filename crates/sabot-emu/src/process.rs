@@ -11,16 +11,19 @@ pub(crate) struct Request {
     pub(crate) seed: u32,
     pub(crate) blocks: u32,
     pub(crate) threads: u32,
+    pub(crate) entry: u32,
     pub(crate) input: Vec<u32>,
     pub(crate) output: Vec<u32>,
     pub(crate) parameters: Vec<u32>,
-    pub(crate) status: u32,
+    pub(crate) status: Vec<u32>,
+    pub(crate) floats: Vec<u32>,
 }
 
 /// What it has left.
 pub(crate) struct Answer {
     pub(crate) output: Vec<u32>,
-    pub(crate) status: u32,
+    pub(crate) status: Vec<u32>,
+    pub(crate) floats: Vec<u32>,
 }
 
 /// A process that runs one kernel again and again. It starts with the first launch and is ended when this is dropped.
@@ -58,19 +61,22 @@ impl Process {
         let (Some(to), Some(from)) = (&mut child.stdin, &mut child.stdout) else {
             return Err(std::io::Error::other("a process without pipes"));
         };
-        let Request { seed, blocks, threads, input, output, parameters, status } = request;
-        let sizes = [input.len(), output.len(), parameters.len()].map(|words| words as u32);
-        let header = [*seed, *blocks, *threads, sizes[0], sizes[1], sizes[2]];
+        let Request { seed, blocks, threads, entry, input, output, parameters, status, floats } = request;
+        let parts = [input, output, parameters, status, floats];
+        let mut header = vec![*seed, *blocks, *threads, *entry];
+        header.extend(parts.map(|part| part.len() as u32));
         let mut message: Vec<u8> = Vec::new();
-        for part in [&header[..], input, output, parameters, &[*status]] {
+        for part in std::iter::once(&header).chain(parts) {
             message.extend_from_slice(bytemuck::cast_slice(part));
         }
         // It reads all of it before it writes.
         to.write_all(&message)?;
         to.flush()?;
-        let mut answer = Answer { output: vec![0; output.len()], status: 0 };
-        from.read_exact(bytemuck::cast_slice_mut(&mut answer.output))?;
-        from.read_exact(bytemuck::bytes_of_mut(&mut answer.status))?;
+        let [output, status, floats] = [output, status, floats].map(|part| vec![0; part.len()]);
+        let mut answer = Answer { output, status, floats };
+        for part in [&mut answer.output, &mut answer.status, &mut answer.floats] {
+            from.read_exact(bytemuck::cast_slice_mut(part))?;
+        }
         Ok(answer)
     }
 

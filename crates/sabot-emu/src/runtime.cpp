@@ -6,8 +6,8 @@
 // process says where and ends with a status of its own.
 //
 // The kernel is a shared object, named by the first argument. Requests come on the standard input, answers go to the standard output, in words of 32 bits:
-//   request: seed, blocks, threads, words of input, output and parameters; these; the word of status
-//   answer: output, status
+//   request: seed, blocks, threads, entry, words of input, output, parameters, status and floats; these
+//   answer: output, status, floats
 
 #include <cstdint>
 #include <cstdio>
@@ -28,7 +28,8 @@
 #include <ucontext.h>
 #endif
 
-typedef void Entry(const unsigned* input, unsigned* output, const unsigned* parameters, unsigned* status);
+typedef void Entry(unsigned entry, const unsigned* input, unsigned* output, const unsigned* parameters,
+                   unsigned* status, double* floats);
 typedef void Shared(char** from, char** to);
 
 struct emu_index {
@@ -67,6 +68,8 @@ const unsigned* the_input;
 unsigned* the_output;
 const unsigned* the_parameters;
 unsigned* the_status;
+double* the_floats;
+unsigned the_number;
 uint64_t random_state;
 
 uint32_t random_below(uint32_t bound) {
@@ -176,7 +179,7 @@ void run_lane() {
 #if EMU_ASAN
   __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_size);
 #endif
-  the_entry(the_input, the_output, the_parameters, the_status);
+  the_entry(the_number, the_input, the_output, the_parameters, the_status, the_floats);
   lanes[current].state = State::done;
   leave(lanes[current], true);
   std::abort();
@@ -296,22 +299,25 @@ int main(int, char** arguments) {
     return 1;
   }
   the_entry = reinterpret_cast<Entry*>(dlsym(kernel, "emu_entry"));
-  reinterpret_cast<Shared*>(dlsym(kernel, "emu_shared"))(&shared_from, &shared_to);
-  unsigned header[6];
-  while (read_words(header, 6)) {
+  reinterpret_cast<Shared*>(dlsym(kernel, "emu_bounds"))(&shared_from, &shared_to);
+  unsigned header[9];
+  while (read_words(header, 9)) {
     const unsigned blocks = header[1], threads = header[2];
+    the_number = header[3];
     random_state = header[0];
     // Each in a piece of memory of its own size, so that a sanitizer sees its ends.
     auto piece = [](unsigned words) {
-      auto memory = static_cast<unsigned*>(std::malloc(words * 4));
+      auto memory = static_cast<unsigned*>(std::malloc(words * 4ull + (words == 0)));
       if (memory == nullptr || !read_words(memory, words)) std::_Exit(1);
       return memory;
     };
-    unsigned* input = piece(header[3]);
-    unsigned* output = piece(header[4]);
-    unsigned* parameters = piece(header[5]);
-    unsigned* status = piece(1);
+    unsigned* input = piece(header[4]);
+    unsigned* output = piece(header[5]);
+    unsigned* parameters = piece(header[6]);
+    unsigned* status = piece(header[7]);
+    unsigned* floats = piece(header[8]);
     the_input = input, the_output = output, the_parameters = parameters, the_status = status;
+    the_floats = reinterpret_cast<double*>(floats);
     if (lanes.size() != threads) {
       lanes.resize(threads);
       for (Lane& lane : lanes) {
@@ -327,10 +333,11 @@ int main(int, char** arguments) {
       blockIdx.x = block;
       run_block(threads);
     }
-    std::fwrite(output, 4, header[4], stdout);
-    std::fwrite(status, 4, 1, stdout);
+    std::fwrite(output, 4, header[5], stdout);
+    std::fwrite(status, 4, header[7], stdout);
+    std::fwrite(floats, 4, header[8], stdout);
     std::fflush(stdout);
-    std::free(input), std::free(output), std::free(parameters), std::free(status);
+    for (unsigned* memory : {input, output, parameters, status, floats}) std::free(memory);
   }
   return 0;
 }

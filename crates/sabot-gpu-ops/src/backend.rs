@@ -1,22 +1,25 @@
 //! The backend of a device: which fragments it runs, and how they are compiled while another device serves.
 
-use sabot_codegen::{ColumnSource, Lowered, lower_filter_projects};
+use sabot_codegen::{Derived, Late, LoweredFragment, Tail, lower_fragment};
 use sabot_common::DeviceId;
 use sabot_ops::{
     Backend, CompileError, CompileJob, Compiled, Fragment, Kernel, OperatorSpec, Program, Support,
 };
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::counters::Counters;
-use crate::device::{Device, Fault};
-use crate::filter_project::{FilterProject, FilterProjectKernel};
+use crate::device::{Device, Fault, LoadedKernel};
+use crate::filter_project::FilterProject;
+use crate::front::Front;
+use crate::group_by::GroupBy;
 use crate::memory::Memory;
 use crate::source::KernelSource;
+use crate::tickets::{Operation, Tickets};
 
 /// What the kernels of one device share.
 #[derive(Debug)]
@@ -109,27 +112,51 @@ impl GpuBackend {
         self.shared.memory.used()
     }
 
-    /// The fragment as a kernel's source and the columns of its output, or why there are none.
-    fn source(&self, fragment: &Fragment) -> Result<(KernelSource, Vec<ColumnSource>), String> {
+    /// The fragment as a kernel's source and what to do with it, or why there is none.
+    fn plan(&self, fragment: &Fragment) -> Result<Plan, String> {
         if let Some(reason) = self.shared.dead() {
             return Err(format!("the device is lost: {reason}"));
         }
-        let mut steps = Vec::new();
-        for step in fragment.steps() {
-            match step {
-                OperatorSpec::FilterProject(spec) => steps.push(spec),
-                // Only names change.
-                OperatorSpec::Union(_) => {}
-                other => return Err(format!("{} has no kernel yet", other.name())),
+        let dialect = self.shared.device.dialect();
+        let lowered = lower_fragment(fragment).map_err(|refused| refused.to_string())?;
+        let LoweredFragment { program, derived, late, tail } = lowered;
+        let source = match &tail {
+            Tail::Rows(_) => {
+                if program.keep().is_none() && program.failed().is_none() && program.outputs().is_empty() {
+                    return Err("columns that are only passed on need no kernel".to_owned());
+                }
+                KernelSource::filter_project(program, dialect)
+            }
+            Tail::Groups(groups) => KernelSource::group_by(program, groups.grouping.clone(), dialect),
+        };
+        let source = source.map_err(|error| error.to_string())?;
+        Ok(Plan { source, derived, late, tail })
+    }
+}
+
+/// What is made of a fragment before it is compiled.
+struct Plan {
+    source: KernelSource,
+    derived: Vec<Derived>,
+    late: Option<Late>,
+    tail: Tail,
+}
+
+impl Plan {
+    /// The operation, once the kernel is loaded.
+    fn operation(self, fragment: Fragment, loaded: Arc<dyn LoadedKernel>) -> Arc<dyn Operation> {
+        let Plan { source, derived, late, tail } = self;
+        let partition = match fragment.steps().last() {
+            Some(OperatorSpec::Partition(spec)) => Some(spec.clone()),
+            _ => None,
+        };
+        let front = Front { fragment, source, loaded, derived, late };
+        match tail {
+            Tail::Rows(columns) => Arc::new(FilterProject { front, columns }),
+            Tail::Groups(groups) => {
+                Arc::new(GroupBy { front, groups, partition, slots: AtomicUsize::new(0) })
             }
         }
-        let Lowered { program, columns } =
-            lower_filter_projects(&steps).map_err(|refused| refused.to_string())?;
-        if program.keep().is_none() && program.failed().is_none() && program.outputs().is_empty() {
-            return Err("columns that are only passed on need no kernel".to_owned());
-        }
-        let source = KernelSource::filter_project(program, self.shared.device.dialect());
-        Ok((source.map_err(|error| error.to_string())?, columns))
     }
 }
 
@@ -139,7 +166,7 @@ impl Backend for GpuBackend {
     }
 
     fn supports(&self, fragment: &Fragment) -> Support {
-        match self.source(fragment) {
+        match self.plan(fragment) {
             Ok(_) => Support::Yes,
             Err(reason) => Support::No { reason },
         }
@@ -147,14 +174,14 @@ impl Backend for GpuBackend {
 
     fn compile(&self, fragment: &Fragment) -> Result<CompileJob, CompileError> {
         let failed = |reason| CompileError { device: self.device(), fragment: fragment.to_string(), reason };
-        let (source, columns) = self.source(fragment).map_err(failed)?;
+        let plan = self.plan(fragment).map_err(failed)?;
         let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
         let compiler = match &mut *compiler {
             Some(compiler) => compiler,
             none => none.insert(Compiler::start(self.shared.clone()).map_err(|e| failed(e.to_string()))?),
         };
         let (answer, answered) = channel();
-        let job = Job { fragment: fragment.clone(), source, columns, answer };
+        let job = Job { fragment: fragment.clone(), plan, answer };
         if let Some(jobs) = &compiler.jobs {
             // If the thread is gone, so is the sender of the answer, which is how the caller learns of it.
             let _ = jobs.send(job);
@@ -180,8 +207,7 @@ struct Compiler {
 
 struct Job {
     fragment: Fragment,
-    source: KernelSource,
-    columns: Vec<ColumnSource>,
+    plan: Plan,
     answer: Sender<Compiled>,
 }
 
@@ -206,8 +232,8 @@ impl Drop for Compiler {
 }
 
 fn compile_all(shared: &Arc<Shared>, todo: &Receiver<Job>) {
-    while let Ok(Job { fragment, source, columns, answer }) = todo.recv() {
-        let loaded = shared.device.load(&source).map_err(|fault| {
+    while let Ok(Job { fragment, plan, answer }) = todo.recv() {
+        let loaded = shared.device.load(&plan.source).map_err(|fault| {
             if let Fault::Lost(reason) = &fault {
                 shared.lose(reason);
             }
@@ -215,8 +241,8 @@ fn compile_all(shared: &Arc<Shared>, todo: &Receiver<Job>) {
             CompileError { device, fragment, reason: fault.to_string() }
         });
         let compiled: Compiled = loaded.map(|loaded| {
-            let step = FilterProject { fragment, source, columns, loaded };
-            Arc::new(GpuProgram { shared: shared.clone(), step: Arc::new(step) }) as Arc<dyn Program>
+            let operation = plan.operation(fragment, loaded);
+            Arc::new(GpuProgram { shared: shared.clone(), operation }) as Arc<dyn Program>
         });
         // Whoever asked may have stopped waiting.
         let _ = answer.send(compiled);
@@ -225,11 +251,11 @@ fn compile_all(shared: &Arc<Shared>, todo: &Receiver<Job>) {
 
 struct GpuProgram {
     shared: Arc<Shared>,
-    step: Arc<FilterProject>,
+    operation: Arc<dyn Operation>,
 }
 
 impl Program for GpuProgram {
     fn kernel(&self) -> Box<dyn Kernel> {
-        Box::new(FilterProjectKernel::new(self.shared.clone(), self.step.clone()))
+        Box::new(Tickets::new(self.shared.clone(), self.operation.clone()))
     }
 }

@@ -13,6 +13,8 @@ pub struct Counters {
     pub row_errors: AtomicU64,
     /// Free buffers were given back to make room.
     pub trimmed: AtomicU64,
+    /// Tables of groups that were full, and were made larger.
+    pub grown: AtomicU64,
     /// Morsels that were sent back to be cut in two, because memory ran out.
     pub halved: AtomicU64,
     /// Morsels that another device had to take.
@@ -32,13 +34,14 @@ impl Counters {
     /// # use sabot_gpu_ops::Counters;
     /// assert!(Counters::default().all().iter().all(|(_, count)| *count == 0));
     /// ```
-    pub fn all(&self) -> [(&'static str, u64); 9] {
+    pub fn all(&self) -> [(&'static str, u64); 10] {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         [
             ("started", of(&self.started)),
             ("finished", of(&self.finished)),
             ("row_errors", of(&self.row_errors)),
             ("trimmed", of(&self.trimmed)),
+            ("grown", of(&self.grown)),
             ("halved", of(&self.halved)),
             ("fell_back", of(&self.fell_back)),
             ("launch_errors", of(&self.launch_errors)),

@@ -87,17 +87,28 @@ impl Slab for Vec<u32> {
     }
 }
 
+/// The first words of a buffer: what a launch may touch of it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The buffer.
+    pub buffer: Arc<dyn DeviceBuffer>,
+    /// How many words.
+    pub words: usize,
+}
+
 /// The buffers of a launch, in the order of their bindings.
 #[derive(Clone, Debug)]
 pub struct Bindings {
     /// Only read.
-    pub input: Arc<dyn DeviceBuffer>,
+    pub input: Part,
     /// Written.
-    pub output: Arc<dyn DeviceBuffer>,
+    pub output: Part,
     /// Only read.
-    pub parameters: Arc<dyn DeviceBuffer>,
-    /// One word, changed by atomic operations.
-    pub status: Arc<dyn DeviceBuffer>,
+    pub parameters: Part,
+    /// Changed by atomic operations: a word that says whether some row failed, and what else the kernel keeps.
+    pub status: Part,
+    /// 64-bit words, changed by atomic operations, of kernels that have [`KernelSource::float_words`].
+    pub floats: Option<Part>,
 }
 
 /// A step of work.
@@ -112,10 +123,19 @@ pub enum WorkStep {
         /// To.
         to: Arc<dyn DeviceBuffer>,
     },
+    /// Makes the first words of a buffer zero.
+    Clear {
+        /// Which buffer.
+        buffer: Arc<dyn DeviceBuffer>,
+        /// How many.
+        words: usize,
+    },
     /// Runs a kernel.
     Launch {
         /// The kernel.
         kernel: Arc<dyn LoadedKernel>,
+        /// Which of its entries.
+        entry: usize,
         /// What it reads and writes.
         bindings: Bindings,
         /// Workgroups.

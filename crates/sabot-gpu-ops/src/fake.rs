@@ -3,7 +3,6 @@
 //! It is what the failure ladder is tested with. Calls are counted by kind, and a script names the calls that fail, and
 //! how. What a real device would do asynchronously is finished at the second poll.
 
-use sabot_codegen::{Bitmap, NOWHERE, Parameters, Program, Storage, evaluate_with};
 use sabot_common::DeviceId;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -11,10 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
+use crate::by_hand;
 use crate::device::{
-    Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, Limits, LoadedKernel, Slab, WorkStep,
+    Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, Limits, LoadedKernel, Part, Slab, WorkStep,
 };
-use crate::slab::load;
 use crate::source::KernelSource;
 
 /// A kind of call to a device.
@@ -200,20 +199,24 @@ impl Device for FakeDevice {
                     drop(to);
                     finished.uploaded.push(from);
                 }
-                WorkStep::Launch { kernel, bindings, .. } => {
+                WorkStep::Clear { buffer, words: count } => {
+                    words(&buffer)?.lock().unwrap_or_else(PoisonError::into_inner)[..count].fill(0);
+                }
+                WorkStep::Launch { kernel, entry, bindings, .. } => {
                     let kernel = kernel.as_any().downcast_ref::<FakeKernel>();
                     let kernel =
                         kernel.ok_or_else(|| Fault::Launch("a kernel of another device".to_owned()))?;
-                    let [input, output, parameters, status] =
-                        [&bindings.input, &bindings.output, &bindings.parameters, &bindings.status]
-                            .map(words);
-                    let lock = |words: &Mutex<Vec<u32>>| {
-                        words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+                    let copy = |part: &Part| -> Result<Vec<u32>, Fault> {
+                        Ok(words(&part.buffer)?.lock().unwrap_or_else(PoisonError::into_inner)[..part.words].to_vec())
                     };
-                    let (input, parameters) = (lock(input?), lock(parameters?));
-                    let mut output = output?.lock().unwrap_or_else(PoisonError::into_inner);
-                    let mut status = status?.lock().unwrap_or_else(PoisonError::into_inner);
-                    filter_project(&kernel.0, &input, &mut output, &parameters, &mut status[0]);
+                    let (input, parameters) = (copy(&bindings.input)?, copy(&bindings.parameters)?);
+                    // Nothing beyond the parts that were named.
+                    let (mut output, mut status) = (copy(&bindings.output)?, copy(&bindings.status)?);
+                    by_hand::run(&kernel.0, entry, &input, &mut output, &parameters, &mut status);
+                    for (part, result) in [(&bindings.output, output), (&bindings.status, status)] {
+                        let mut to = words(&part.buffer)?.lock().unwrap_or_else(PoisonError::into_inner);
+                        to[..result.len()].copy_from_slice(&result);
+                    }
                 }
                 WorkStep::Download { from, words: count, mut to } => {
                     let from = words(&from)?.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,49 +228,6 @@ impl Device for FakeDevice {
         }
         let fate = self.enter(Call::Finish).map(|mishap| mishap == Some(Mishap::Hang));
         Ok(Box::new(FakeWork { finished: Some(finished), fate, polls: 0 }))
-    }
-}
-
-/// What the skeleton of filter-project does.
-fn filter_project(
-    source: &KernelSource,
-    input: &[u32],
-    output: &mut [u32],
-    parameters: &[u32],
-    status: &mut u32,
-) {
-    let (program, at): (&Program, Parameters) = (&source.program, source.parameters());
-    let rows = parameters[Parameters::ROWS] as usize;
-    let bit = |offset: u32, row: usize| {
-        offset == NOWHERE || input[offset as usize + row / 32] >> (row % 32) & 1 == 1
-    };
-    for number in 0..source.bitmaps.len() {
-        let first = parameters[at.bitmap(number)] as usize;
-        output[first..first + rows.div_ceil(32)].fill(0);
-    }
-    let bytes: &[u8] = bytemuck::cast_slice(input);
-    for row in (0..rows).filter(|row| bit(parameters[Parameters::LIVE], *row)) {
-        let load = |number: usize| {
-            load(bytes, parameters[at.input(number)] as usize, program.inputs()[number].storage, row)
-        };
-        let valid = |number: usize| bit(parameters[at.input_valid(number)], row);
-        let result = evaluate_with(program, load, valid);
-        *status |= u32::from(result.failed);
-        for (number, bitmap) in source.bitmaps.iter().enumerate() {
-            let set = match *bitmap {
-                Bitmap::Keep => result.keep,
-                Bitmap::Values(output) => result.outputs[output].is_some_and(|bits| bits != 0),
-                Bitmap::Valid(output) => result.outputs[output].is_some(),
-            };
-            output[parameters[at.bitmap(number)] as usize + row / 32] |= u32::from(set) << (row % 32);
-        }
-        for (number, storage) in source.stored.iter().enumerate().filter(|(_, s)| **s != Storage::Bit) {
-            let value = result.outputs[number].unwrap_or(0);
-            let width = storage.bits() / 8;
-            let at = parameters[at.output(number)] as usize * 4 + row * width;
-            let bytes: &mut [u8] = bytemuck::cast_slice_mut(output);
-            bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
-        }
     }
 }
 

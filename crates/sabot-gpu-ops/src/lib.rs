@@ -10,10 +10,13 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod by_hand;
 mod counters;
 mod device;
 mod fake;
 mod filter_project;
+mod front;
+mod group_by;
 mod measure;
 mod memory;
 mod once;
@@ -22,11 +25,12 @@ mod slab;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 pub use backend::{GpuBackend, GpuOptions};
 pub use counters::Counters;
 pub use device::{
-    Bindings, Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, Limits, LoadedKernel, Slab, WorkStep,
+    Bindings, Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, Limits, LoadedKernel, Part, Slab, WorkStep,
 };
 pub use fake::{Call, FakeDevice, Mishap, Script};
 pub use measure::{Measured, measure};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::device::{Bindings, Device, DeviceBuffer, Fault, WorkStep};
-use crate::once::carry_out;
+use crate::device::{Device, DeviceBuffer, Fault, WorkStep};
+use crate::once::{bindings, carry_out};
 use crate::slab::Layout;
 use crate::source::{KernelSource, TILE};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
@@ -46,13 +46,7 @@ pub fn measure(device: &dyn Device) -> Result<Measured, Fault> {
     let source = KernelSource::filter_project(program, device.dialect()).map_err(|e| bug(e.to_string()))?;
     let layout = Layout::new(&source, batch.columns(), ROWS, false);
     let kernel = device.load(&source)?;
-    let buffer = |words: usize| -> Result<Arc<dyn DeviceBuffer>, Fault> { device.allocate(words * 4) };
-    let bindings = Bindings {
-        input: buffer(layout.input_words)?,
-        output: buffer(layout.output_words)?,
-        parameters: buffer(layout.parameters.len())?,
-        status: buffer(1)?,
-    };
+    let bindings = bindings(device, &layout)?;
     let upload = |words: usize, to: &Arc<dyn DeviceBuffer>| -> Result<WorkStep, Fault> {
         let mut from = device.slab(layout.input_words)?;
         layout.pack(&source, batch.columns(), None, from.words_mut());
@@ -64,13 +58,13 @@ pub fn measure(device: &dyn Device) -> Result<Measured, Fault> {
     let mut parameters = device.slab(layout.parameters.len())?;
     parameters.words_mut()[..layout.parameters.len()].copy_from_slice(&layout.parameters);
     let words = layout.parameters.len();
-    carry_out(device, vec![WorkStep::Upload { from: parameters, words, to: bindings.parameters.clone() }])?;
+    carry_out(device, vec![WorkStep::Upload { from: parameters, words, to: bindings.parameters.buffer.clone() }])?;
     // Seconds of some work, of which every one also fetches a word: only so is it known to have ended.
     let best = |steps: &dyn Fn() -> Result<Vec<WorkStep>, Fault>| -> Result<f64, Fault> {
         let mut best = f64::INFINITY;
         for time in 0..=TIMES {
             let mut work = steps()?;
-            work.push(download(1, &bindings.status)?);
+            work.push(download(1, &bindings.status.buffer)?);
             let since = Instant::now();
             carry_out(device, work)?;
             if time > 0 {
@@ -80,10 +74,10 @@ pub fn measure(device: &dyn Device) -> Result<Measured, Fault> {
         Ok(best)
     };
     let round_trip = best(&|| Ok(Vec::new()))?;
-    let up = best(&|| Ok(vec![upload(layout.input_words, &bindings.input)?]))?;
-    let down = best(&|| Ok(vec![download(layout.output_words, &bindings.output)?]))?;
+    let up = best(&|| Ok(vec![upload(layout.input_words, &bindings.input.buffer)?]))?;
+    let down = best(&|| Ok(vec![download(layout.output_words, &bindings.output.buffer)?]))?;
     let groups = (ROWS as u32).div_ceil(TILE).min(device.limits().workgroups_max);
-    let launch = || WorkStep::Launch { kernel: kernel.clone(), bindings: bindings.clone(), groups };
+    let launch = || WorkStep::Launch { kernel: kernel.clone(), entry: 0, bindings: bindings.clone(), groups };
     let run = best(&|| Ok(vec![launch()]))?;
     // What takes no longer than the way there and back is too fast to be measured so.
     let rate = |words: usize, seconds: f64| words as f64 * 4.0 / (seconds - round_trip).max(1e-9);

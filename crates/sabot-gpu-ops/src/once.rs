@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crate::device::{Bindings, Device, Fault, Finished, WorkStep};
+use crate::device::{Bindings, Device, Fault, Finished, Part, WorkStep};
 use crate::slab::{Layout, load};
 use crate::source::{KernelSource, TILE};
 
@@ -79,19 +79,11 @@ pub fn run_once(device: &dyn Device, source: &KernelSource, columns: &[ArrayRef]
     let rows = columns.first().map_or(0, |column| column.len());
     let layout = Layout::new(source, columns, rows, false);
     let kernel = device.load(source)?;
-    let buffer = |words: usize| device.allocate(words * 4);
-    let bindings = Bindings {
-        input: buffer(layout.input_words)?,
-        output: buffer(layout.output_words)?,
-        parameters: buffer(layout.parameters.len())?,
-        status: buffer(1)?,
-    };
+    let bindings = bindings(device, &layout)?;
     let mut values = device.slab(layout.input_words)?;
     layout.pack(source, columns, None, values.words_mut());
     let mut parameters = device.slab(layout.parameters.len())?;
     parameters.words_mut()[..layout.parameters.len()].copy_from_slice(&layout.parameters);
-    let mut zero = device.slab(1)?;
-    zero.words_mut()[0] = 0;
     let (status, result) = (device.slab(1)?, device.slab(layout.output_words)?);
     let finished = carry_out(
         device,
@@ -99,13 +91,26 @@ pub fn run_once(device: &dyn Device, source: &KernelSource, columns: &[ArrayRef]
             WorkStep::Upload {
                 from: parameters,
                 words: layout.parameters.len(),
-                to: bindings.parameters.clone(),
+                to: bindings.parameters.buffer.clone(),
             },
-            WorkStep::Upload { from: values, words: layout.input_words, to: bindings.input.clone() },
-            WorkStep::Upload { from: zero, words: 1, to: bindings.status.clone() },
-            WorkStep::Launch { kernel, bindings: bindings.clone(), groups: (rows as u32).div_ceil(TILE) },
-            WorkStep::Download { from: bindings.status.clone(), words: 1, to: status },
-            WorkStep::Download { from: bindings.output.clone(), words: layout.output_words, to: result },
+            WorkStep::Upload {
+                from: values,
+                words: layout.input_words,
+                to: bindings.input.buffer.clone(),
+            },
+            WorkStep::Clear { buffer: bindings.status.buffer.clone(), words: 1 },
+            WorkStep::Launch {
+                kernel,
+                entry: 0,
+                bindings: bindings.clone(),
+                groups: (rows as u32).div_ceil(TILE),
+            },
+            WorkStep::Download { from: bindings.status.buffer.clone(), words: 1, to: status },
+            WorkStep::Download {
+                from: bindings.output.buffer.clone(),
+                words: layout.output_words,
+                to: result,
+            },
         ],
     )?;
     let [status, result] = &finished.downloaded[..] else {
@@ -113,6 +118,18 @@ pub fn run_once(device: &dyn Device, source: &KernelSource, columns: &[ArrayRef]
     };
     let (failed, slab) = (status.words()[0] != 0, result.words().to_vec());
     Ok(Ran { source: source.clone(), layout, slab, failed })
+}
+
+/// Buffers of their own for a launch.
+pub(crate) fn bindings(device: &dyn Device, layout: &Layout) -> Result<Bindings, Fault> {
+    let part = |words: usize| Ok::<_, Fault>(Part { buffer: device.allocate(words * 4)?, words });
+    Ok(Bindings {
+        input: part(layout.input_words)?,
+        output: part(layout.output_words)?,
+        parameters: part(layout.parameters.len())?,
+        status: part(1)?,
+        floats: None,
+    })
 }
 
 /// Starts work and waits for its end.

@@ -155,7 +155,7 @@ impl Layout {
 }
 
 /// Values that were stored in words of their own.
-fn narrowed(storage: Storage, words: &[u32]) -> Buffer {
+pub(crate) fn narrowed(storage: Storage, words: &[u32]) -> Buffer {
     use arrow::array::PrimitiveArray;
     let values = words.iter();
     match storage {

@@ -1,7 +1,8 @@
 //! Kernels as text, ready for a device's compiler.
 
 use sabot_codegen::{
-    Bitmap, Body, NOWHERE, Parameters, Program, Storage, Unprintable, WgslFeatures, print_cuda, print_wgsl,
+    Bitmap, Body, Fold, Grouping, NOWHERE, Parameters, Program, Storage, Unprintable, WgslFeatures,
+    print_cuda, print_cuda_groups, print_wgsl, print_wgsl_groups,
 };
 use std::fmt::Write as _;
 
@@ -10,11 +11,24 @@ use crate::device::Dialect;
 /// Rows that a workgroup takes at once, and its threads. Every device has as many; two warps hide less latency.
 pub const TILE: u32 = 256;
 
+/// Words in front of a table of groups: whether a row failed, whether the table is full, how many groups it has, how many
+/// records were written.
+pub(crate) const HEAD: usize = 64;
+pub(crate) const FULL: usize = 1;
+pub(crate) const GROUPS: usize = 2;
+const WRITTEN: usize = 3;
+
+/// Words of a workgroup's own memory that its table of groups may take: 12 KiB, as WGSL promises 16.
+const NEAR_WORDS_MAX: usize = 3_072;
+
+/// Slots of a workgroup's table that are looked at before a row goes to the table of the launch.
+const PROBES: u32 = 4;
+
 /// A kernel as text, and what it means.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KernelSource {
-    /// The function to call.
-    pub entry: &'static str,
+    /// The functions to call, one after the other.
+    pub entries: &'static [&'static str],
     /// The whole text.
     pub text: String,
     /// What happens to a row: for devices that run it by hand.
@@ -23,6 +37,8 @@ pub struct KernelSource {
     pub bitmaps: Vec<Bitmap>,
     /// How each output lies in memory.
     pub stored: Vec<Storage>,
+    /// How rows are folded, if they are.
+    pub grouping: Option<Grouping>,
 }
 
 impl KernelSource {
@@ -35,47 +51,99 @@ impl KernelSource {
             Dialect::Cuda => print_cuda(&program)?,
             Dialect::Wgsl(features) => print_wgsl(&program, features)?,
         };
+        let bitmaps = body.bitmaps.len() as u32;
+        let constants = [
+            ("SABOT_BITMAPS", bitmaps),
+            // An array has an element at least.
+            ("SABOT_WORDS", bitmaps.max(1) * (TILE / 32)),
+            ("SABOT_FIRST_BITMAP", Parameters::of(&program).bitmap(0) as u32),
+        ];
+        let Body { text, bitmaps, stored } = body;
         let text = match dialect {
-            Dialect::Cuda => cuda(&program, &body, sabot_kernels::FILTER_PROJECT),
-            Dialect::Wgsl(features) => wgsl(&program, &body, features, sabot_shaders::FILTER_PROJECT),
+            Dialect::Cuda => cuda(&constants, &[&text, sabot_kernels::FILTER_PROJECT]),
+            Dialect::Wgsl(features) => {
+                wgsl(&constants, features, &[&text, sabot_shaders::FILTER_PROJECT])
+            }
         };
-        let Body { bitmaps, stored, .. } = body;
-        Ok(Self { entry: "sabot_filter_project", text, program, bitmaps, stored })
+        Ok(Self { entries: &["sabot_filter_project"], text, program, bitmaps, stored, grouping: None })
+    }
+
+    /// The kernel of a group-by: its first entry folds rows, its second writes the groups down.
+    ///
+    /// # Errors
+    /// [`Unprintable`] for what the dialect does not have.
+    pub fn group_by(program: Program, grouping: Grouping, dialect: Dialect) -> Result<Self, Unprintable> {
+        let body = match dialect {
+            Dialect::Cuda => print_cuda_groups(&program, &grouping),
+            Dialect::Wgsl(features) => print_wgsl_groups(&program, &grouping, features)?,
+        };
+        let words = grouping.words(&program);
+        let near = near_slots(&grouping, words);
+        let constants = [
+            ("SABOT_HEAD", HEAD as u32),
+            ("SABOT_FULL", FULL as u32),
+            ("SABOT_GROUPS", GROUPS as u32),
+            ("SABOT_WRITTEN", WRITTEN as u32),
+            ("SABOT_SLOTS", Parameters::SLOTS as u32),
+            ("SABOT_PROBES", PROBES),
+            ("SABOT_NEAR", near as u32),
+            ("SABOT_NEAR_WORDS", (near * (1 + words)) as u32),
+            ("SABOT_GROUP_WORDS", words as u32),
+            ("SABOT_GROUP_FLOATS", grouping.floats() as u32),
+            ("SABOT_RECORD_WORDS", grouping.record_words(&program) as u32),
+        ];
+        let text = match dialect {
+            Dialect::Cuda => cuda(&constants, &[sabot_kernels::GROUPS, &body, sabot_kernels::GROUP_BY]),
+            Dialect::Wgsl(features) => {
+                let floats = if grouping.floats() > 0 { sabot_shaders::GROUP_FLOATS } else { "" };
+                wgsl(&constants, features, &[floats, &body, sabot_shaders::GROUP_BY])
+            }
+        };
+        let entries = &["sabot_group_by", "sabot_groups"];
+        let (bitmaps, stored) = (Vec::new(), Vec::new());
+        Ok(Self { entries, text, program, bitmaps, stored, grouping: Some(grouping) })
     }
 
     /// Where in the parameters what is.
     pub fn parameters(&self) -> Parameters {
         Parameters::of(&self.program)
     }
+
+    /// 64-bit words of a group that are summed as floats.
+    pub fn float_words(&self) -> usize {
+        self.grouping.as_ref().map_or(0, Grouping::floats)
+    }
 }
 
-/// The constants that skeletons are written with.
-fn constants(program: &Program, bitmaps: usize) -> Vec<(&'static str, u32)> {
-    let parameters = Parameters::of(program);
-    vec![
-        ("SABOT_TILE", TILE),
-        ("SABOT_ROWS", Parameters::ROWS as u32),
-        ("SABOT_LIVE", Parameters::LIVE as u32),
-        ("SABOT_ZERO", Parameters::ZERO as u32),
-        ("SABOT_NOWHERE", NOWHERE),
-        ("SABOT_BITMAPS", bitmaps as u32),
-        // An array has an element at least.
-        ("SABOT_WORDS", bitmaps.max(1) as u32 * (TILE / 32)),
-        ("SABOT_FIRST_BITMAP", parameters.bitmap(0) as u32),
-    ]
+/// Slots of a workgroup's table; one, which is not used, where it does not help: sums of floats have no place in it.
+fn near_slots(grouping: &Grouping, words: usize) -> usize {
+    if grouping.accumulators.iter().any(|accumulator| accumulator.fold == Fold::SumFloats) {
+        return 1;
+    }
+    let most = (NEAR_WORDS_MAX / (1 + words)).max(1);
+    1 << most.ilog2()
 }
 
-fn cuda(program: &Program, body: &Body, skeleton: &str) -> String {
+/// The constants that all skeletons are written with.
+const CONSTANTS: [(&str, u32); 5] = [
+    ("SABOT_TILE", TILE),
+    ("SABOT_ROWS", Parameters::ROWS as u32),
+    ("SABOT_LIVE", Parameters::LIVE as u32),
+    ("SABOT_ZERO", Parameters::ZERO as u32),
+    ("SABOT_NOWHERE", NOWHERE),
+];
+
+fn cuda(constants: &[(&str, u32)], parts: &[&str]) -> String {
     let mut text = String::new();
-    for (name, value) in constants(program, body.bitmaps.len()) {
+    for (name, value) in CONSTANTS.iter().chain(constants) {
         let _ = writeln!(text, "#define {name} {value}u");
     }
-    text + sabot_kernels::PRIMITIVES + "\n" + &body.text + "\n" + skeleton
+    text + sabot_kernels::PRIMITIVES + "\n" + &parts.join("\n")
 }
 
-fn wgsl(program: &Program, body: &Body, features: WgslFeatures, skeleton: &str) -> String {
+fn wgsl(constants: &[(&str, u32)], features: WgslFeatures, parts: &[&str]) -> String {
     let mut text = String::new();
-    for (name, value) in constants(program, body.bitmaps.len()) {
+    for (name, value) in CONSTANTS.iter().chain(constants) {
         let _ = writeln!(text, "const {name} = {value}u;");
     }
     text += sabot_shaders::SLABS;
@@ -86,5 +154,5 @@ fn wgsl(program: &Program, body: &Body, features: WgslFeatures, skeleton: &str) 
     if features.int64 && features.float64 {
         text += sabot_shaders::FLOATS_64;
     }
-    text + &body.text + "\n" + skeleton
+    text + &parts.join("\n")
 }

@@ -19,6 +19,8 @@ pub struct AdapterSummary {
     pub int64: bool,
     /// Whether it has floats of 64 bits.
     pub float64: bool,
+    /// Whether it has atomic operations of 64 bits.
+    pub atomic64: bool,
     /// Bytes of the largest buffer that a kernel can be given.
     pub buffer_bytes_max: u64,
 }
@@ -53,6 +55,7 @@ pub(crate) fn summary(index: usize, adapter: &Adapter) -> AdapterSummary {
         is_software: info.device_type == wgpu::DeviceType::Cpu,
         int64: features.contains(Features::SHADER_INT64),
         float64: features.contains(Features::SHADER_F64),
+        atomic64: features.contains(Features::SHADER_INT64_ATOMIC_ALL_OPS),
         buffer_bytes_max: buffer_bytes_max(&adapter.limits()),
     }
 }

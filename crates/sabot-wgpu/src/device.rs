@@ -7,10 +7,11 @@ use sabot_gpu_ops::{
     probe_floats,
 };
 use std::any::Any;
+use std::num::NonZeroU64;
 use std::sync::{Arc, OnceLock};
 use wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
-    BindingType, Buffer, BufferBindingType, BufferDescriptor, BufferUsages, CommandEncoderDescriptor,
+    BindingResource, BindingType, Buffer, BufferBinding, BufferBindingType, BufferDescriptor, BufferUsages, CommandEncoderDescriptor,
     ComputePassDescriptor, ComputePipeline, ComputePipelineDescriptor, DeviceDescriptor, ErrorFilter,
     Features, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModuleDescriptor, ShaderSource,
     ShaderStages,
@@ -71,7 +72,8 @@ pub struct WgpuDevice {
     summary: AdapterSummary,
     device: wgpu::Device,
     queue: wgpu::Queue,
-    layout: BindGroupLayout,
+    /// The bindings of kernels without sums of floats, and with.
+    layouts: [BindGroupLayout; 2],
     limits: Limits,
     features: WgslFeatures,
     /// Whether floats of 32 and of 64 bits are rounded correctly.
@@ -94,6 +96,7 @@ impl WgpuDevice {
         let mut wanted = Features::empty();
         wanted.set(Features::SHADER_INT64, options.int64 && summary.int64);
         wanted.set(Features::SHADER_F64, options.float64 && summary.float64);
+        wanted.set(Features::SHADER_INT64_ATOMIC_ALL_OPS, options.int64 && summary.atomic64);
         let has = adapter.limits();
         let required = wgpu::Limits {
             max_buffer_size: has.max_buffer_size,
@@ -128,16 +131,17 @@ impl WgpuDevice {
         let features = WgslFeatures {
             int64: wanted.contains(Features::SHADER_INT64),
             float64: wanted.contains(Features::SHADER_F64),
+            atomic64: wanted.contains(Features::SHADER_INT64_ATOMIC_ALL_OPS),
             ..WgslFeatures::default()
         };
-        let layout = layout(&device);
+        let layouts = [layout(&device, false), layout(&device, true)];
         let exact = OnceLock::new();
         let this = Arc::new(Self {
             id,
             summary,
             device,
             queue,
-            layout,
+            layouts,
             limits,
             features,
             exact,
@@ -174,8 +178,8 @@ impl WgpuDevice {
     }
 }
 
-/// The bindings of every kernel: input, output, parameters, status.
-fn layout(device: &wgpu::Device) -> BindGroupLayout {
+/// The bindings of a kernel: input, output, parameters, status, and sums of floats if it has any.
+fn layout(device: &wgpu::Device, floats: bool) -> BindGroupLayout {
     let entry = |binding: u32, read_only: bool| BindGroupLayoutEntry {
         binding,
         visibility: ShaderStages::COMPUTE,
@@ -188,7 +192,8 @@ fn layout(device: &wgpu::Device) -> BindGroupLayout {
     };
     device.create_bind_group_layout(&BindGroupLayoutDescriptor {
         label: Some("sabot"),
-        entries: &[entry(0, true), entry(1, false), entry(2, true), entry(3, false)],
+        entries: &[entry(0, true), entry(1, false), entry(2, true), entry(3, false), entry(4, false)]
+            [..if floats { 5 } else { 4 }],
     })
 }
 
@@ -211,7 +216,12 @@ fn buffer(of: &Arc<dyn DeviceBuffer>) -> Result<&Buffer, Fault> {
 }
 
 #[derive(Debug)]
-struct WgpuKernel(ComputePipeline);
+struct WgpuKernel {
+    /// One an entry.
+    pipelines: Vec<ComputePipeline>,
+    /// Whether it has sums of floats.
+    floats: bool,
+}
 
 impl LoadedKernel for WgpuKernel {
     fn as_any(&self) -> &dyn Any {
@@ -234,30 +244,34 @@ impl Device for WgpuDevice {
     }
 
     fn load(&self, source: &KernelSource) -> Result<Arc<dyn LoadedKernel>, Fault> {
-        let pipeline = self.checked(|| {
-            let module = self.device.create_shader_module(ShaderModuleDescriptor {
-                label: Some(source.entry),
-                source: ShaderSource::Wgsl(source.text.as_str().into()),
-            });
+        let floats = source.float_words() > 0;
+        let label = source.entries.first().copied();
+        let pipelines = self.checked(|| {
+            let module = self
+                .device
+                .create_shader_module(ShaderModuleDescriptor { label, source: ShaderSource::Wgsl(source.text.as_str().into()) });
             let layout = self.device.create_pipeline_layout(&PipelineLayoutDescriptor {
-                label: Some(source.entry),
-                bind_group_layouts: &[Some(&self.layout)],
+                label,
+                bind_group_layouts: &[Some(&self.layouts[usize::from(floats)])],
                 immediate_size: 0,
             });
-            self.device.create_compute_pipeline(&ComputePipelineDescriptor {
-                label: Some(source.entry),
-                layout: Some(&layout),
-                module: &module,
-                entry_point: Some(source.entry),
-                // Kernels set what they read.
-                compilation_options: PipelineCompilationOptions {
-                    zero_initialize_workgroup_memory: false,
-                    ..PipelineCompilationOptions::default()
-                },
-                cache: None,
-            })
+            let pipeline = |entry: &&'static str| {
+                self.device.create_compute_pipeline(&ComputePipelineDescriptor {
+                    label: Some(entry),
+                    layout: Some(&layout),
+                    module: &module,
+                    entry_point: Some(entry),
+                    // Kernels set what they read.
+                    compilation_options: PipelineCompilationOptions {
+                        zero_initialize_workgroup_memory: false,
+                        ..PipelineCompilationOptions::default()
+                    },
+                    cache: None,
+                })
+            };
+            source.entries.iter().map(pipeline).collect()
         })?;
-        Ok(Arc::new(WgpuKernel(pipeline)))
+        Ok(Arc::new(WgpuKernel { pipelines, floats }))
     }
 
     fn allocate(&self, bytes: usize) -> Result<Arc<dyn DeviceBuffer>, Fault> {
@@ -301,22 +315,32 @@ impl WgpuDevice {
                     self.queue.write_buffer(buffer(&to)?, 0, bytemuck::cast_slice(&from.words()[..words]));
                     uploaded.push(from);
                 }
-                WorkStep::Launch { kernel, bindings, groups } => {
+                WorkStep::Clear { buffer: of, words } => {
+                    encoder.clear_buffer(buffer(&of)?, 0, Some(words as u64 * 4));
+                }
+                WorkStep::Launch { kernel, entry, bindings, groups } => {
                     let kernel = kernel.as_any().downcast_ref::<WgpuKernel>();
                     let kernel =
                         kernel.ok_or_else(|| Fault::Launch("a kernel of another device".to_owned()))?;
+                    let pipeline = kernel.pipelines.get(entry);
+                    let pipeline = pipeline.ok_or_else(|| Fault::Launch(format!("no entry {entry}")))?;
                     let all = [&bindings.input, &bindings.output, &bindings.parameters, &bindings.status];
-                    let mut entries = Vec::with_capacity(all.len());
-                    for (binding, of) in (0..).zip(all) {
-                        entries.push(BindGroupEntry { binding, resource: buffer(of)?.as_entire_binding() });
+                    let mut entries = Vec::with_capacity(all.len() + 1);
+                    for (binding, part) in (0..).zip(all.into_iter().chain(&bindings.floats)) {
+                        let resource = BindingResource::Buffer(BufferBinding {
+                            buffer: buffer(&part.buffer)?,
+                            offset: 0,
+                            size: NonZeroU64::new(part.words as u64 * 4),
+                        });
+                        entries.push(BindGroupEntry { binding, resource });
                     }
                     let group = self.device.create_bind_group(&BindGroupDescriptor {
                         label: None,
-                        layout: &self.layout,
+                        layout: &self.layouts[usize::from(kernel.floats)],
                         entries: &entries,
                     });
                     let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-                    pass.set_pipeline(&kernel.0);
+                    pass.set_pipeline(pipeline);
                     pass.set_bind_group(0, &group, &[]);
                     pass.dispatch_workgroups(groups, 1, 1);
                 }

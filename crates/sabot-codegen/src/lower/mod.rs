@@ -7,8 +7,12 @@
 
 mod arithmetic;
 mod cast;
+mod fragment;
 mod function;
 mod time;
+mod window;
+
+pub use fragment::{Derived, Groups, Late, LoweredFragment, StateColumn, Tail, lower_fragment};
 
 use arrow::datatypes::{DataType, IntervalUnit};
 use sabot_expr::{BinaryOp, Scalar, TypedExpr, TypedKind, type_name};
@@ -83,29 +87,8 @@ pub struct Lowered {
 /// [`Refused`] with the first expression that kernels cannot compute.
 pub fn lower_filter_projects(steps: &[&FilterProjectSpec]) -> Result<Lowered, Refused> {
     let mut lowering = Lowering::default();
-    let mut keep: Option<Reg> = None;
     for spec in steps {
-        if let Some(predicate) = &spec.predicate {
-            let kept = lowering.value(predicate)?;
-            let kept = lowering.is_true(kept);
-            // Only rows that are kept reach what comes behind.
-            keep = lowering.both(keep, Some(kept));
-            lowering.guard = keep;
-        }
-        let mut columns = Vec::with_capacity(spec.projections.len() + spec.carried.len());
-        for projection in &spec.projections {
-            columns.push(match projection.expr.as_column() {
-                Some(index) => lowering.column(index),
-                None => {
-                    let (value, storage) = (lowering.value(&projection.expr)?, projection.expr.data_type());
-                    let storage =
-                        storage_of(storage).ok_or_else(|| unknown_type(&projection.expr, storage))?;
-                    Column::Computed(value, storage)
-                }
-            });
-        }
-        columns.extend(spec.carried.iter().map(|index| lowering.column(*index)));
-        lowering.columns = Some(columns);
+        lowering.filter_project(spec)?;
     }
     let mut outputs: Vec<Output> = Vec::new();
     let columns = lowering.columns.unwrap_or_default().into_iter().map(|column| match column {
@@ -120,7 +103,7 @@ pub fn lower_filter_projects(steps: &[&FilterProjectSpec]) -> Result<Lowered, Re
         }
     });
     let columns = columns.collect();
-    Ok(Lowered { program: lowering.builder.finish(keep, lowering.failed, outputs), columns })
+    Ok(Lowered { program: lowering.builder.finish(lowering.guard, lowering.failed, outputs), columns })
 }
 
 fn refused(expr: &TypedExpr, reason: impl Into<String>) -> Refused {
@@ -153,7 +136,7 @@ struct Lowering {
     builder: Builder,
     /// The columns that expressions see; those of the fragment's input without.
     columns: Option<Vec<Column>>,
-    /// The condition under which the row reaches what is being lowered; always without.
+    /// The condition under which the row reaches what is being lowered; always without. Between steps: whether it is kept.
     guard: Option<Reg>,
     /// Whether the row has failed so far.
     failed: Option<Reg>,
@@ -164,6 +147,31 @@ impl Lowering {
     fn column(&self, index: usize) -> Column {
         let columns = self.columns.as_ref();
         columns.and_then(|columns| columns.get(index).copied()).unwrap_or(Column::Input(index))
+    }
+
+    /// Goes on with the rows that a predicate keeps, and the columns of projections.
+    fn filter_project(&mut self, spec: &FilterProjectSpec) -> Result<(), Refused> {
+        if let Some(predicate) = &spec.predicate {
+            let kept = self.value(predicate)?;
+            let kept = self.is_true(kept);
+            // Only rows that are kept reach what comes behind.
+            self.guard = self.both(self.guard, Some(kept));
+        }
+        let mut columns = Vec::with_capacity(spec.projections.len() + spec.carried.len());
+        for projection in &spec.projections {
+            columns.push(match projection.expr.as_column() {
+                Some(index) => self.column(index),
+                None => {
+                    let (value, storage) = (self.value(&projection.expr)?, projection.expr.data_type());
+                    let storage =
+                        storage_of(storage).ok_or_else(|| unknown_type(&projection.expr, storage))?;
+                    Column::Computed(value, storage)
+                }
+            });
+        }
+        columns.extend(spec.carried.iter().map(|index| self.column(*index)));
+        self.columns = Some(columns);
+        Ok(())
     }
 
     fn value(&mut self, expr: &TypedExpr) -> Result<Value, Refused> {

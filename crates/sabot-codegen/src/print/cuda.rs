@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 
+use super::group::{self, Language, Type};
 use super::{Body, Parameters, Unprintable, bit_of, bitmaps, results};
+use crate::group::Grouping;
 use crate::ir::{Binary, Inst, Kind, Math, Program, Reg, Storage, Unary};
 
 /// Prints a program as CUDA.
@@ -27,26 +29,8 @@ use crate::ir::{Binary, Inst, Kind, Math, Program, Reg, Storage, Unary};
 pub fn print_cuda(program: &Program) -> Result<Body, Unprintable> {
     let bitmaps = bitmaps(program)?;
     let parameters = Parameters::of(program);
-    let results = results(program);
-    let mut text = String::from("struct SabotRow {\n  bool failed;\n");
-    for (reg, kind) in &results {
-        let _ = writeln!(text, "  {} {reg};", type_of(*kind));
-    }
-    text.push_str(
-        "};\n\nSABOT_DEVICE SabotRow sabot_row(const sabot_u32* input, const sabot_u32* parameters, sabot_u32 row) {\n",
-    );
-    for (at, (inst, kind)) in program.instructions().iter().enumerate() {
-        let value = value(program, parameters, *inst, *kind);
-        let _ = writeln!(text, "  const {} v{at} = {value};", type_of(*kind));
-    }
-    let failed = program.failed().map_or("false".to_owned(), |reg| reg.to_string());
-    let _ = write!(text, "  SabotRow r;\n  r.failed = {failed};\n");
-    for (reg, _) in &results {
-        let _ = writeln!(text, "  r.{reg} = {reg};");
-    }
-    text.push_str(
-        "  return r;\n}\n\nSABOT_DEVICE sabot_u32 sabot_bits(const SabotRow& r) {\n  sabot_u32 bits = 0;\n",
-    );
+    let mut text = row_function(program);
+    text.push_str("SABOT_DEVICE sabot_u32 sabot_bits(const SabotRow& r) {\n  sabot_u32 bits = 0;\n");
     for (number, bitmap) in bitmaps.iter().enumerate() {
         if let Some(reg) = bit_of(program, *bitmap) {
             let _ = writeln!(text, "  bits |= r.{reg} ? {}u : 0u;", 1u32 << number);
@@ -71,6 +55,124 @@ pub fn print_cuda(program: &Program) -> Result<Body, Unprintable> {
     }
     text.push_str("}\n");
     Ok(Body { text, bitmaps, stored })
+}
+
+/// Prints a program whose rows are folded by key: the functions of `sabot_row` and those of the grouping.
+pub fn print_cuda_groups(program: &Program, grouping: &Grouping) -> String {
+    row_function(program) + &group::functions::<Cuda>(program, grouping)
+}
+
+/// `sabot_row`, and what it gives.
+fn row_function(program: &Program) -> String {
+    let results = results(program);
+    let mut text = String::from("struct SabotRow {\n  bool failed;\n");
+    for (reg, kind) in &results {
+        let _ = writeln!(text, "  {} {reg};", type_of(*kind));
+    }
+    text.push_str(
+        "};\n\nSABOT_DEVICE SabotRow sabot_row(const sabot_u32* input, const sabot_u32* parameters, sabot_u32 row) {\n",
+    );
+    Cuda::instructions(&mut text, program, &vec![true; program.instructions().len()]);
+    let failed = program.failed().map_or("false".to_owned(), |reg| reg.to_string());
+    let _ = write!(text, "  SabotRow r;\n  r.failed = {failed};\n");
+    for (reg, _) in &results {
+        let _ = writeln!(text, "  r.{reg} = {reg};");
+    }
+    text.push_str("  return r;\n}\n\n");
+    text
+}
+
+/// The language of groupings.
+struct Cuda;
+
+impl Cuda {
+    fn type_name(of: Type) -> &'static str {
+        match of {
+            Type::Value(kind) => type_of(kind),
+            Type::Row => "const SabotRow&",
+            Type::Keys => "SabotKeys",
+            Type::Words | Type::Record => "sabot_u32*",
+            Type::Floats => "double*",
+        }
+    }
+}
+
+impl Language for Cuda {
+    // A pointer may lead anywhere.
+    const MEMORIES: &'static [&'static str] = &[""];
+
+    fn instructions(text: &mut String, program: &Program, wanted: &[bool]) {
+        let parameters = Parameters::of(program);
+        for (at, (inst, kind)) in program.instructions().iter().enumerate().filter(|(at, _)| wanted[*at]) {
+            let value = value(program, parameters, *inst, *kind);
+            let _ = writeln!(text, "  const {} v{at} = {value};", type_of(*kind));
+        }
+    }
+
+    fn head(name: &str, parameters: &[(&str, Type)], result: Option<Type>) -> String {
+        let mut head = format!(
+            "SABOT_DEVICE {} {name}(const sabot_u32* input, const sabot_u32* parameters",
+            result.map_or("void", Self::type_name)
+        );
+        for (name, of) in parameters {
+            let _ = write!(head, ", {} {name}", Self::type_name(*of));
+        }
+        head + ")"
+    }
+
+    fn call(name: &str, arguments: &[&str]) -> String {
+        format!("{name}(input, parameters, {})", arguments.join(", "))
+    }
+
+    fn word(kind: Kind, value: &str, number: usize) -> String {
+        match kind {
+            Kind::Bool => format!("({value} ? 1u : 0u)"),
+            Kind::F32 => format!("__float_as_uint({value})"),
+            Kind::F64 => {
+                format!("static_cast<sabot_u32>(static_cast<sabot_u64>(__double_as_longlong({value})) >> {}u)", 32 * number)
+            }
+            Kind::I64 | Kind::U64 => {
+                format!("static_cast<sabot_u32>(static_cast<sabot_u64>({value}) >> {}u)", 32 * number)
+            }
+            Kind::I32 | Kind::U32 => format!("static_cast<sabot_u32>({value})"),
+        }
+    }
+
+    fn less(kind: Kind, a: &str, b: &str) -> String {
+        match kind {
+            Kind::Bool => format!("!{a} && {b}"),
+            Kind::F32 | Kind::F64 => format!("sabot_lt({a}, {b})"),
+            _ => format!("{a} < {b}"),
+        }
+    }
+
+    fn name(of: Type, name: &str, value: &str) -> String {
+        format!("  const {} {name} = {value};\n", Self::type_name(of))
+    }
+
+    fn member(kind: Kind, name: &str) -> String {
+        format!("{} {name};", type_of(kind))
+    }
+
+    fn make(name: &str, members: &[String]) -> String {
+        format!("  return {name}{{{}}};\n", members.join(", "))
+    }
+
+    fn read(_memory: &str, at: &str) -> String {
+        format!("sabot_peek({at})")
+    }
+
+    fn write(at: &str, value: &str) -> String {
+        format!("  *({at}) = {value};\n")
+    }
+
+    fn float_word(number: usize, half: usize) -> String {
+        Self::word(Kind::F64, &format!("floats[{number}]"), half)
+    }
+
+    fn add_float(number: usize, value: &str) -> String {
+        format!("    atomicAdd(floats + {number}, {value});\n")
+    }
 }
 
 fn type_of(kind: Kind) -> &'static str {

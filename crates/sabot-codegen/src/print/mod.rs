@@ -9,10 +9,11 @@
 //! which the kernel reads, so that one kernel serves morsels of all sizes.
 
 mod cuda;
+mod group;
 mod wgsl;
 
-pub use cuda::print_cuda;
-pub use wgsl::{WgslFeatures, print_wgsl};
+pub use cuda::{print_cuda, print_cuda_groups};
+pub use wgsl::{WgslFeatures, print_wgsl, print_wgsl_groups};
 
 use crate::ir::{Inst, Kind, Output, Program, Reg, Storage};
 
@@ -24,7 +25,8 @@ pub const NOWHERE: u32 = u32::MAX;
 
 /// Where in a kernel's list of parameters what is.
 ///
-/// In front are the number of rows, the offset of the bitmap of live rows, and a zero that compilers do not know of. Then
+/// In front are the number of rows, the offset of the bitmap of live rows, a zero that compilers do not know of, and how many
+/// groups a table has room for. Then
 /// for each input the offsets of its values and of its validity, and for each output the same; bitmaps of the output
 /// stand at the end, in the order of their bits. Offsets count 32-bit words; [`NOWHERE`] stands for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,10 @@ impl Parameters {
     pub const LIVE: usize = 1;
     /// Always zero.
     pub const ZERO: usize = 2;
+    /// The slots of a table of groups, a power of two; it is full when half of them are taken.
+    pub const SLOTS: usize = 3;
+    /// Where the offsets begin.
+    const FIXED: usize = 4;
 
     /// The parameters of a program.
     pub fn of(program: &Program) -> Self {
@@ -48,22 +54,22 @@ impl Parameters {
 
     /// The offset of an input's values.
     pub fn input(self, number: usize) -> usize {
-        3 + 2 * number
+        Self::FIXED + 2 * number
     }
 
     /// The offset of an input's validity.
     pub fn input_valid(self, number: usize) -> usize {
-        4 + 2 * number
+        Self::FIXED + 1 + 2 * number
     }
 
     /// The offset of an output's values, unless they are a bitmap.
     pub fn output(self, number: usize) -> usize {
-        3 + 2 * self.inputs + number
+        Self::FIXED + 2 * self.inputs + number
     }
 
     /// The offset of a bitmap.
     pub fn bitmap(self, number: usize) -> usize {
-        3 + 2 * self.inputs + self.outputs + number
+        Self::FIXED + 2 * self.inputs + self.outputs + number
     }
 
     /// How many parameters there are, of a kernel that writes so many bitmaps.

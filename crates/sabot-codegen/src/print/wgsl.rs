@@ -9,7 +9,9 @@
 
 use std::fmt::Write as _;
 
+use super::group::{self, Language, Type};
 use super::{Body, Parameters, Unprintable, bit_of, bitmaps, check, results};
+use crate::group::Grouping;
 use crate::ir::{Binary, Inst, Kind, Program, Reg, Storage, Unary};
 
 /// What of WGSL a device has beyond the core.
@@ -24,6 +26,8 @@ pub struct WgslFeatures {
     pub int64: bool,
     /// Floats of 64 bits.
     pub float64: bool,
+    /// Atomic operations of 64 bits.
+    pub atomic64: bool,
     /// A probe has found that floats of 32 bits are added, multiplied, divided, rooted and converted as IEEE 754 says.
     pub exact32: bool,
     /// The same of 64 bits.
@@ -51,24 +55,8 @@ pub fn print_wgsl(program: &Program, features: WgslFeatures) -> Result<Body, Unp
     check(program, |inst, kind| refusal(program, inst, kind, features))?;
     let bitmaps = bitmaps(program)?;
     let parameters = Parameters::of(program);
-    let mut text = String::new();
-    let results = results(program);
-    // A struct has a member at least.
-    text.push_str("struct SabotRow {\n  failed: bool,\n");
-    for (reg, kind) in &results {
-        let _ = writeln!(text, "  {reg}: {},", type_of(*kind));
-    }
-    text.push_str("}\n\nfn sabot_row(row: u32) -> SabotRow {\n");
-    for (at, (inst, kind)) in program.instructions().iter().enumerate() {
-        let value = value(program, parameters, *inst, *kind);
-        let _ = writeln!(text, "  let v{at} = {value};");
-    }
-    let failed = program.failed().map_or("false".to_owned(), |reg| reg.to_string());
-    let _ = write!(text, "  return SabotRow({failed}");
-    for (reg, _) in &results {
-        let _ = write!(text, ", {reg}");
-    }
-    text.push_str(");\n}\n\nfn sabot_bits(r: SabotRow) -> u32 {\n  var bits = 0u;\n");
+    let mut text = row_function(program);
+    text.push_str("fn sabot_bits(r: SabotRow) -> u32 {\n  var bits = 0u;\n");
     for (number, bitmap) in bitmaps.iter().enumerate() {
         if let Some(reg) = bit_of(program, *bitmap) {
             let _ = writeln!(text, "  bits |= select(0u, {}u, r.{reg});", 1u32 << number);
@@ -94,6 +82,126 @@ pub fn print_wgsl(program: &Program, features: WgslFeatures) -> Result<Body, Unp
     }
     text.push_str("}\n");
     Ok(Body { text, bitmaps, stored })
+}
+
+/// Prints a program whose rows are folded by key: the functions of `sabot_row` and those of the grouping.
+///
+/// # Errors
+/// As [`print_wgsl`]; also for sums of floats where the device has no atomic operations of 64 bits.
+pub fn print_wgsl_groups(
+    program: &Program,
+    grouping: &Grouping,
+    features: WgslFeatures,
+) -> Result<String, Unprintable> {
+    check(program, |inst, kind| refusal(program, inst, kind, features))?;
+    if grouping.floats() > 0 && !(features.atomic64 && features.exact64) {
+        let missing = "sums of floats need atomic operations of 64 bits (SHADER_INT64_ATOMIC_ALL_OPS) and exact doubles";
+        return Err(Unprintable(missing.to_owned()));
+    }
+    Ok(row_function(program) + &group::functions::<Wgsl>(program, grouping))
+}
+
+/// `sabot_row`, and what it gives.
+fn row_function(program: &Program) -> String {
+    let results = results(program);
+    // A struct has a member at least.
+    let mut text = String::from("struct SabotRow {\n  failed: bool,\n");
+    for (reg, kind) in &results {
+        let _ = writeln!(text, "  {reg}: {},", type_of(*kind));
+    }
+    text.push_str("}\n\nfn sabot_row(row: u32) -> SabotRow {\n");
+    Wgsl::instructions(&mut text, program, &vec![true; program.instructions().len()]);
+    let failed = program.failed().map_or("false".to_owned(), |reg| reg.to_string());
+    let _ = write!(text, "  return SabotRow({failed}");
+    for (reg, _) in &results {
+        let _ = write!(text, ", {reg}");
+    }
+    text.push_str(");\n}\n\n");
+    text
+}
+
+/// The language of groupings.
+struct Wgsl;
+
+impl Wgsl {
+    fn type_name(of: Type) -> &'static str {
+        match of {
+            Type::Value(kind) => type_of(kind),
+            Type::Row => "SabotRow",
+            Type::Keys => "SabotKeys",
+            // Places in an array.
+            Type::Words | Type::Record | Type::Floats => "u32",
+        }
+    }
+}
+
+impl Language for Wgsl {
+    const MEMORIES: &'static [&'static str] = &["_block", "_table"];
+
+    fn instructions(text: &mut String, program: &Program, wanted: &[bool]) {
+        let parameters = Parameters::of(program);
+        for (at, (inst, kind)) in program.instructions().iter().enumerate().filter(|(at, _)| wanted[*at]) {
+            let value = value(program, parameters, *inst, *kind);
+            let _ = writeln!(text, "  let v{at} = {value};");
+        }
+    }
+
+    fn head(name: &str, parameters: &[(&str, Type)], result: Option<Type>) -> String {
+        let parameters: Vec<String> =
+            parameters.iter().map(|(name, of)| format!("{name}: {}", Self::type_name(*of))).collect();
+        let result = result.map_or(String::new(), |of| format!(" -> {}", Self::type_name(of)));
+        format!("fn {name}({}){result}", parameters.join(", "))
+    }
+
+    fn call(name: &str, arguments: &[&str]) -> String {
+        format!("{name}({})", arguments.join(", "))
+    }
+
+    fn word(kind: Kind, value: &str, number: usize) -> String {
+        match kind {
+            Kind::Bool => format!("select(0u, 1u, {value})"),
+            Kind::U32 => value.to_owned(),
+            Kind::I32 | Kind::F32 => format!("bitcast<u32>({value})"),
+            _ if number == 0 => format!("u32(bitcast<u64>({value}) & 0xfffffffflu)"),
+            _ => format!("u32(bitcast<u64>({value}) >> 32u)"),
+        }
+    }
+
+    fn less(kind: Kind, a: &str, b: &str) -> String {
+        match kind {
+            Kind::Bool => format!("(!{a} && {b})"),
+            Kind::F32 | Kind::F64 => format!("sabot_key_{0}({a}) < sabot_key_{0}({b})", suffix(kind)),
+            _ => format!("{a} < {b}"),
+        }
+    }
+
+    fn name(_of: Type, name: &str, value: &str) -> String {
+        format!("  let {name} = {value};\n")
+    }
+
+    fn member(kind: Kind, name: &str) -> String {
+        format!("{name}: {},", type_of(kind))
+    }
+
+    fn make(name: &str, members: &[String]) -> String {
+        format!("  return {name}({});\n", members.join(", "))
+    }
+
+    fn read(memory: &str, at: &str) -> String {
+        format!("sabot_read{memory}({at})")
+    }
+
+    fn write(at: &str, value: &str) -> String {
+        format!("  sabot_output[{at}] = {value};\n")
+    }
+
+    fn float_word(number: usize, half: usize) -> String {
+        format!("sabot_float_word(floats + {number}u, {half}u)")
+    }
+
+    fn add_float(number: usize, value: &str) -> String {
+        format!("    sabot_add_float(floats + {number}u, {value});\n")
+    }
 }
 
 /// Why an instruction cannot be printed.

@@ -1,0 +1,122 @@
+// A group-by: rows are folded by key, first in a table of the block, then in one of the launch.
+//
+// Tables are open addressing over rows: a slot holds the number of a row of its group, and one; a key is compared by
+// computing that row's key once more, so that keys of all types and widths are alike and a slot is one word. The table of
+// the launch lies behind the head of `status`: slots, then the words of each slot's group. A block gives its own groups to
+// it when it has no more rows. What finds no place in the few slots of the block goes there at once.
+
+// The slot of a key in the table of the launch; none if the table is full, which is then known.
+SABOT_DEVICE sabot_u32 sabot_find(const sabot_u32* input, const sabot_u32* parameters, sabot_u32* status,
+                                  const SabotKeys& keys, sabot_u32 row) {
+  const sabot_u32 last = parameters[SABOT_SLOTS] - 1;
+  sabot_u32* slots = status + SABOT_HEAD;
+  sabot_u32 slot = sabot_hash(input, parameters, keys) & last;
+  for (;;) {
+    sabot_u32 held = sabot_peek(slots + slot);
+    if (held == 0) {
+      // A place is taken before it is looked for, so that there is always an empty slot to stop at.
+      if (atomicAdd(status + SABOT_GROUPS, 1u) > last / 2) {
+        atomicSub(status + SABOT_GROUPS, 1u);
+        atomicOr(status + SABOT_FULL, 1u);
+        return SABOT_NOWHERE;
+      }
+      held = atomicCAS(slots + slot, 0u, row + 1);
+      if (held == 0) {
+        return slot;
+      }
+      atomicSub(status + SABOT_GROUPS, 1u);
+    }
+    if (sabot_same(input, parameters, keys, sabot_keys(input, parameters, held - 1))) {
+      return slot;
+    }
+    slot = (slot + 1) & last;
+  }
+}
+
+// The slot of a key in the block's table; none where its places are taken.
+SABOT_DEVICE sabot_u32 sabot_find_near(const sabot_u32* input, const sabot_u32* parameters, sabot_u32* slots,
+                                       const SabotKeys& keys, sabot_u32 row) {
+  sabot_u32 slot = sabot_hash(input, parameters, keys) % SABOT_NEAR;
+  for (sabot_u32 probe = 0; probe < SABOT_PROBES; ++probe) {
+    sabot_u32 held = sabot_peek(slots + slot);
+    if (held == 0) {
+      held = atomicCAS(slots + slot, 0u, row + 1);
+      if (held == 0) {
+        return slot;
+      }
+    }
+    if (sabot_same(input, parameters, keys, sabot_keys(input, parameters, held - 1))) {
+      return slot;
+    }
+    slot = (slot + 1) % SABOT_NEAR;
+  }
+  return SABOT_NOWHERE;
+}
+
+SABOT_KERNEL sabot_group_by(const sabot_u32* input, sabot_u32* output, const sabot_u32* parameters, sabot_u32* status,
+                            double* floats) {
+  // Slots, then the words of each slot's group.
+  __shared__ sabot_u32 near[SABOT_NEAR_WORDS];
+  const sabot_u32 rows = parameters[SABOT_ROWS];
+  const sabot_u32 live = parameters[SABOT_LIVE];
+  const sabot_u32 tiles = (rows + SABOT_TILE - 1) / SABOT_TILE;
+  sabot_u32* groups = status + SABOT_HEAD + parameters[SABOT_SLOTS];
+  for (sabot_u32 word = threadIdx.x; word < SABOT_NEAR_WORDS; word += SABOT_TILE) {
+    near[word] = 0;
+  }
+  __syncthreads();
+  for (sabot_u32 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    const sabot_u32 row = tile * SABOT_TILE + threadIdx.x;
+    if (row >= rows || !sabot_is_valid(input, live, row)) {
+      continue;
+    }
+    const SabotRow r = sabot_row(input, parameters, row);
+    if (r.failed) {
+      atomicOr(status, 1u);
+    }
+    if (r.failed || !sabot_keeps(input, parameters, r)) {
+      continue;
+    }
+    const SabotKeys keys = sabot_keys_of(input, parameters, r);
+    sabot_u32 slot = SABOT_NOWHERE;
+    if (SABOT_NEAR > 1) {
+      slot = sabot_find_near(input, parameters, near, keys, row);
+    }
+    if (slot != SABOT_NOWHERE) {
+      sabot_accumulate(input, parameters, near + SABOT_NEAR + slot * SABOT_GROUP_WORDS, floats, row, r);
+      continue;
+    }
+    slot = sabot_find(input, parameters, status, keys, row);
+    if (slot != SABOT_NOWHERE) {
+      sabot_accumulate(input, parameters, groups + slot * SABOT_GROUP_WORDS, floats + slot * SABOT_GROUP_FLOATS, row, r);
+    }
+  }
+  __syncthreads();
+  if (SABOT_NEAR == 1) {
+    return;
+  }
+  for (sabot_u32 slot = threadIdx.x; slot < SABOT_NEAR; slot += SABOT_TILE) {
+    if (near[slot] == 0) {
+      continue;
+    }
+    const sabot_u32 row = near[slot] - 1;
+    const sabot_u32 to = sabot_find(input, parameters, status, sabot_keys(input, parameters, row), row);
+    if (to != SABOT_NOWHERE) {
+      sabot_merge(input, parameters, near + SABOT_NEAR + slot * SABOT_GROUP_WORDS, groups + to * SABOT_GROUP_WORDS);
+    }
+  }
+}
+
+// Writes a record of each group, in any order.
+SABOT_KERNEL sabot_groups(const sabot_u32* input, sabot_u32* output, const sabot_u32* parameters, sabot_u32* status,
+                          double* floats) {
+  const sabot_u32 slots = parameters[SABOT_SLOTS];
+  sabot_u32* groups = status + SABOT_HEAD + slots;
+  for (sabot_u32 slot = blockIdx.x * SABOT_TILE + threadIdx.x; slot < slots; slot += gridDim.x * SABOT_TILE) {
+    if (status[SABOT_HEAD + slot] != 0) {
+      const sabot_u32 place = atomicAdd(status + SABOT_WRITTEN, 1u);
+      sabot_record(input, parameters, groups + slot * SABOT_GROUP_WORDS, floats + slot * SABOT_GROUP_FLOATS,
+                   output + place * SABOT_RECORD_WORDS);
+    }
+  }
+}

@@ -1,0 +1,44 @@
+// Words of groups, which many threads change at once, in the memory of a block or of the device.
+
+// What stands there now; some other thread may change it at once.
+SABOT_DEVICE sabot_u32 sabot_peek(const sabot_u32* at) {
+  return *reinterpret_cast<const volatile sabot_u32*>(at);
+}
+
+// Raises a word to a value. Reading is cheap, and only the first rows of a group raise it.
+SABOT_DEVICE void sabot_first(sabot_u32* at, sabot_u32 value) {
+  if (sabot_peek(at) < value) {
+    atomicMax(at, value);
+  }
+}
+
+// Adds to a word of a sum, and gives what is carried to the next one: two at most.
+SABOT_DEVICE sabot_u32 sabot_add(sabot_u32* at, sabot_u32 word, sabot_u32 carry) {
+  sabot_u32 carried = 0;
+  if (word != 0) {
+    carried += atomicAdd(at, word) > ~word ? 1u : 0u;
+  }
+  if (carry != 0) {
+    carried += atomicAdd(at, carry) > ~carry ? 1u : 0u;
+  }
+  return carried;
+}
+
+// Puts a value in the place of the one that was held, unless another one is there; gives what was there.
+SABOT_DEVICE sabot_u32 sabot_swap(sabot_u32* at, sabot_u32 held, sabot_u32 value) {
+  return atomicCAS(at, held, value);
+}
+
+// A hash of the words of a key: only for tables of one launch, where nobody else sees it.
+SABOT_DEVICE sabot_u32 sabot_mix(sabot_u32 hash, sabot_u32 word) {
+  const sabot_u32 turned = hash << 5u | hash >> 27u;
+  return (turned ^ word) * 0x9e3779b1u;
+}
+
+SABOT_DEVICE sabot_u32 sabot_mixed(sabot_u32 hash) {
+  hash ^= hash >> 16u;
+  hash *= 0x7feb352du;
+  hash ^= hash >> 15u;
+  hash *= 0x846ca68bu;
+  return hash ^ hash >> 16u;
+}
