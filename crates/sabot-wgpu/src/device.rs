@@ -296,12 +296,12 @@ impl Device for WgpuDevice {
     }
 
     fn submit(&self, work: Vec<WorkStep>) -> Result<Box<dyn InFlight>, Fault> {
-        let (submission, uploaded, arrivals) = self.checked(|| self.encode(work))??;
-        Ok(Box::new(WgpuWork::new(self.watch.clone(), uploaded, arrivals, submission)))
+        let (uploaded, arrivals) = self.checked(|| self.encode(work))??;
+        Ok(Box::new(WgpuWork::new(self.watch.clone(), uploaded, arrivals)))
     }
 }
 
-type Encoded = (wgpu::SubmissionIndex, Vec<Box<dyn Slab>>, Vec<Arrival>);
+type Encoded = (Vec<Box<dyn Slab>>, Vec<Arrival>);
 
 impl WgpuDevice {
     /// Hands work to the queue. Uploads take place before everything else of the work; no work uploads what it
@@ -357,6 +357,7 @@ impl WgpuDevice {
                 }
             }
         }
-        Ok((self.queue.submit([encoder.finish()]), uploaded, arrivals))
+        self.queue.submit([encoder.finish()]);
+        Ok((uploaded, arrivals))
     }
 }

@@ -8,11 +8,18 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::JoinHandle;
-use std::time::Duration;
-use wgpu::{Buffer, Device, MapMode, PollType, SubmissionIndex};
+use std::time::{Duration, Instant};
+use wgpu::{Buffer, Device, MapMode, PollType};
 
-/// The longest that the thread waits without looking around: how late a time-out may be seen.
+/// How late a time-out may be seen.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
+
+/// How long the thread sleeps between two looks at the device: a part of how long it has waited already, so that it is late by
+/// a small share. It never waits inside of wgpu: version 30 panics when a wait times out at the moment in which another thread
+/// submits ("if the queue is empty, the current submission index should be at least ...").
+const PAUSE_MIN: Duration = Duration::from_micros(20);
+const PAUSE_MAX: Duration = Duration::from_millis(1);
+const PAUSE_SHARE: u32 = 8;
 
 /// What the thread and the work in flight share.
 #[derive(Debug, Default)]
@@ -23,8 +30,8 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Default)]
 struct WatchState {
-    /// Work in flight, the oldest first, by its place in the queue and the calls that it wants.
-    flying: VecDeque<(SubmissionIndex, Arc<Landing>)>,
+    /// Work in flight, the oldest first.
+    flying: VecDeque<Arc<Landing>>,
     ended: bool,
     /// Why the device is lost.
     lost: Option<String>,
@@ -46,21 +53,26 @@ impl Watch {
         state.lost.get_or_insert(reason);
         let all = std::mem::take(&mut state.flying);
         drop(state);
-        all.iter().for_each(|(_, landing)| landing.wake());
+        all.iter().for_each(|landing| landing.wake());
     }
 
-    fn add(&self, submission: SubmissionIndex, landing: Arc<Landing>) {
-        self.lock().flying.push_back((submission, landing));
+    fn add(&self, landing: Arc<Landing>) {
+        self.lock().flying.push_back(landing);
         self.changed.notify_all();
     }
 
-    /// Calls everybody, so that time-outs are seen, and forgets what has landed or is waited for no more.
-    fn look_around(&self) {
+    /// Forgets what has landed or is waited for no more, and says whether there was any.
+    fn forget_landed(&self) -> bool {
         let mut state = self.lock();
+        let before = state.flying.len();
         // The callbacks of a result that has not landed hold it too.
-        state.flying.retain(|(_, landing)| Arc::strong_count(landing) > 1 && !landing.has_landed());
-        let all: Vec<Arc<Landing>> = state.flying.iter().map(|(_, landing)| landing.clone()).collect();
-        drop(state);
+        state.flying.retain(|landing| Arc::strong_count(landing) > 1 && !landing.has_landed());
+        state.flying.len() < before
+    }
+
+    /// Calls everybody, so that time-outs are seen.
+    fn call_all(&self) {
+        let all: Vec<Arc<Landing>> = self.lock().flying.iter().cloned().collect();
         all.iter().for_each(|landing| landing.wake());
     }
 }
@@ -93,23 +105,36 @@ impl Drop for Watcher {
 }
 
 fn poll_all(device: &Device, watch: &Watch) {
+    let (mut since, mut called) = (None, Instant::now());
     loop {
-        let state = watch.lock();
-        let idle = |state: &mut WatchState| !state.ended && state.flying.is_empty();
-        let state = watch.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        let mut state = watch.lock();
+        while !state.ended && state.flying.is_empty() {
+            since = None;
+            state = watch.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
         if state.ended {
             return;
         }
-        // What was submitted first is finished first; its callbacks call whoever waits for it.
-        let submission_index = state.flying.front().map(|(submission, _)| submission.clone());
         drop(state);
-        match device.poll(PollType::Wait { submission_index, timeout: Some(LOOK_AROUND) }) {
-            Ok(_) | Err(wgpu::PollError::Timeout) => watch.look_around(),
-            Err(error) => {
-                // From now on every call would fail at once.
-                watch.lose(error.to_string());
-                return;
-            }
+        if let Err(error) = device.poll(PollType::Poll) {
+            // From now on every call would fail at once.
+            watch.lose(error.to_string());
+            return;
+        }
+        if watch.forget_landed() {
+            since = None;
+            continue;
+        }
+        if called.elapsed() > LOOK_AROUND {
+            called = Instant::now();
+            watch.call_all();
+        }
+        let waited = since.get_or_insert_with(Instant::now).elapsed();
+        let pause = (waited / PAUSE_SHARE).clamp(PAUSE_MIN, PAUSE_MAX);
+        let state = watch.lock();
+        if !state.ended {
+            // New work, or the end, comes sooner.
+            drop(watch.changed.wait_timeout(state, pause));
         }
     }
 }
@@ -166,7 +191,6 @@ impl WgpuWork {
         watch: Arc<Watch>,
         uploaded: Vec<Box<dyn Slab>>,
         arrivals: Vec<Arrival>,
-        submission: SubmissionIndex,
     ) -> Self {
         let landing = Arc::new(Landing::default());
         landing.lock().wanted = arrivals.len();
@@ -180,7 +204,7 @@ impl WgpuWork {
                 landing.wake();
             });
         }
-        watch.add(submission, landing.clone());
+        watch.add(landing.clone());
         Self { watch, landing, uploaded, arrivals }
     }
 }
