@@ -4,7 +4,7 @@
 #define __global__
 #define __device__
 #define __forceinline__ inline
-#define __launch_bounds__(threads)
+#define __launch_bounds__(threads, blocks)
 // Blocks run one after the other. What they share lies together, so that each finds it spoilt.
 #define __shared__ static __attribute__((section("emu_shared")))
 #define SABOT_DEVICE static inline

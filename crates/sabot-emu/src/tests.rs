@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot_codegen::testing::{random_batch, random_spec};
 use sabot_codegen::{Kind, Storage, evaluate, lower_filter_projects};
+use sabot_gpu_ops::testing::check_group_bys;
 use sabot_gpu_ops::{Device, Dialect, Fault, GpuBackend, GpuOptions, KernelSource, run_once};
 use sabot_ops::conformance::{self, Options, Required};
 use std::sync::Arc;
@@ -94,6 +95,18 @@ fn the_suite_passes() {
     }
 }
 
+#[test]
+fn random_group_bys_are_those_of_the_reference() {
+    let Some(plain) = device(EmuOptions { seed: 3, ..EmuOptions::default() }) else { return };
+    let Some(checked) = device(EmuOptions { sanitize: true, seed: 4 }) else { return };
+    let few = check_group_bys(plain.clone(), programs(), 1_000, 11).unwrap();
+    assert!(few.groups > 10 * programs() && few.late > 0, "{few:?}");
+    check_group_bys(checked, programs() / 8, 1_000, 12).unwrap();
+    // More than are fetched with the first answer, and than the first table holds.
+    let many = check_group_bys(plain, programs() / 6, 20_000, 13).unwrap();
+    assert!(many.groups > 10_000 && many.grown > 0, "{many:?}");
+}
+
 /// Rows that fill whole lines of a slab, and no whole tile: what is read behind them is nobody's.
 const ROWS: usize = 33 * 32;
 
@@ -138,6 +151,42 @@ fn a_missing_bound_and_a_divergent_collective_are_caught() {
     assert!(misnamed.to_string().contains("mask"), "{misnamed}");
     // A wrong result is seen as well.
     assert_eq!(broken("bits >> bitmap & 1u", "bits >> bitmap & 0u"), Ok(false));
+}
+
+/// A table that some threads read before others have emptied it, or give away before others have filled it.
+#[test]
+fn a_missing_barrier_is_caught() {
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::record_batch::RecordBatch;
+    use sabot_ops::{AggregateSpec, Fragment, GroupByMode, GroupBySpec};
+    if device(EmuOptions::default()).is_none() {
+        return;
+    }
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values((0..4_000).map(|n| n % 7)));
+    let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
+    let aggregates = vec![AggregateSpec::count("rows")];
+    let mode = GroupByMode::Partial;
+    let spec = GroupBySpec { keys: vec![0], hashed: vec![0], seed: 0, aggregates, mode };
+    let fragment = Fragment::new(batch.schema(), vec![spec.into()]).unwrap();
+    let barrier = "__syncthreads();";
+    for seed in 0..8 {
+        // None is missing, the first, or the second.
+        let counts = [None, Some(0), Some(1)].map(|missing| {
+            let device = EmuDevice::new(EmuOptions { sanitize: false, seed }).unwrap();
+            let edit = move |text: &str| match missing {
+                None => text.to_owned(),
+                Some(number) => {
+                    let (at, _) = text.match_indices(barrier).nth(number).unwrap();
+                    [&text[..at], &text[at + barrier.len()..]].concat()
+                }
+            };
+            sabot_gpu_ops::testing::count_groups(&*device, &fragment, &batch, edit)
+        });
+        let wanted: Vec<(u32, u32)> = (0..7).map(|n| (n, if n < 3 { 572 } else { 571 })).collect();
+        assert_eq!(counts[0].as_ref(), Ok(&wanted));
+        assert!(counts[1].as_ref() != Ok(&wanted), "seed {seed}: the first barrier is missing");
+        assert!(counts[2].as_ref() != Ok(&wanted), "seed {seed}: the second barrier is missing");
+    }
 }
 
 /// A register of a narrow type may hold anything where it is null, also what no quotient exists of.

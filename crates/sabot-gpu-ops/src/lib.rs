@@ -23,6 +23,8 @@ mod once;
 mod probe;
 mod slab;
 mod source;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod tickets;

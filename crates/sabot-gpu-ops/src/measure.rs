@@ -46,7 +46,7 @@ pub fn measure(device: &dyn Device) -> Result<Measured, Fault> {
     let source = KernelSource::filter_project(program, device.dialect()).map_err(|e| bug(e.to_string()))?;
     let layout = Layout::new(&source, batch.columns(), ROWS, false);
     let kernel = device.load(&source)?;
-    let bindings = bindings(device, &layout)?;
+    let bindings = bindings(device, &layout, 1)?;
     let upload = |words: usize, to: &Arc<dyn DeviceBuffer>| -> Result<WorkStep, Fault> {
         let mut from = device.slab(layout.input_words)?;
         layout.pack(&source, batch.columns(), None, from.words_mut());

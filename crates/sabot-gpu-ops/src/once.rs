@@ -1,7 +1,7 @@
 //! One kernel over columns of the host, once: for probes, calibration and tests.
 
 use arrow::array::ArrayRef;
-use sabot_codegen::{Bitmap, Evaluated, Program, Storage};
+use sabot_codegen::{Bitmap, Evaluated, Parameters, Program, Storage};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::Thread;
@@ -78,56 +78,54 @@ pub fn same_row(program: &Program, a: &Evaluated, b: &Evaluated) -> bool {
 pub fn run_once(device: &dyn Device, source: &KernelSource, columns: &[ArrayRef]) -> Result<Ran, Fault> {
     let rows = columns.first().map_or(0, |column| column.len());
     let layout = Layout::new(source, columns, rows, false);
+    let (status, slab) = once(device, source, columns, &layout, 1)?;
+    Ok(Ran { source: source.clone(), layout, slab, failed: status[0] != 0 })
+}
+
+/// Runs all entries of a kernel, with so many words of status; gives these and the output.
+pub(crate) fn once(
+    device: &dyn Device,
+    source: &KernelSource,
+    columns: &[ArrayRef],
+    layout: &Layout,
+    status: usize,
+) -> Result<(Vec<u32>, Vec<u32>), Fault> {
     let kernel = device.load(source)?;
-    let bindings = bindings(device, &layout)?;
+    let bindings = bindings(device, layout, status)?;
     let mut values = device.slab(layout.input_words)?;
     layout.pack(source, columns, None, values.words_mut());
     let mut parameters = device.slab(layout.parameters.len())?;
     parameters.words_mut()[..layout.parameters.len()].copy_from_slice(&layout.parameters);
-    let (status, result) = (device.slab(1)?, device.slab(layout.output_words)?);
-    let finished = carry_out(
-        device,
-        vec![
-            WorkStep::Upload {
-                from: parameters,
-                words: layout.parameters.len(),
-                to: bindings.parameters.buffer.clone(),
-            },
-            WorkStep::Upload {
-                from: values,
-                words: layout.input_words,
-                to: bindings.input.buffer.clone(),
-            },
-            WorkStep::Clear { buffer: bindings.status.buffer.clone(), words: 1 },
-            WorkStep::Launch {
-                kernel,
-                entry: 0,
-                bindings: bindings.clone(),
-                groups: (rows as u32).div_ceil(TILE),
-            },
-            WorkStep::Download { from: bindings.status.buffer.clone(), words: 1, to: status },
-            WorkStep::Download {
-                from: bindings.output.buffer.clone(),
-                words: layout.output_words,
-                to: result,
-            },
-        ],
-    )?;
-    let [status, result] = &finished.downloaded[..] else {
+    let upload = |from, part: &Part| WorkStep::Upload { from, words: part.words, to: part.buffer.clone() };
+    let mut steps = vec![
+        upload(parameters, &bindings.parameters),
+        upload(values, &bindings.input),
+        WorkStep::Clear { buffer: bindings.status.buffer.clone(), words: status },
+    ];
+    let groups = layout.parameters[Parameters::ROWS].div_ceil(TILE);
+    for entry in 0..source.entries.len() {
+        let (kernel, bindings) = (kernel.clone(), bindings.clone());
+        steps.push(WorkStep::Launch { kernel, entry, bindings, groups });
+    }
+    for part in [&bindings.status, &bindings.output] {
+        let to = device.slab(part.words)?;
+        steps.push(WorkStep::Download { from: part.buffer.clone(), words: part.words, to });
+    }
+    let finished = carry_out(device, steps)?;
+    let [status, output] = &finished.downloaded[..] else {
         return Err(Fault::Launch("too few results".to_owned()));
     };
-    let (failed, slab) = (status.words()[0] != 0, result.words().to_vec());
-    Ok(Ran { source: source.clone(), layout, slab, failed })
+    Ok((status.words().to_vec(), output.words().to_vec()))
 }
 
 /// Buffers of their own for a launch.
-pub(crate) fn bindings(device: &dyn Device, layout: &Layout) -> Result<Bindings, Fault> {
+pub(crate) fn bindings(device: &dyn Device, layout: &Layout, status: usize) -> Result<Bindings, Fault> {
     let part = |words: usize| Ok::<_, Fault>(Part { buffer: device.allocate(words * 4)?, words });
     Ok(Bindings {
         input: part(layout.input_words)?,
         output: part(layout.output_words)?,
         parameters: part(layout.parameters.len())?,
-        status: part(1)?,
+        status: part(status)?,
         floats: None,
     })
 }

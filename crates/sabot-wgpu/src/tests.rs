@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot_codegen::testing::{random_batch, random_spec};
 use sabot_codegen::{Program, evaluate, lower_filter_projects};
+use sabot_gpu_ops::testing::check_group_bys;
 use sabot_gpu_ops::{Device, GpuBackend, GpuOptions, KernelSource, run_once, same_row};
 use sabot_ops::conformance::{self, Options, Required};
 use std::sync::Arc;
@@ -96,4 +97,14 @@ fn random_programs_are_what_they_are_by_hand_on_the_first_adapter() {
         }
         assert_eq!(ran.failed(), failed, "case {case}: {spec}");
     }
+}
+
+#[test]
+fn random_group_bys_are_those_of_the_reference_on_the_first_adapter() {
+    let Some(device) = device(WgpuOptions::default()) else { return };
+    let few = check_group_bys(device.clone(), programs(), 3_000, 7).unwrap();
+    assert!(few.groups > 10 * programs() && few.late > 0, "{few:?}");
+    // More than are fetched with the first answer, and than the first table holds.
+    let many = check_group_bys(device, programs() / 5, 50_000, 8).unwrap();
+    assert!(many.groups > 10_000 && many.grown > 0, "{many:?}");
 }

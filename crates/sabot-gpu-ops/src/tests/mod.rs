@@ -1,5 +1,6 @@
 //! The whole host path over a device that is none, and kernels through the compiler of CUDA.
 
+mod groups;
 mod resources;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};

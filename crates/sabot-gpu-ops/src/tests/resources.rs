@@ -4,14 +4,21 @@
 //! a stack frame is memory traffic that nobody wrote: there are none. The table in `kernels/resources.md` is what the compiler
 //! said last; `SABOT_WRITE_GOLDEN=1` writes it again.
 
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use sabot_codegen::lower_filter_projects;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use sabot_batch::hidden;
+use sabot_codegen::{Tail, lower_filter_projects, lower_fragment};
+use sabot_common::Span;
 use sabot_expr::{Expr, FunctionRegistry, col, greatest, resolve, when};
-use sabot_ops::{FilterProjectSpec, Projection};
+use sabot_ops::{
+    AggregateFunction, AggregateSpec, FilterProjectSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec,
+    Projection, WindowAssignSpec,
+};
+use sabot_time::HoppingWindow;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use crate::{Dialect, KernelSource};
 
@@ -19,6 +26,9 @@ const ARCHITECTURES: [u32; 6] = [75, 80, 86, 90, 100, 120];
 
 /// More registers leave fewer than half of the warps that a multiprocessor can hold.
 const REGISTERS_MAX: u32 = 64;
+
+/// What WGSL promises a workgroup; more leave room for fewer blocks.
+const SHARED_MAX: u32 = 16 << 10;
 
 /// Kernels that stand for all others: their name, a predicate, and what they compute.
 fn samples() -> Vec<(&'static str, Option<Expr>, Vec<Expr>)> {
@@ -45,15 +55,58 @@ fn samples() -> Vec<(&'static str, Option<Expr>, Vec<Expr>)> {
     ]
 }
 
-fn source(predicate: Option<Expr>, exprs: Vec<Expr>) -> KernelSource {
-    let schema = Schema::new(vec![
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
         Field::new("i", DataType::Int32, false),
         Field::new("j", DataType::Int64, false),
         Field::new("n", DataType::Int64, true),
         Field::new("x", DataType::Float64, false),
         Field::new("y", DataType::Float64, false),
         Field::new("t", DataType::Timestamp(TimeUnit::Microsecond, None), false),
-    ]);
+        Field::new("s", DataType::Utf8, true),
+        Field::new(hidden::TIME, DataType::Int64, false),
+        Field::new(hidden::LATE, DataType::Int64, false),
+    ]))
+}
+
+/// Group-bys that stand for all others: by which columns, in windows or not, and what is aggregated.
+fn groupings() -> Vec<(&'static str, Vec<usize>, bool, Vec<AggregateSpec>)> {
+    use AggregateFunction as F;
+    let of = |function: F, column: usize| {
+        let data_type = schema().field(column).data_type().clone();
+        let name = format!("{}{column}", function.name());
+        AggregateSpec::new(function, [(column, data_type)], name)
+    };
+    vec![
+        ("no key, count and sum int64", vec![], false, vec![AggregateSpec::count("n"), of(F::Sum, 1)]),
+        ("int32 key, sum int64", vec![0], false, vec![of(F::Sum, 1)]),
+        ("int64 and float64 keys, min and max", vec![2, 3], false, vec![of(F::Min, 4), of(F::Max, 5)]),
+        ("int32 key, avg float64", vec![0], false, vec![of(F::Avg, 3)]),
+        (
+            "window and text keys, count and two averages",
+            vec![9, 6],
+            true,
+            vec![AggregateSpec::count("n"), of(F::Avg, 1), of(F::Avg, 2)],
+        ),
+    ]
+}
+
+fn grouped(keys: Vec<usize>, windowed: bool, aggregates: Vec<AggregateSpec>) -> KernelSource {
+    let mut steps: Vec<OperatorSpec> = Vec::new();
+    if windowed {
+        let window = HoppingWindow::new(Span(10_800_000_000), Span(3_600_000_000), Span::ZERO).unwrap();
+        steps.push(WindowAssignSpec { window: window.into(), allowed_lateness: Span::ZERO }.into());
+    }
+    let mode = GroupByMode::Partial;
+    let hashed = (0..keys.len()).collect();
+    steps.push(GroupBySpec { keys, hashed, seed: 0, aggregates, mode }.into());
+    let lowered = lower_fragment(&Fragment::new(schema(), steps).unwrap()).unwrap();
+    let Tail::Groups(groups) = lowered.tail else { panic!("rows stay rows") };
+    KernelSource::group_by(lowered.program, groups.grouping, Dialect::Cuda).unwrap()
+}
+
+fn source(predicate: Option<Expr>, exprs: Vec<Expr>) -> KernelSource {
+    let schema = schema();
     let typed = |expr: Expr| resolve(&expr, &schema, &FunctionRegistry::new()).unwrap();
     let projections = exprs
         .into_iter()
@@ -80,15 +133,16 @@ fn compile(nvcc: &str, folder: &Path, source: &KernelSource, architecture: u32) 
     let said =
         String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", source.text);
-    // "Used 20 registers, used 0 barriers, 32 bytes smem", and before it what it keeps in memory.
-    let before = |what: &str| {
-        let at = said.find(what)?;
-        said[..at].split_whitespace().last()?.parse::<u32>().ok()
+    // "Used 20 registers, used 0 barriers, 32 bytes smem", and before it what it keeps in memory; once an entry.
+    let before = |what: &str| -> Vec<u32> {
+        let ends = said.match_indices(what).map(|(at, _)| &said[..at]);
+        ends.filter_map(|text| text.split_whitespace().last()?.parse().ok()).collect()
     };
     for nothing in [" bytes stack frame", " bytes spill stores", " bytes spill loads"] {
-        assert_eq!(before(nothing), Some(0), "sm_{architecture}:{nothing}\n{said}");
+        assert_eq!(before(nothing), vec![0; source.entries.len()], "sm_{architecture}:{nothing}\n{said}");
     }
-    (before(" registers").unwrap(), before(" bytes smem").unwrap_or(0))
+    let most = |what: &str| before(what).into_iter().max();
+    (most(" registers").unwrap(), most(" bytes smem").unwrap_or(0))
 }
 
 #[test]
@@ -111,12 +165,16 @@ fn kernels_spill_nothing_and_take_what_the_table_says() {
     ARCHITECTURES.iter().for_each(|architecture| write!(table, " sm_{architecture} |").unwrap());
     table.push_str(" shared |\n|---|");
     table.push_str(&"---:|".repeat(ARCHITECTURES.len() + 1));
-    for (name, predicate, exprs) in samples() {
-        let source = source(predicate, exprs);
+    let all = samples().into_iter().map(|(name, predicate, exprs)| (name, source(predicate, exprs)));
+    let all = all.chain(groupings().into_iter().map(|(name, keys, windowed, aggregates)| {
+        (name, grouped(keys, windowed, aggregates))
+    }));
+    for (name, source) in all {
         write!(table, "\n| {name} |").unwrap();
         let mut shared_max = 0;
         for architecture in ARCHITECTURES {
             let (registers, shared) = compile(&nvcc, folder.path(), &source, architecture);
+            assert!(shared <= SHARED_MAX, "{name} takes {shared} bytes of shared memory on sm_{architecture}");
             assert!(registers <= REGISTERS_MAX, "{name} takes {registers} registers on sm_{architecture}");
             shared_max = shared_max.max(shared);
             write!(table, " {registers} |").unwrap();

@@ -1,0 +1,14 @@
+//! Group-bys with few groups and many.
+
+use crate::testing::check_group_bys;
+use crate::{FakeDevice, Script};
+
+#[test]
+fn random_group_bys_are_those_of_the_reference() {
+    let device = || FakeDevice::new(Script::default());
+    let few = check_group_bys(device(), 100, 300, 5).unwrap();
+    assert!(few.groups > 1_000 && few.late > 100 && few.grown == 0, "{few:?}");
+    // More than are fetched with the first answer, and than the first table holds.
+    let many = check_group_bys(device(), 20, 20_000, 6).unwrap();
+    assert!(many.groups > 50_000 && many.grown > 3, "{many:?}");
+}
