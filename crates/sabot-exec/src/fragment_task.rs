@@ -18,6 +18,7 @@ use crate::edge::Edge;
 use crate::element::{Charged, Element};
 use crate::error::JobError;
 use crate::job::JobCore;
+use crate::metrics::StageCounters;
 use crate::outputs::Outputs;
 use crate::programs::{Compiled, Programs};
 use crate::scheduler::{Step, Task};
@@ -33,6 +34,7 @@ pub(crate) struct FragmentStage {
     pub(crate) job: Arc<JobCore>,
     pub(crate) programs: Arc<Programs>,
     pub(crate) waker: Arc<StageWaker>,
+    counters: Arc<StageCounters>,
     input: Arc<Edge>,
     /// Slots that may be open at once: enough to keep the lanes busy while the first is slow.
     window: usize,
@@ -71,7 +73,7 @@ enum Item {
 
 impl FragmentStage {
     pub(crate) fn new(
-        operator: OperatorId,
+        (operator, counters): (OperatorId, Arc<StageCounters>),
         job: Arc<JobCore>,
         programs: Arc<Programs>,
         waker: Arc<StageWaker>,
@@ -85,6 +87,7 @@ impl FragmentStage {
             job,
             programs,
             waker,
+            counters,
             input,
             window,
             sequencer: Mutex::new(sequencer),
@@ -324,6 +327,9 @@ impl FragmentLane {
         }
         let reads_late = late > 0 && self.stage.lock().outputs.is_read(Port::Late);
         let late = output.late.into_iter().filter(|_| reads_late);
+        let rows_out = output.morsels.iter().map(|(_, m)| m.live_rows()).sum();
+        let rows_in = if output.more.is_none() { self.open[index].input.morsel.live_rows() } else { 0 };
+        self.stage.counters.done(rows_in, rows_out, output.elapsed);
         let rows = output.morsels.into_iter().filter(|(_, m)| m.live_rows() > 0);
         let items = late
             .map(|m| Item::Rows(Port::Late, 0, Charged::made(m, &account)))
@@ -418,10 +424,10 @@ impl FragmentLane {
         if let Some((device, _)) = &self.primary
             && self.done_on_primary > 0
         {
-            counters.ran_on(device, std::mem::take(&mut self.done_on_primary));
+            counters.ran_on(&self.stage.counters, device, std::mem::take(&mut self.done_on_primary));
         }
         if self.done_on_cpu > 0 {
-            counters.ran_on(&DeviceId::cpu(), std::mem::take(&mut self.done_on_cpu));
+            counters.ran_on(&self.stage.counters, &DeviceId::cpu(), std::mem::take(&mut self.done_on_cpu));
         }
     }
 }

@@ -14,6 +14,43 @@ pub(crate) struct SourceCounters {
     rows_total: Option<u64>,
 }
 
+/// Counters of the tasks of one stage.
+#[derive(Debug, Default)]
+pub(crate) struct StageCounters {
+    rows_in: AtomicU64,
+    rows_out: AtomicU64,
+    device_ns: AtomicU64,
+    devices: Mutex<BTreeMap<DeviceId, u64>>,
+}
+
+impl StageCounters {
+    /// A morsel is done: its live rows, those of its results, and how long the device took where it says so.
+    pub(crate) fn done(&self, rows_in: usize, rows_out: usize, elapsed: Option<Duration>) {
+        self.rows_in.fetch_add(rows_in as u64, Ordering::Relaxed);
+        self.rows_out.fetch_add(rows_out as u64, Ordering::Relaxed);
+        let ns = elapsed.map_or(0, |elapsed| u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+        self.device_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    fn report(&self, stage: usize) -> StageMetrics {
+        StageMetrics {
+            stage,
+            rows_in: self.rows_in.load(Ordering::Relaxed),
+            rows_out: self.rows_out.load(Ordering::Relaxed),
+            device_time: Duration::from_nanos(self.device_ns.load(Ordering::Relaxed)),
+            morsels_by_device: self.devices.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+fn add_morsels(devices: &Mutex<BTreeMap<DeviceId, u64>>, device: &DeviceId, morsels: u64) {
+    let mut devices = devices.lock().unwrap_or_else(PoisonError::into_inner);
+    match devices.get_mut(device) {
+        Some(count) => *count += morsels,
+        None => drop(devices.insert(device.clone(), morsels)),
+    }
+}
+
 /// Counters of a job, written by its tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -29,6 +66,7 @@ pub(crate) struct Counters {
     pub(crate) checkpoints_given_up: AtomicU64,
     pub(crate) barrier_pauses: Durations,
     devices: Mutex<BTreeMap<DeviceId, u64>>,
+    stages: Mutex<BTreeMap<usize, Arc<StageCounters>>>,
     sources: Mutex<BTreeMap<String, Vec<Arc<SourceCounters>>>>,
     sinks: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
     first_read: OnceLock<Instant>,
@@ -72,12 +110,14 @@ impl Counters {
         *self.last_write.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    pub(crate) fn ran_on(&self, device: &DeviceId, morsels: u64) {
-        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        match devices.get_mut(device) {
-            Some(count) => *count += morsels,
-            None => drop(devices.insert(device.clone(), morsels)),
-        }
+    /// The counters of a stage of fragments, by its number in the plan.
+    pub(crate) fn stage(&self, stage: usize) -> Arc<StageCounters> {
+        self.stages.lock().unwrap_or_else(PoisonError::into_inner).entry(stage).or_default().clone()
+    }
+
+    pub(crate) fn ran_on(&self, stage: &StageCounters, device: &DeviceId, morsels: u64) {
+        add_morsels(&self.devices, device, morsels);
+        add_morsels(&stage.devices, device, morsels);
     }
 
     pub(crate) fn report(&self) -> JobMetrics {
@@ -103,6 +143,10 @@ impl Counters {
             sources: self.sources(),
             sinks: self.sinks(),
             morsels_by_device: self.devices.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            stages: {
+                let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+                stages.iter().map(|(stage, counters)| counters.report(*stage)).collect()
+            },
             elapsed,
         }
     }
@@ -149,8 +193,34 @@ pub struct JobMetrics {
     pub sinks: BTreeMap<String, u64>,
     /// Morsels that fragments finished, by device.
     pub morsels_by_device: BTreeMap<DeviceId, u64>,
+    /// The same for each stage that has some: those of fragments, functions and look-ups, in the order of the plan.
+    pub stages: Vec<StageMetrics>,
     /// From the first row asked of a source to the last row handed to a sink.
     pub elapsed: Duration,
+}
+
+/// What a stage of fragments has done.
+///
+/// ```
+/// # use sabot::prelude::*;
+/// let late = Stream::read(csv("../sabot/data/flights.csv"))?.filter(col("delay").gt(15))?;
+/// let metrics = Job::new("late").write(&late, to_memory().0)?.run()?;
+/// let stage = &metrics.stages[0];
+/// assert_eq!((stage.rows_in, stage.rows_out, stage.morsels_by_device.len()), (4, 2, 1));
+/// # Ok::<(), sabot::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageMetrics {
+    /// Its number, as `explain` has it.
+    pub stage: usize,
+    /// Rows that went in.
+    pub rows_in: u64,
+    /// Rows that came out; late ones are not among them.
+    pub rows_out: u64,
+    /// How long devices were at work, of those that say so; several may have been at the same time.
+    pub device_time: Duration,
+    /// Morsels that were finished, by device.
+    pub morsels_by_device: BTreeMap<DeviceId, u64>,
 }
 
 /// What a job has read of one source.

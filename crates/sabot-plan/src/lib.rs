@@ -37,6 +37,7 @@ mod node;
 mod order;
 mod over;
 mod physical;
+mod placed;
 mod plan;
 mod predict;
 mod rank;
@@ -52,7 +53,7 @@ pub use cut::{CutOptions, cut};
 pub use derive::{WINDOW_END, WINDOW_START};
 pub use dictionaries::encode_keys;
 pub use error::PlanError;
-pub use explain::{DeviceVerdict, explain};
+pub use explain::{DeviceVerdict, explain, explain_measured};
 pub use join::{Join, JoinKey, JoinNearest, JoinOutput, JoinOutputSource, JoinRequest, JoinStrategy};
 pub use node::{
     Aggregation, Boundedness, ChangeMode, Connector, EmitMode, NodeKind, NodeRef, Properties, TimeAttribute,

@@ -1,6 +1,6 @@
 //! The engine as users set it up.
 
-use sabot_exec::{EngineConfig, JobHandle, JobMetrics};
+use sabot_exec::{EngineConfig, JobHandle, JobMetrics, ShadowCounters, Shadowed};
 use sabot_ops::Backend;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +55,7 @@ impl std::str::FromStr for Devices {
 pub struct Engine {
     inner: sabot_exec::Engine,
     keyed_parallelism: usize,
+    checks: Arc<ShadowCounters>,
 }
 
 impl Engine {
@@ -75,7 +76,12 @@ impl Engine {
 
     /// An engine with settings of your own.
     pub fn builder() -> EngineBuilder {
-        EngineBuilder { config: EngineConfig::default(), keyed_parallelism: None, devices: Devices::Auto }
+        EngineBuilder {
+            config: EngineConfig::default(),
+            keyed_parallelism: None,
+            devices: Devices::Auto,
+            shadow_check: None,
+        }
     }
 
     /// Worker threads.
@@ -101,6 +107,12 @@ impl Engine {
         self.inner.budget().peak()
     }
 
+    /// How many morsels were done a second time by the CPU, and how many of them differed: see
+    /// [`EngineBuilder::shadow_check`].
+    pub fn shadow_checks(&self) -> (u64, u64) {
+        self.checks.report()
+    }
+
     /// Bytes in flight now.
     pub fn memory_used(&self) -> usize {
         self.inner.budget().used()
@@ -122,7 +134,7 @@ impl Engine {
     /// # Errors
     /// When something that the job names is missing, cannot be opened, or is in use by another job.
     pub fn start(&self, job: Job) -> Result<JobHandle> {
-        let physical = job.cut(self.keyed_parallelism)?;
+        let physical = job.cut(self.keyed_parallelism, self.backends())?;
         let checkpoints = job.open_checkpoints()?;
         Ok(self.inner.submit(job.name(), &physical, job.bindings(), checkpoints.as_ref())?)
     }
@@ -142,6 +154,29 @@ impl Engine {
     /// As [`Engine::start`], and whatever the job fails with.
     pub fn run(&self, job: Job) -> Result<JobMetrics> {
         Ok(self.start(job)?.wait()?)
+    }
+
+    /// Runs a job to its end, and gives its plan as text with what each stage has done: rows in and out, and how many morsels
+    /// were finished by which device.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// let late = Stream::read(csv("data/flights.csv"))?.filter(col("delay").gt(15))?;
+    /// let (metrics, text) = Engine::new()?.explain_analyze(Job::new("late").write(&late, to_memory().0)?)?;
+    /// assert_eq!(metrics.rows_written, 2);
+    /// assert!(text.contains("did 4 rows in, 2 out, 1 morsel on cpu"), "{text}");
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn explain_analyze(&self, job: Job) -> Result<(JobMetrics, String)> {
+        let explained = job.clone();
+        // A device that is lost on the way would run less of it afterwards.
+        let physical = job.cut(self.keyed_parallelism, self.backends())?;
+        let metrics = self.run(job)?;
+        let text = explained.explain_with(self.backends(), &physical, Some(&metrics))?;
+        Ok((metrics, text))
     }
 
     pub(crate) fn backends(&self) -> &[Arc<dyn Backend>] {
@@ -173,6 +208,7 @@ pub struct EngineBuilder {
     config: EngineConfig,
     keyed_parallelism: Option<usize>,
     devices: Devices,
+    shadow_check: Option<std::num::NonZeroU32>,
 }
 
 impl EngineBuilder {
@@ -243,6 +279,23 @@ impl EngineBuilder {
         self
     }
 
+    /// Lets the CPU do one in so many morsels of other devices a second time and compares the results. A device that differs
+    /// is not used any more, the CPU's result counts, and an error is logged. Nothing is checked when this is not set.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # use std::sync::Arc;
+    /// let own = Arc::new(sabot_cpu::CpuBackend::new());
+    /// let engine = Engine::builder().backends(vec![own]).shadow_check(1).build()?;
+    /// Stream::read(csv("data/flights.csv"))?.filter(col("delay").gt(15))?.collect_on(&engine)?;
+    /// assert_eq!(engine.shadow_checks(), (1, 0)); // one morsel was compared, none differed
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    pub fn shadow_check(mut self, one_in: u32) -> Self {
+        self.shadow_check = std::num::NonZeroU32::new(one_in);
+        self
+    }
+
     /// Processing time from a clock of your own.
     ///
     /// ```
@@ -287,7 +340,13 @@ impl EngineBuilder {
             }
         }
         let keyed_parallelism = self.keyed_parallelism.unwrap_or(self.config.workers);
-        Ok(Engine { inner: sabot_exec::Engine::start(self.config)?, keyed_parallelism })
+        let checks = Arc::new(ShadowCounters::default());
+        if let Some(one_in) = self.shadow_check {
+            let cpu = self.config.cpu.clone();
+            let shadowed = |device| Arc::new(Shadowed::new(device, cpu.clone(), one_in, checks.clone())) as _;
+            self.config.backends = self.config.backends.into_iter().map(shadowed).collect();
+        }
+        Ok(Engine { inner: sabot_exec::Engine::start(self.config)?, keyed_parallelism, checks })
     }
 }
 

@@ -1,11 +1,13 @@
 //! Jobs: one or more streams and where they go.
 
-use sabot_exec::{Bindings, JobHandle, JobMetrics};
+use sabot_common::DeviceId;
+use sabot_exec::{Bindings, JobHandle, JobMetrics, StageMetrics};
 use sabot_ops::{Backend, Fragment, Support};
 use sabot_plan::{
-    Connector, CutOptions, DeviceVerdict, NodeRef, PhysicalPlan, Plan, SinkRequest, cut, explain,
+    Connector, CutOptions, DeviceVerdict, NodeRef, PhysicalPlan, Plan, SinkRequest, cut, explain_measured,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::read::WriteTo;
 use crate::{Checkpoints, Engine, Result, Stream};
@@ -166,7 +168,7 @@ impl Job {
         let looked = self.checkpoints.as_ref().map(Checkpoints::look).transpose()?.flatten();
         let Some(checkpoints) = looked else { return Ok(None) };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let upgrade = sabot_exec::upgrade(&self.name, &self.cut(workers)?, &self.bindings, &checkpoints)?;
+        let upgrade = sabot_exec::upgrade(&self.name, &self.cut(workers, &[])?, &self.bindings, &checkpoints)?;
         Ok(upgrade.map(|upgrade| upgrade.to_string()))
     }
 
@@ -214,7 +216,7 @@ impl Job {
     /// As [`Job::plan`].
     pub fn explain(&self) -> Result<String> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        self.explain_on(&[], workers)
+        self.explain_with(&[], &self.cut(workers, &[])?, None)
     }
 
     /// The plan as an engine would run it.
@@ -231,12 +233,18 @@ impl Job {
     /// # Errors
     /// As [`Job::plan`].
     pub fn explain_for(&self, engine: &Engine) -> Result<String> {
-        self.explain_on(engine.backends(), engine.keyed_parallelism())
+        let physical = self.cut(engine.keyed_parallelism(), engine.backends())?;
+        self.explain_with(engine.backends(), &physical, None)
     }
 
-    fn explain_on(&self, backends: &[Arc<dyn Backend>], parallelism: usize) -> Result<String> {
+    /// The plan as these backends would run it, or have done.
+    pub(crate) fn explain_with(
+        &self,
+        backends: &[Arc<dyn Backend>],
+        physical: &PhysicalPlan,
+        metrics: Option<&JobMetrics>,
+    ) -> Result<String> {
         let plan = self.plan()?;
-        let physical = self.cut(parallelism)?;
         let verdict = |fragment: &Fragment, backend: &dyn Backend| DeviceVerdict {
             device: backend.device(),
             refusal: match backend.supports(fragment) {
@@ -245,7 +253,10 @@ impl Job {
             },
         };
         let devices = |fragment: &Fragment| backends.iter().map(|b| verdict(fragment, &**b)).collect();
-        Ok(explain(&plan, &physical, devices))
+        let measured = |number: usize| {
+            metrics?.stages.iter().find(|stage| stage.stage == number).map(done)
+        };
+        Ok(explain_measured(&plan, physical, devices, measured))
     }
 
     /// Runs the job on an engine of its own and waits for its end.
@@ -280,12 +291,35 @@ impl Job {
         Engine::new()?.start(self)
     }
 
-    pub(crate) fn cut(&self, keyed_parallelism: usize) -> Result<PhysicalPlan> {
+    /// The stages, cut further where backends run parts of a fragment and not the whole.
+    pub(crate) fn cut(
+        &self,
+        keyed_parallelism: usize,
+        backends: &[Arc<dyn Backend>],
+    ) -> Result<PhysicalPlan> {
         let keyed_parallelism = u32::try_from(keyed_parallelism).unwrap_or(u32::MAX);
-        Ok(cut(&self.plan()?, &CutOptions { keyed_parallelism })?)
+        let physical = cut(&self.plan()?, &CutOptions { keyed_parallelism })?;
+        if backends.is_empty() {
+            return Ok(physical);
+        }
+        let runs = |fragment: &Fragment| backends.iter().any(|b| b.supports(fragment) == Support::Yes);
+        Ok(physical.cut_fragments(runs))
     }
 
     pub(crate) fn bindings(&self) -> &Bindings {
         &self.bindings
     }
+}
+
+/// What a stage has done, in a line.
+fn done(stage: &StageMetrics) -> String {
+    let counted = |(device, morsels): (&DeviceId, &u64)| {
+        format!("{morsels} morsel{} on {device}", if *morsels == 1 { "" } else { "s" })
+    };
+    let morsels: Vec<String> = stage.morsels_by_device.iter().map(counted).collect();
+    let time = match stage.device_time {
+        Duration::ZERO => String::new(),
+        time => format!(", at work for {time:.1?}"),
+    };
+    format!("did {} rows in, {} out, {}{time}", stage.rows_in, stage.rows_out, morsels.join(", "))
 }

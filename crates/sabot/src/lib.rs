@@ -70,7 +70,7 @@ pub use sabot_connect::{
     ChannelPartitions, ChannelReceiver, ChannelSender, ChannelSource, Collected, ConnectError, Sink, Source,
     growing_channel, input_channel, input_channels,
 };
-pub use sabot_exec::{BarrierPauses, JobError, JobHandle, JobMetrics, SourceMetrics, Stop};
+pub use sabot_exec::{BarrierPauses, JobError, JobHandle, JobMetrics, SourceMetrics, StageMetrics, Stop};
 pub use sabot_expr::{
     CastMode, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, IntoExpr, Scalar,
     ScalarFunction, TruncUnit, UserAggregate, UserState, call, coalesce, col, concat, concat_ws, function,

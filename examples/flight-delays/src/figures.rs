@@ -1,6 +1,7 @@
 //! The figures of a run.
 
 use sabot::JobMetrics;
+use std::collections::BTreeMap;
 
 /// What `--json` prints.
 #[derive(serde::Serialize)]
@@ -15,6 +16,14 @@ pub(crate) struct Figures {
     rows_per_second: f64,
     workers: usize,
     peak_memory_bytes: u64,
+    /// Morsels that fragments finished, by device; and the same for each stage, by its number in `--explain`.
+    morsels_by_device: BTreeMap<String, u64>,
+    morsels_by_stage: BTreeMap<usize, BTreeMap<String, u64>>,
+}
+
+/// Names instead of devices.
+fn named(devices: &BTreeMap<impl ToString, u64>) -> BTreeMap<String, u64> {
+    devices.iter().map(|(device, morsels)| (device.to_string(), *morsels)).collect()
 }
 
 impl Figures {
@@ -35,6 +44,12 @@ impl Figures {
             rows_per_second: rows as f64 / seconds.max(f64::EPSILON),
             workers,
             peak_memory_bytes: peak_memory_bytes(),
+            morsels_by_device: named(&metrics.morsels_by_device),
+            morsels_by_stage: metrics
+                .stages
+                .iter()
+                .map(|stage| (stage.stage, named(&stage.morsels_by_device)))
+                .collect(),
         }
     }
 }

@@ -261,3 +261,39 @@ fn wrong_options_say_what_would_be_right() {
         assert!(help.contains(option), "no {option} in: {help}");
     }
 }
+
+/// A machine without a device is told so, or fails where `SABOT_REQUIRE_ADAPTER` says that there is one.
+#[test]
+fn a_gpu_gives_the_same_on_the_first_adapter() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let arguments = |devices: &str| -> Vec<String> {
+        let (windows, ranking) = (file(&format!("w-{devices}.csv")), file(&format!("r-{devices}.csv")));
+        let files = ["--windows", text(&windows), "--ranking", text(&ranking)].map(str::to_owned);
+        [&["--json".to_owned(), "--devices".to_owned(), devices.to_owned()][..], &files].concat()
+    };
+    let run = |devices: &str| {
+        let arguments = arguments(devices);
+        program(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let found = run("wgpu");
+    if !found.status.success() {
+        let why = String::from_utf8(found.stderr).unwrap();
+        assert!(std::env::var_os("SABOT_REQUIRE_ADAPTER").is_none(), "{why}");
+        assert!(why.contains("a Vulkan driver is needed") || why.contains("the feature \"wgpu\""), "{why}");
+        println!("skipped: {why}");
+        return;
+    }
+    assert!(run("cpu").status.success());
+    for name in ["w", "r"] {
+        let read = |devices: &str| std::fs::read(file(&format!("{name}-{devices}.csv"))).unwrap();
+        assert!(read("wgpu") == read("cpu"), "{name}");
+    }
+    let figures: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    let stages = figures["morsels_by_stage"].as_object().unwrap();
+    let count = |stage: &serde_json::Value, device: &str| stage[device].as_u64().unwrap_or(0);
+    // The filter-project behind the source, and the two pre-aggregations of windows.
+    let on_device: Vec<_> = stages.values().filter(|stage| count(stage, "wgpu:0") > 0).collect();
+    assert!(on_device.len() >= 3, "{figures}");
+    assert!(on_device.iter().all(|stage| count(stage, "wgpu:0") >= 9 * count(stage, "cpu")), "{figures}");
+}

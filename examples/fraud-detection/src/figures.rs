@@ -29,9 +29,16 @@ pub(crate) struct Figures {
     /// Records that could not be read and were put aside.
     pub(crate) dead_letters: u64,
     pub(crate) peak_memory_bytes: u64,
+    /// Morsels that fragments finished, by device; and the same for each stage, by its number in `--explain`.
     pub(crate) morsels_by_device: BTreeMap<String, u64>,
+    pub(crate) morsels_by_stage: BTreeMap<usize, BTreeMap<String, u64>>,
     #[serde(flatten)]
     pub(crate) measures: Measures,
+}
+
+/// Names instead of devices.
+fn named(devices: &BTreeMap<impl ToString, u64>) -> BTreeMap<String, u64> {
+    devices.iter().map(|(device, morsels)| (device.to_string(), *morsels)).collect()
 }
 
 impl Figures {
@@ -42,7 +49,6 @@ impl Figures {
         measures: Measures,
     ) -> Self {
         let seconds = metrics.elapsed.as_secs_f64();
-        let devices = metrics.morsels_by_device.iter();
         Self {
             transactions: metrics.rows_read,
             seconds,
@@ -56,7 +62,12 @@ impl Figures {
             late_transactions: metrics.late_rows,
             dead_letters: metrics.dead_letters,
             peak_memory_bytes: peak_memory_bytes(),
-            morsels_by_device: devices.map(|(device, morsels)| (device.to_string(), *morsels)).collect(),
+            morsels_by_device: named(&metrics.morsels_by_device),
+            morsels_by_stage: metrics
+                .stages
+                .iter()
+                .map(|stage| (stage.stage, named(&stage.morsels_by_device)))
+                .collect(),
             measures,
         }
     }

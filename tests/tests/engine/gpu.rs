@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use crate::kit::lines;
 
+mod groups;
+
 const ROWS: i64 = 4_000;
 const MORSEL_ROWS: usize = 256;
 
@@ -31,12 +33,16 @@ struct Ran {
 }
 
 fn run(device: &Arc<FakeDevice>, options: GpuOptions) -> Ran {
+    run_pipeline(&pipeline(), device, options)
+}
+
+fn run_pipeline(pipeline: &Stream, device: &Arc<FakeDevice>, options: GpuOptions) -> Ran {
     let backend = Arc::new(GpuBackend::new(device.clone(), options));
     let engine = Engine::builder().workers(2).morsel_rows(MORSEL_ROWS);
     let engine =
         engine.backends(vec![backend.clone() as Arc<dyn Backend>]).compile_first(true).build().unwrap();
     let (sink, rows) = to_memory();
-    let metrics = engine.run(Job::new("ladder").write_ordered(&pipeline(), sink).unwrap()).unwrap();
+    let metrics = engine.run(Job::new("ladder").write_ordered(pipeline, sink).unwrap()).unwrap();
     drop(engine);
     assert_eq!(backend.bytes_used(), 0, "memory of the device is still in use");
     let counters = backend.counters().all().into_iter().collect();

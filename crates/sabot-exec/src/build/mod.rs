@@ -406,7 +406,7 @@ impl Builder<'_> {
             outputs.set_producer(&waker.clone().into());
             input.set_consumer(waker.clone().into());
             let shared = FragmentStage::new(
-                operator.clone(),
+                (operator.clone(), self.job.counters.stage(index)),
                 self.job.clone(),
                 programs.clone(),
                 waker.clone(),

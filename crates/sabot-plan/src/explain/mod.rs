@@ -53,6 +53,29 @@ pub fn explain(
     physical: &PhysicalPlan,
     devices: impl Fn(&Fragment) -> Vec<DeviceVerdict>,
 ) -> String {
+    explain_measured(plan, physical, devices, |_| None)
+}
+
+/// As [`explain`], with a line about what each stage has done, where `measured` has one for its number.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// # use sabot_plan::{Connector, CutOptions, Plan, PlanBuilder, SinkRequest, SourceRequest, cut, explain_measured};
+/// # let schema = Schema::new(vec![Field::new("delay", DataType::Int32, false)]);
+/// # let builder = PlanBuilder::new();
+/// # let flights = builder.source(SourceRequest::bounded(Connector::slot("flights"), schema.into()))?;
+/// # let plan = Plan::from_sinks(&[builder.sink(&flights, SinkRequest::new(Connector::slot("out")))?])?;
+/// let rows = |stage| (stage == 0).then(|| "gave 4 rows".to_owned());
+/// let text = explain_measured(&plan, &cut(&plan, &CutOptions::default())?, |_| Vec::new(), rows);
+/// assert!(text.contains("gave 4 rows"));
+/// # Ok::<(), sabot_plan::PlanError>(())
+/// ```
+pub fn explain_measured(
+    plan: &Plan,
+    physical: &PhysicalPlan,
+    devices: impl Fn(&Fragment) -> Vec<DeviceVerdict>,
+    measured: impl Fn(usize) -> Option<String>,
+) -> String {
     let mut page = Page::default();
     let mut shown = HashSet::new();
     for (index, node) in plan.nodes().iter().enumerate() {
@@ -69,6 +92,9 @@ pub fn explain(
     );
     for (index, stage) in physical.stages.iter().enumerate() {
         describe_stage(&mut page, plan, physical, index, stage, &devices);
+        if let Some(line) = measured(index) {
+            page.line("     ", "       ", &line);
+        }
     }
     page.finish()
 }
@@ -324,7 +350,7 @@ fn placement(verdicts: &[DeviceVerdict]) -> String {
     let device = chosen.map_or_else(DeviceId::cpu, |v| v.device.clone());
     let refusals = verdicts.iter().filter_map(|v| Some(format!("{}: {}", v.device, v.refusal.as_ref()?)));
     match join(refusals) {
-        none if none.is_empty() && verdicts.len() <= 1 => format!("{device} (only device)"),
+        none if none.is_empty() && verdicts.iter().all(|v| v.device == DeviceId::cpu()) => format!("{device} (only device)"),
         none if none.is_empty() => format!("{device} (first choice)"),
         reasons => format!("{device} ({reasons})"),
     }
