@@ -465,3 +465,36 @@ fn a_killed_run_goes_on() {
         assert!(said.contains(line), "{said}");
     }
 }
+
+/// A machine without a device is told so, or fails where `SABOT_REQUIRE_ADAPTER` says that there is one.
+#[test]
+fn a_gpu_gives_the_same_on_the_first_adapter() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |devices: &str| {
+        let (rows, alerts) =
+            (folder.path().join(format!("{devices}.csv")), folder.path().join(format!("{devices}.ndjson")));
+        let files = ["--features", text(&rows), "--alerts", text(&alerts)];
+        let arguments = ["--json", "--transactions", "20000", "--devices", devices];
+        let output = program(&[&arguments[..], &files].concat());
+        let read = |path: &Path| std::fs::read(path).unwrap_or_default();
+        (output, read(&rows), read(&alerts))
+    };
+    let (output, rows, alerts) = run("wgpu");
+    if !output.status.success() {
+        let why = String::from_utf8(output.stderr).unwrap();
+        assert!(std::env::var_os("SABOT_REQUIRE_ADAPTER").is_none(), "{why}");
+        assert!(why.contains("a Vulkan driver is needed") || why.contains("the feature \"wgpu\""), "{why}");
+        println!("skipped: {why}");
+        return;
+    }
+    let (_, wanted_rows, wanted_alerts) = run("cpu");
+    assert!(!rows.is_empty() && !alerts.is_empty());
+    assert!(rows == wanted_rows && alerts == wanted_alerts);
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let stages = figures["morsels_by_stage"].as_object().unwrap();
+    let count = |stage: &Value, device: &str| stage[device].as_u64().unwrap_or(0);
+    // Labels that are not known, the features of a transaction, the rules, alerts, and alerts by day.
+    let on_device: Vec<_> = stages.values().filter(|stage| count(stage, "wgpu:0") > 0).collect();
+    assert!(on_device.len() >= 5, "{figures}");
+    assert!(on_device.iter().all(|stage| count(stage, "wgpu:0") >= 9 * count(stage, "cpu")), "{figures}");
+}

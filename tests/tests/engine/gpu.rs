@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::kit::lines;
 
+mod examples;
 mod groups;
 
 const ROWS: i64 = 4_000;
