@@ -24,10 +24,10 @@ pub use eval::{Evaluated, evaluate, evaluate_with, load};
 pub use group::{Accumulator, Fold, Grouping, Recorded};
 pub use ir::{Binary, Input, Inst, Kind, Math, Output, Program, Reg, Storage, Unary};
 pub use lower::{
-    ColumnSource, Derived, Groups, Late, Lowered, LoweredFragment, Refused, StateColumn, Tail, lower_filter_projects,
-    lower_fragment, storage_of,
+    ColumnSource, Derived, Groups, Late, Lowered, LoweredFragment, Refused, StateColumn, Tail,
+    lower_filter_projects, lower_fragment, storage_of,
 };
 pub use print::{
-    BITMAPS_MAX, Bitmap, Body, NOWHERE, Parameters, Unprintable, WgslFeatures, print_cuda, print_cuda_groups, print_wgsl,
-    print_wgsl_groups,
+    BITMAPS_MAX, Bitmap, Body, NOWHERE, Parameters, Unprintable, WgslFeatures, print_cuda, print_cuda_groups,
+    print_wgsl, print_wgsl_groups,
 };

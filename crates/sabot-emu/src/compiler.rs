@@ -102,7 +102,10 @@ impl Compiler {
              unsigned* status, double* floats) {\n",
         );
         for (number, entry) in source.entries.iter().enumerate() {
-            let _ = writeln!(call, "  if (entry == {number}u) {entry}(input, output, parameters, status, floats);");
+            let _ = writeln!(
+                call,
+                "  if (entry == {number}u) {entry}(input, output, parameters, status, floats);"
+            );
         }
         call.push_str("}\n");
         std::fs::write(&text, [HEADER, &source.text, &call, FOOTER].concat())?;

@@ -18,8 +18,8 @@ pub use compiler::{EmuError, EmuOptions};
 
 use sabot_common::DeviceId;
 use sabot_gpu_ops::{
-    Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, KernelSource, Limits, LoadedKernel, Part, Slab, TILE,
-    WorkStep,
+    Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, KernelSource, Limits, LoadedKernel, Part, Slab,
+    TILE, WorkStep,
 };
 use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -151,7 +151,8 @@ impl Device for EmuDevice {
                         (Some(&bindings.status), answer.status),
                         (bindings.floats.as_ref(), answer.floats),
                     ];
-                    for (part, result) in parts.into_iter().filter_map(|(part, result)| Some((part?, result))) {
+                    for (part, result) in parts.into_iter().filter_map(|(part, result)| Some((part?, result)))
+                    {
                         let mut to = words(&part.buffer)?.lock().unwrap_or_else(PoisonError::into_inner);
                         to[..result.len()].copy_from_slice(&result);
                     }

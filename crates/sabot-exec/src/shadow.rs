@@ -21,7 +21,6 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-
 /// Digits to which floats are compared, as a share.
 const FLOAT_TOLERANCE: f64 = 1e-6;
 
@@ -136,7 +135,8 @@ fn inexact(fragment: &Fragment) -> Vec<usize> {
     }) else {
         return Vec::new();
     };
-    let exact = |function: &AggregateFunction| matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+    let exact =
+        |function: &AggregateFunction| matches!(function, AggregateFunction::Min | AggregateFunction::Max);
     let states = spec.aggregates.iter().flat_map(|aggregate| {
         let fields = aggregate.state_fields().unwrap_or_default();
         let exact = exact(&aggregate.function);
@@ -255,8 +255,10 @@ impl Kernel for ShadowKernel {
                 done => done,
             },
             Some(Open::Both { device, oracle }) => {
-                let device = device.or_else(Err).and_then(|inner| settled(inner, self.device.poll(inner, cx)));
-                let oracle = oracle.or_else(Err).and_then(|inner| settled(inner, self.oracle.poll(inner, cx)));
+                let device =
+                    device.or_else(Err).and_then(|inner| settled(inner, self.device.poll(inner, cx)));
+                let oracle =
+                    oracle.or_else(Err).and_then(|inner| settled(inner, self.oracle.poll(inner, cx)));
                 match (device, oracle) {
                     (Err(device), Err(oracle)) => self.judge(device, oracle),
                     (device, oracle) => {
@@ -304,7 +306,9 @@ fn difference(a: &Output, b: &Output, inexact: &[usize]) -> Option<String> {
         let columns = a.columns().iter().zip(b.columns()).enumerate();
         let mut differing =
             columns.filter(|(index, (a, b))| !inexact.contains(index) && !same(a, b)).map(|(index, _)| index);
-        differing.next().map(|index| format!("column \"{}\" has other values", a.schema().field(index).name()))
+        differing
+            .next()
+            .map(|index| format!("column \"{}\" has other values", a.schema().field(index).name()))
     })
 }
 

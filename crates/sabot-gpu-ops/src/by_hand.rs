@@ -121,10 +121,13 @@ impl Rows<'_> {
             for (number, recorded) in grouping.recorded.iter().enumerate() {
                 let at = grouping.recorded_at(program, number);
                 let Some(of) = grouping.recorded_output(*recorded) else { continue };
-                let (described, row) = (program.outputs()[of], match *recorded {
-                    Recorded::Key(_) => Some(group[0].0),
-                    Recorded::Best(of) => (record[grouping.offset(program, of)] as usize).checked_sub(1),
-                });
+                let (described, row) = (
+                    program.outputs()[of],
+                    match *recorded {
+                        Recorded::Key(_) => Some(group[0].0),
+                        Recorded::Best(of) => (record[grouping.offset(program, of)] as usize).checked_sub(1),
+                    },
+                );
                 let result = row.map(|row| self.evaluate(row).outputs[of]);
                 let Some(value) = result else { continue };
                 let flag = matches!(recorded, Recorded::Key(_)) && described.valid.is_some();
@@ -160,7 +163,8 @@ impl Rows<'_> {
                 write(&mut record[at..at + grouping.words_of(program, number)], sum);
             }
             Fold::SumFloats => {
-                let sum: f64 = values.map(|(_, bits)| f64::from_bits(bits)).fold(0.0, |sum, value| sum + value);
+                let sum: f64 =
+                    values.map(|(_, bits)| f64::from_bits(bits)).fold(0.0, |sum, value| sum + value);
                 let at = grouping.words(program) + 2 * grouping.float(number);
                 write(&mut record[at..at + 2], i128::from(sum.to_bits()));
             }

@@ -207,7 +207,8 @@ impl Device for FakeDevice {
                     let kernel =
                         kernel.ok_or_else(|| Fault::Launch("a kernel of another device".to_owned()))?;
                     let copy = |part: &Part| -> Result<Vec<u32>, Fault> {
-                        Ok(words(&part.buffer)?.lock().unwrap_or_else(PoisonError::into_inner)[..part.words].to_vec())
+                        Ok(words(&part.buffer)?.lock().unwrap_or_else(PoisonError::into_inner)[..part.words]
+                            .to_vec())
                     };
                     let (input, parameters) = (copy(&bindings.input)?, copy(&bindings.parameters)?);
                     // Nothing beyond the parts that were named.

@@ -96,11 +96,14 @@ impl Front {
             vec![host.compact()?]
         } else {
             let steps = self.fragment.steps()[..rule.steps_before].to_vec();
-            let before = Fragment::new(self.fragment.input().clone(), steps).map_err(|e| bug(e.to_string()))?;
+            let before =
+                Fragment::new(self.fragment.input().clone(), steps).map_err(|e| bug(e.to_string()))?;
             match reference::run(&before, &host) {
                 Ok(output) => output.morsels.into_iter().map(|(_, morsel)| morsel).collect(),
                 // An earlier row may fail as well; of that the whole fragment knows.
-                Err(failure) => return Err(reference::run(&self.fragment, input).err().unwrap_or(failure).into()),
+                Err(failure) => {
+                    return Err(reference::run(&self.fragment, input).err().unwrap_or(failure).into());
+                }
             }
         };
         let mut late = Vec::new();
@@ -167,8 +170,11 @@ impl Front {
         let clear = |part: &Part| WorkStep::Clear { buffer: part.buffer.clone(), words: part.words };
         let mut parameters = device.slab(layout.parameters.len())?;
         parameters.words_mut()[..layout.parameters.len()].copy_from_slice(&layout.parameters);
-        let mut steps =
-            vec![upload(parameters, &bindings.parameters), upload(columns, &bindings.input), clear(&bindings.status)];
+        let mut steps = vec![
+            upload(parameters, &bindings.parameters),
+            upload(columns, &bindings.input),
+            clear(&bindings.status),
+        ];
         steps.extend(bindings.floats.as_ref().map(clear));
         Ok((bindings, held, steps))
     }

@@ -96,7 +96,8 @@ impl GroupBy {
         let table = HEAD + slots * (1 + grouping.words(&source.program));
         let floats = slots * grouping.floats();
         let (bindings, buffers, mut steps) = self.front.fill(shared, &prepared, &layout, (table, floats))?;
-        let blocks = (prepared.rows as u32).div_ceil(TILE).min(WORKGROUPS_MAX).min(device.limits().workgroups_max);
+        let blocks =
+            (prepared.rows as u32).div_ceil(TILE).min(WORKGROUPS_MAX).min(device.limits().workgroups_max);
         let sweep = (slots as u32).div_ceil(TILE).min(WORKGROUPS_MAX).min(device.limits().workgroups_max);
         for (entry, groups) in [blocks, sweep].into_iter().enumerate() {
             let (kernel, bindings) = (self.front.loaded.clone(), bindings.clone());
@@ -148,7 +149,8 @@ impl GroupBy {
             return Ok(Next::Done(self.output(launched, &records.words()[..words], groups)?));
         }
         let from = launched.bindings.output.buffer.clone();
-        let work = shared.device.submit(vec![WorkStep::Download { from, words, to: shared.device.slab(words)? }])?;
+        let work =
+            shared.device.submit(vec![WorkStep::Download { from, words, to: shared.device.slab(words)? }])?;
         shared.counters.started.fetch_add(1, Ordering::Relaxed);
         Ok(Next::Work(Work {
             work,
@@ -301,7 +303,9 @@ impl<'a> Records<'a> {
     }
 
     fn counts(&self, accumulator: usize) -> ArrayRef {
-        Arc::new(self.word(self.offset(accumulator)).map(|count| Some(i64::from(count))).collect::<Int64Array>())
+        Arc::new(
+            self.word(self.offset(accumulator)).map(|count| Some(i64::from(count))).collect::<Int64Array>(),
+        )
     }
 
     /// Where a count is not zero.
@@ -317,7 +321,9 @@ impl<'a> Records<'a> {
         let value = |record: &usize| -> i128 {
             let high = self.words[record + at + words - 1];
             let sign = if signed { i128::from(high as i32) } else { i128::from(high) };
-            (0..words - 1).rev().fold(sign, |value, word| value << 32 | i128::from(self.words[record + at + word]))
+            (0..words - 1)
+                .rev()
+                .fold(sign, |value, word| value << 32 | i128::from(self.words[record + at + word]))
         };
         let values: Vec<i128> = self.order.iter().map(value).collect();
         let sums = Decimal128Array::new(values.into(), Some(self.some(count)));
@@ -363,7 +369,8 @@ impl<'a> Records<'a> {
             32 => Buffer::from_vec(self.word(at).collect::<Vec<u32>>()),
             _ => narrowed(output.storage, &self.word(at).collect::<Vec<u32>>()),
         };
-        let data = ArrayData::builder(data_type.clone()).len(self.order.len()).add_buffer(buffer).nulls(valid);
+        let data =
+            ArrayData::builder(data_type.clone()).len(self.order.len()).add_buffer(buffer).nulls(valid);
         data.build().map(make_array).map_err(|error| error.to_string())
     }
 }

@@ -28,14 +28,17 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod watch;
 
 pub use backend::{GpuBackend, GpuOptions};
 pub use counters::Counters;
 pub use device::{
-    Bindings, Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, Limits, LoadedKernel, Part, Slab, WorkStep,
+    Bindings, Device, DeviceBuffer, Dialect, Fault, Finished, InFlight, Limits, LoadedKernel, Part, Slab,
+    WorkStep,
 };
 pub use fake::{Call, FakeDevice, Mishap, Script};
 pub use measure::{Measured, measure};
 pub use once::{Ran, run_once, same_row};
 pub use probe::probe_floats;
 pub use source::{KernelSource, TILE};
+pub use watch::{Landing, Watch, Watcher};

@@ -58,7 +58,10 @@ pub fn measure(device: &dyn Device) -> Result<Measured, Fault> {
     let mut parameters = device.slab(layout.parameters.len())?;
     parameters.words_mut()[..layout.parameters.len()].copy_from_slice(&layout.parameters);
     let words = layout.parameters.len();
-    carry_out(device, vec![WorkStep::Upload { from: parameters, words, to: bindings.parameters.buffer.clone() }])?;
+    carry_out(
+        device,
+        vec![WorkStep::Upload { from: parameters, words, to: bindings.parameters.buffer.clone() }],
+    )?;
     // Seconds of some work, of which every one also fetches a word: only so is it known to have ended.
     let best = |steps: &dyn Fn() -> Result<Vec<WorkStep>, Fault>| -> Result<f64, Fault> {
         let mut best = f64::INFINITY;

@@ -61,9 +61,7 @@ impl KernelSource {
         let Body { text, bitmaps, stored } = body;
         let text = match dialect {
             Dialect::Cuda => cuda(&constants, &[&text, sabot_kernels::FILTER_PROJECT]),
-            Dialect::Wgsl(features) => {
-                wgsl(&constants, features, &[&text, sabot_shaders::FILTER_PROJECT])
-            }
+            Dialect::Wgsl(features) => wgsl(&constants, features, &[&text, sabot_shaders::FILTER_PROJECT]),
         };
         Ok(Self { entries: &["sabot_filter_project"], text, program, bitmaps, stored, grouping: None })
     }

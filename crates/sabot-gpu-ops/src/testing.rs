@@ -3,8 +3,8 @@
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use rand::Rng;
-use rand::seq::IndexedRandom;
 use rand::SeedableRng;
+use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use sabot_batch::{Morsel, Selection, hidden};
 use sabot_codegen::testing::random_batch;
@@ -44,7 +44,12 @@ pub struct Checked {
 ///
 /// # Errors
 /// In words, with the first case that differs.
-pub fn check_group_bys(device: Arc<dyn Device>, cases: usize, rows: usize, seed: u64) -> Result<Checked, String> {
+pub fn check_group_bys(
+    device: Arc<dyn Device>,
+    cases: usize,
+    rows: usize,
+    seed: u64,
+) -> Result<Checked, String> {
     let backend = GpuBackend::new(device, GpuOptions::default());
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (mut done, mut checked) = (0, Checked::default());
@@ -116,7 +121,11 @@ fn with_keys(rng: &mut ChaCha8Rng, rows: usize) -> RecordBatch {
         columns.push(column);
     };
     let many = CARDINALITIES.choose(rng).copied().unwrap_or(1);
-    add("number", false, Arc::new(Int64Array::from_iter_values((0..rows).map(|_| rng.random_range(0..many)))));
+    add(
+        "number",
+        false,
+        Arc::new(Int64Array::from_iter_values((0..rows).map(|_| rng.random_range(0..many)))),
+    );
     let text = |rng: &mut ChaCha8Rng| rng.random_bool(0.9).then(|| format!("t{}", rng.random_range(0..50)));
     add("text", true, Arc::new((0..rows).map(|_| text(rng)).collect::<StringArray>()));
     let hours: i64 = rng.random_range(1..100);
@@ -138,7 +147,8 @@ fn fragment(rng: &mut ChaCha8Rng, batch: &RecordBatch) -> Result<Fragment, Strin
             true => TumblingWindow::new(size, slide).map_err(|error| error.to_string())?.into(),
             false => HoppingWindow::new(size, slide, Span::ZERO).map_err(|error| error.to_string())?.into(),
         };
-        let step: OperatorSpec = WindowAssignSpec { window, allowed_lateness: Span(rng.random_range(0..5)) }.into();
+        let step: OperatorSpec =
+            WindowAssignSpec { window, allowed_lateness: Span(rng.random_range(0..5)) }.into();
         schema = step.output_schema(&schema).map_err(|error| error.to_string())?;
         steps.push(step);
     }
@@ -171,7 +181,8 @@ fn fragment(rng: &mut ChaCha8Rng, batch: &RecordBatch) -> Result<Fragment, Strin
     schema = step.output_schema(&schema).map_err(|error| error.to_string())?;
     steps.push(step);
     if rng.random() {
-        let keys = (0..schema.fields().len()).take_while(|i| schema.field(*i).name() != hidden::HASH).collect();
+        let keys =
+            (0..schema.fields().len()).take_while(|i| schema.field(*i).name() != hidden::HASH).collect();
         let parallelism = rng.random_range(1..6);
         steps.push(PartitionSpec { keys, seed: 9, key_groups: KeyGroups::default(), parallelism }.into());
     }

@@ -114,7 +114,9 @@ fn in_runs(fragment: &Fragment, runs: &impl Fn(&Fragment) -> bool) -> Vec<Fragme
             }
             Some(run) => {
                 if !left.is_empty() {
-                    let Ok(before) = Fragment::new(schema, std::mem::take(&mut left)) else { return Vec::new() };
+                    let Ok(before) = Fragment::new(schema, std::mem::take(&mut left)) else {
+                        return Vec::new();
+                    };
                     parts.push(before);
                 }
                 rest = &rest[run.steps().len()..];
@@ -152,7 +154,8 @@ mod tests {
         let step = |name| match name {
             'f' => filter(),
             'u' => UnionSpec { schema: schema() }.into(),
-            _ => PartitionSpec { keys: vec![0], seed: 0, key_groups: KeyGroups::default(), parallelism: 2 }.into(),
+            _ => PartitionSpec { keys: vec![0], seed: 0, key_groups: KeyGroups::default(), parallelism: 2 }
+                .into(),
         };
         names.chars().map(step).collect()
     }
@@ -203,8 +206,10 @@ mod tests {
             }),
             output: schema(),
         };
-        let stages = vec![source(vec![]), fragment(0, "fp"), source(vec![0]), fragment(2, "p"), fragment(1, "p")];
-        let plan = PhysicalPlan { stages, hash_seed: 0, key_groups: KeyGroups::default(), keyed_parallelism: 2 };
+        let stages =
+            vec![source(vec![]), fragment(0, "fp"), source(vec![0]), fragment(2, "p"), fragment(1, "p")];
+        let plan =
+            PhysicalPlan { stages, hash_seed: 0, key_groups: KeyGroups::default(), keyed_parallelism: 2 };
         let cut = plan.cut_fragments(|run| run.steps().iter().all(|step| step.name() == "filter-project"));
         let inputs: Vec<Vec<usize>> =
             cut.stages.iter().map(|stage| stage.inputs.iter().map(|input| input.stage).collect()).collect();

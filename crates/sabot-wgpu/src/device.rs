@@ -3,22 +3,22 @@
 use sabot_codegen::WgslFeatures;
 use sabot_common::DeviceId;
 use sabot_gpu_ops::{
-    Device, DeviceBuffer, Dialect, Fault, InFlight, KernelSource, Limits, LoadedKernel, Slab, WorkStep,
-    probe_floats,
+    Device, DeviceBuffer, Dialect, Fault, InFlight, KernelSource, Limits, LoadedKernel, Slab, Watch, Watcher,
+    WorkStep, probe_floats,
 };
 use std::any::Any;
 use std::num::NonZeroU64;
 use std::sync::{Arc, OnceLock};
 use wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
-    BindingResource, BindingType, Buffer, BufferBinding, BufferBindingType, BufferDescriptor, BufferUsages, CommandEncoderDescriptor,
-    ComputePassDescriptor, ComputePipeline, ComputePipelineDescriptor, DeviceDescriptor, ErrorFilter,
-    Features, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModuleDescriptor, ShaderSource,
-    ShaderStages,
+    BindingResource, BindingType, Buffer, BufferBinding, BufferBindingType, BufferDescriptor, BufferUsages,
+    CommandEncoderDescriptor, ComputePassDescriptor, ComputePipeline, ComputePipelineDescriptor,
+    DeviceDescriptor, ErrorFilter, Features, PipelineCompilationOptions, PipelineLayoutDescriptor, PollType,
+    ShaderModuleDescriptor, ShaderSource, ShaderStages,
 };
 
 use crate::adapters::{AdapterSummary, buffer_bytes_max, enumerate, summary};
-use crate::flight::{Arrival, Watch, Watcher, WgpuWork};
+use crate::flight::{Arrival, WgpuWork};
 
 /// What of an adapter is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,9 @@ impl WgpuDevice {
             }
         });
         let id = DeviceId::new(format!("wgpu:{index}"));
-        let watcher = Watcher::start(device.clone(), watch.clone(), &format!("sabot-{id}"))
+        let polled = device.clone();
+        let poll = move || polled.poll(PollType::Poll).map(|_| ()).map_err(|error| error.to_string());
+        let watcher = Watcher::start(watch.clone(), &format!("sabot-watch-{id}"), poll)
             .map_err(|error| refused(error.to_string()))?;
         let limits = Limits {
             memory_bytes: options.memory_bytes,
@@ -247,9 +249,10 @@ impl Device for WgpuDevice {
         let floats = source.float_words() > 0;
         let label = source.entries.first().copied();
         let pipelines = self.checked(|| {
-            let module = self
-                .device
-                .create_shader_module(ShaderModuleDescriptor { label, source: ShaderSource::Wgsl(source.text.as_str().into()) });
+            let module = self.device.create_shader_module(ShaderModuleDescriptor {
+                label,
+                source: ShaderSource::Wgsl(source.text.as_str().into()),
+            });
             let layout = self.device.create_pipeline_layout(&PipelineLayoutDescriptor {
                 label,
                 bind_group_layouts: &[Some(&self.layouts[usize::from(floats)])],

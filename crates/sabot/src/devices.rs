@@ -46,12 +46,66 @@ pub fn list_devices() -> Vec<FoundDevice> {
         about: format!("{workers} processors, SIMD variant {variant}"),
         details: Vec::new(),
     };
-    let cuda = none("cuda", "not in this version; NVIDIA's devices are found by wgpu, through Vulkan");
-    std::iter::once(cpu).chain([cuda]).chain(wgpu()).collect()
+    std::iter::once(cpu).chain(cuda()).chain(wgpu()).collect()
 }
 
 fn none(kind: &str, about: &str) -> FoundDevice {
     FoundDevice { id: kind.to_owned(), is_usable: false, about: about.to_owned(), details: Vec::new() }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Vec<FoundDevice> {
+    vec![none("cuda", "not in this build; build it with the feature \"cuda\"")]
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Vec<FoundDevice> {
+    use sabot_cuda::{CudaDevice, CudaOptions, devices};
+    let count = match devices() {
+        Ok(count) => count,
+        Err(error) => return vec![none("cuda", &error.to_string())],
+    };
+    let mut found = Vec::new();
+    for index in 0..count {
+        let id = format!("cuda:{index}");
+        found.push(match CudaDevice::open(index, CudaOptions::default()) {
+            Ok(device) => {
+                let summary = device.summary();
+                let ((free, total), (major, minor)) = (summary.memory_bytes, summary.nvrtc);
+                let memory = format!("{} of {} MiB free", free >> 20, total >> 20);
+                let details =
+                    vec![memory, limits(&*device), format!("NVRTC {major}.{minor}"), measured(&*device)];
+                let about = format!("{} ({})", summary.name, summary.architecture);
+                FoundDevice { id, is_usable: true, about, details }
+            }
+            Err(error) => FoundDevice { id, is_usable: false, about: error.to_string(), details: Vec::new() },
+        });
+    }
+    if found.is_empty() {
+        found.push(none("cuda", "there is a driver, and no device"));
+    }
+    found
+}
+
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn limits(device: &dyn sabot_gpu_ops::Device) -> String {
+    let limits = device.limits();
+    let (buffer, memory) = (limits.buffer_bytes_max >> 20, limits.memory_bytes >> 20);
+    format!("buffers of up to {buffer} MiB, {memory} MiB used in all")
+}
+
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn measured(device: &dyn sabot_gpu_ops::Device) -> String {
+    match sabot_gpu_ops::measure(device) {
+        Ok(m) => format!(
+            "measured: {:.1} GB/s to it, {:.1} GB/s from it, {:.1} GB/s in its memory, {:.0} µs there and back",
+            m.upload_bytes_per_s / 1e9,
+            m.download_bytes_per_s / 1e9,
+            m.memory_bytes_per_s / 1e9,
+            m.round_trip_us
+        ),
+        Err(fault) => format!("not measured: {fault}"),
+    }
 }
 
 #[cfg(not(feature = "wgpu"))]
@@ -61,7 +115,7 @@ fn wgpu() -> Vec<FoundDevice> {
 
 #[cfg(feature = "wgpu")]
 fn wgpu() -> Vec<FoundDevice> {
-    use sabot_gpu_ops::{Device, Dialect, measure};
+    use sabot_gpu_ops::{Device, Dialect};
     use sabot_wgpu::{WgpuDevice, WgpuOptions, adapters};
     let mut found = Vec::new();
     for adapter in adapters() {
@@ -72,12 +126,7 @@ fn wgpu() -> Vec<FoundDevice> {
         let is_usable = opened.is_ok();
         match opened {
             Ok(device) => {
-                let limits = device.limits();
-                details.push(format!(
-                    "buffers of up to {} MiB, {} MiB used in all",
-                    limits.buffer_bytes_max >> 20,
-                    limits.memory_bytes >> 20
-                ));
+                details.push(limits(&*device));
                 if let Dialect::Wgsl(features) = device.dialect() {
                     let says = |has: bool| if has { "yes" } else { "no" };
                     details.push(format!(
@@ -88,16 +137,7 @@ fn wgpu() -> Vec<FoundDevice> {
                         says(features.exact64)
                     ));
                 }
-                details.push(match measure(&*device) {
-                    Ok(m) => format!(
-                        "measured: {:.1} GB/s to it, {:.1} GB/s from it, {:.1} GB/s in its memory, {:.0} µs there and back",
-                        m.upload_bytes_per_s / 1e9,
-                        m.download_bytes_per_s / 1e9,
-                        m.memory_bytes_per_s / 1e9,
-                        m.round_trip_us
-                    ),
-                    Err(fault) => format!("not measured: {fault}"),
-                });
+                details.push(measured(&*device));
             }
             Err(error) => details.push(error.to_string()),
         }

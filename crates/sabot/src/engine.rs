@@ -13,7 +13,7 @@ use crate::{Error, Job, Result};
 /// # use sabot::Devices;
 /// assert_eq!("cpu".parse(), Ok(Devices::Cpu));
 /// assert_eq!(Devices::default(), Devices::Auto);
-/// assert_eq!("gpu".parse::<Devices>(), Err("unknown devices \"gpu\"; known: auto, cpu, wgpu".to_owned()));
+/// assert_eq!("gpu".parse::<Devices>(), Err("unknown devices \"gpu\"; known: auto, cpu, cuda, wgpu".to_owned()));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Devices {
@@ -23,6 +23,9 @@ pub enum Devices {
     Auto,
     /// The CPU alone.
     Cpu,
+    /// The first of NVIDIA's devices, for every fragment that it can run; the CPU does the others. Jobs wait until their kernels
+    /// are compiled. Needs the feature `cuda`, a driver, and NVRTC.
+    Cuda,
     /// The first device that wgpu finds, for every fragment that it can run; the CPU does the others. Jobs wait until
     /// their kernels are compiled. Needs the feature `wgpu`.
     Wgpu,
@@ -35,8 +38,9 @@ impl std::str::FromStr for Devices {
         match text {
             "auto" => Ok(Devices::Auto),
             "cpu" => Ok(Devices::Cpu),
+            "cuda" => Ok(Devices::Cuda),
             "wgpu" => Ok(Devices::Wgpu),
-            other => Err(format!("unknown devices \"{other}\"; known: auto, cpu, wgpu")),
+            other => Err(format!("unknown devices \"{other}\"; known: auto, cpu, cuda, wgpu")),
         }
     }
 }
@@ -334,8 +338,9 @@ impl EngineBuilder {
         match self.devices {
             Devices::Auto => {}
             Devices::Cpu => self.config.backends.clear(),
-            Devices::Wgpu => {
-                self.config.backends = vec![wgpu()?];
+            Devices::Cuda | Devices::Wgpu => {
+                let backend = if self.devices == Devices::Cuda { cuda()? } else { wgpu()? };
+                self.config.backends = vec![backend];
                 self.config.compile_first = true;
             }
         }
@@ -348,6 +353,23 @@ impl EngineBuilder {
         }
         Ok(Engine { inner: sabot_exec::Engine::start(self.config)?, keyed_parallelism, checks })
     }
+}
+
+/// The first of NVIDIA's devices.
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Arc<dyn Backend>> {
+    use sabot_cuda::{CudaDevice, CudaOptions};
+    use sabot_gpu_ops::{GpuBackend, GpuOptions};
+    let device = CudaDevice::open(0, CudaOptions::default())
+        .map_err(|error| Error::Device { devices: "cuda", reason: error.to_string() })?;
+    Ok(Arc::new(GpuBackend::new(device, GpuOptions::default())))
+}
+
+/// This build has none.
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<Arc<dyn Backend>> {
+    let reason = "this build has no CUDA; build it with the feature \"cuda\"".to_owned();
+    Err(Error::Device { devices: "cuda", reason })
 }
 
 /// The first device that wgpu finds.
@@ -363,6 +385,6 @@ fn wgpu() -> Result<Arc<dyn Backend>> {
 /// This build has none.
 #[cfg(not(feature = "wgpu"))]
 fn wgpu() -> Result<Arc<dyn Backend>> {
-    let reason = "this build has no GPUs; build it with the feature \"wgpu\"".to_owned();
+    let reason = "this build has no wgpu; build it with the feature \"wgpu\"".to_owned();
     Err(Error::Device { devices: "wgpu", reason })
 }

@@ -168,7 +168,8 @@ impl Job {
         let looked = self.checkpoints.as_ref().map(Checkpoints::look).transpose()?.flatten();
         let Some(checkpoints) = looked else { return Ok(None) };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let upgrade = sabot_exec::upgrade(&self.name, &self.cut(workers, &[])?, &self.bindings, &checkpoints)?;
+        let upgrade =
+            sabot_exec::upgrade(&self.name, &self.cut(workers, &[])?, &self.bindings, &checkpoints)?;
         Ok(upgrade.map(|upgrade| upgrade.to_string()))
     }
 
@@ -253,9 +254,7 @@ impl Job {
             },
         };
         let devices = |fragment: &Fragment| backends.iter().map(|b| verdict(fragment, &**b)).collect();
-        let measured = |number: usize| {
-            metrics?.stages.iter().find(|stage| stage.stage == number).map(done)
-        };
+        let measured = |number: usize| metrics?.stages.iter().find(|stage| stage.stage == number).map(done);
         Ok(explain_measured(&plan, physical, devices, measured))
     }
 

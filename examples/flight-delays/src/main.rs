@@ -58,7 +58,7 @@ struct Options {
     #[arg(long, value_name = "FILE.svg", value_parser = chart::path)]
     chart: Option<PathBuf>,
 
-    /// Devices that may be used: auto, cpu, or wgpu (if built with `--features wgpu`)
+    /// Devices that may be used: auto, cpu, cuda or wgpu (if built with `--features cuda` or `wgpu`)
     #[arg(long, default_value = "auto")]
     devices: Devices,
 

@@ -138,7 +138,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
 
-    /// Devices that may be used: auto, cpu, or wgpu (if built with `--features wgpu`)
+    /// Devices that may be used: auto, cpu, cuda or wgpu (if built with `--features cuda` or `wgpu`)
     #[arg(long, default_value = "auto")]
     pub(crate) devices: Devices,
 

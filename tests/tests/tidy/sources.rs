@@ -6,8 +6,8 @@ use crate::repository::{self, File};
 const SOURCE_LINES_MAX: usize = 600;
 /// Lines of a file's tests, whether they lie in it or beside it.
 const TEST_LINES_MAX: usize = 650;
-/// The crate whose SIMD kernels need `unsafe`.
-const MAY_BE_UNSAFE: &[&str] = &["crates/sabot-cpu/src/lib.rs"];
+/// The crates whose SIMD kernels, and whose C library, need `unsafe`.
+const MAY_BE_UNSAFE: &[&str] = &["crates/sabot-cpu/src/lib.rs", "crates/sabot-cuda/src/lib.rs"];
 /// Beginnings of paths that exist on one machine only.
 const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/tmp/", "/work/", "/Users/"];
 /// Words for work that was left undone: it belongs into an issue, where it is seen.

@@ -2,8 +2,8 @@
 
 use arrow::datatypes::{DataType, SchemaRef};
 use sabot_batch::{hidden, key_index::KeyIndex};
-use sabot_expr::types::{is_float, is_integer};
 use sabot_expr::type_name;
+use sabot_expr::types::{is_float, is_integer};
 use sabot_ops::{
     AggregateFunction, AggregateSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec, WindowAssignSpec,
 };
@@ -142,12 +142,9 @@ pub fn lower_fragment(fragment: &Fragment) -> Result<LoweredFragment, Refused> {
             // Only names change.
             OperatorSpec::Union(_) => {}
             OperatorSpec::WindowAssign(spec) => {
-                let column = of.window_assign(&mut lowering, spec, &schema).map_err(|why| no_kernel(step, why))?;
-                late = Some(Late {
-                    column,
-                    allowed: spec.allowed_lateness.micros(),
-                    steps_before: number,
-                });
+                let column =
+                    of.window_assign(&mut lowering, spec, &schema).map_err(|why| no_kernel(step, why))?;
+                late = Some(Late { column, allowed: spec.allowed_lateness.micros(), steps_before: number });
             }
             OperatorSpec::GroupBy(spec) => groups = Some(of.group_by(&mut lowering, spec, &schema, step)?),
             OperatorSpec::Partition(_) if groups.is_some() => {}
@@ -222,7 +219,8 @@ impl OfFragment {
             }
         };
         let (time, late) = (passed(hidden::TIME)?, passed(hidden::LATE)?);
-        let mut columns: Vec<Column> = (0..schema.fields().len()).map(|index| lowering.column(index)).collect();
+        let mut columns: Vec<Column> =
+            (0..schema.fields().len()).map(|index| lowering.column(index)).collect();
         let input = |column| Input { column, storage: Storage::I64, nullable: false };
         let (value, _) = lowering.builder.input(input(time));
         let start = match lowering.slice_of(&spec.window, value) {
@@ -230,7 +228,9 @@ impl OfFragment {
                 lowering.keep(inside);
                 Column::Computed(start, Storage::I64)
             }
-            None => Column::Input(self.derive(Derived::Slices { column: time, windows: spec.window.clone() })),
+            None => {
+                Column::Input(self.derive(Derived::Slices { column: time, windows: spec.window.clone() }))
+            }
         };
         columns.push(start);
         lowering.columns = Some(columns);
@@ -251,7 +251,8 @@ impl OfFragment {
         let mut keys = Vec::new();
         for index in &spec.keys {
             let (column, data_type) = (lowering.column(*index), schema.field(*index).data_type());
-            let (value, storage) = self.key(lowering, column, data_type).map_err(|why| no_kernel(step, why))?;
+            let (value, storage) =
+                self.key(lowering, column, data_type).map_err(|why| no_kernel(step, why))?;
             let canonical = lowering.canonical(value);
             let key = self.output(Output { value: canonical.reg, valid: canonical.valid, storage });
             grouping.keys.push(key);
@@ -266,9 +267,7 @@ impl OfFragment {
         let mut state = Vec::new();
         for aggregate in &spec.aggregates {
             let columns = self.aggregate(lowering, aggregate, &mut grouping);
-            state.extend(columns.map_err(|reason| {
-                no_kernel(step, format!("{aggregate}: {reason}"))
-            })?);
+            state.extend(columns.map_err(|reason| no_kernel(step, format!("{aggregate}: {reason}")))?);
         }
         Ok(Groups { spec: spec.clone(), grouping, keys, state })
     }
@@ -285,15 +284,15 @@ impl OfFragment {
             Column::Input(index) => index,
         };
         if let Some(storage) = self.storage_of_input(index, data_type) {
-            let (reg, valid) = lowering.builder.input(Input { column: index, storage, nullable: self.nullable(index) });
+            let (reg, valid) =
+                lowering.builder.input(Input { column: index, storage, nullable: self.nullable(index) });
             return Ok((Value { reg, valid }, storage));
         }
         if !KeyIndex::supports(data_type) {
             return Err(format!("{} is not a type of keys", type_name(data_type)));
         }
         let column = self.derive(Derived::Codes { column: index });
-        let (reg, valid) =
-            lowering.builder.input(Input { column, storage: Storage::U32, nullable: false });
+        let (reg, valid) = lowering.builder.input(Input { column, storage: Storage::U32, nullable: false });
         Ok((Value { reg, valid }, Storage::U32))
     }
 
@@ -411,7 +410,8 @@ impl OfFragment {
         match lowering.column(index) {
             Column::Computed(value, _) => Ok(value),
             Column::Input(index) => {
-                let storage = self.storage_of_input(index, data_type).ok_or_else(|| no_register(data_type))?;
+                let storage =
+                    self.storage_of_input(index, data_type).ok_or_else(|| no_register(data_type))?;
                 let input = Input { column: index, storage, nullable: self.nullable(index) };
                 let (reg, valid) = lowering.builder.input(input);
                 Ok(Value { reg, valid })
@@ -463,7 +463,8 @@ impl Lowering {
         let mut reg = value.reg;
         let zero = builder.number(kind, 0);
         if kind.is_float() {
-            let nan = builder.constant(kind, if kind == Kind::F32 { 0x7fc0_0000 } else { 0x7ff8_0000_0000_0000 });
+            let nan =
+                builder.constant(kind, if kind == Kind::F32 { 0x7fc0_0000 } else { 0x7ff8_0000_0000_0000 });
             let is_nan = builder.unary(Unary::IsNan, reg);
             let is_zero = builder.binary(Binary::Eq, reg, zero);
             reg = builder.select(is_nan, nan, reg);

@@ -129,7 +129,10 @@ impl Language for Cuda {
             Kind::Bool => format!("({value} ? 1u : 0u)"),
             Kind::F32 => format!("__float_as_uint({value})"),
             Kind::F64 => {
-                format!("static_cast<sabot_u32>(static_cast<sabot_u64>(__double_as_longlong({value})) >> {}u)", 32 * number)
+                format!(
+                    "static_cast<sabot_u32>(static_cast<sabot_u64>(__double_as_longlong({value})) >> {}u)",
+                    32 * number
+                )
             }
             Kind::I64 | Kind::U64 => {
                 format!("static_cast<sabot_u32>(static_cast<sabot_u64>({value}) >> {}u)", 32 * number)

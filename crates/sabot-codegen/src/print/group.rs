@@ -132,8 +132,7 @@ fn keys<L: Language>(text: &mut String, program: &Program, grouping: &Grouping) 
         }
     }
     let _ = writeln!(text, "{head} {{\n  return sabot_mixed({hash});\n}}\n");
-    let head =
-        L::head("sabot_same", &[("a", Type::Keys), ("b", Type::Keys)], Some(Type::Value(Kind::Bool)));
+    let head = L::head("sabot_same", &[("a", Type::Keys), ("b", Type::Keys)], Some(Type::Value(Kind::Bool)));
     let _ = writeln!(text, "{head} {{\n  return {same};\n}}\n");
 }
 

@@ -166,15 +166,20 @@ fn kernels_spill_nothing_and_take_what_the_table_says() {
     table.push_str(" shared |\n|---|");
     table.push_str(&"---:|".repeat(ARCHITECTURES.len() + 1));
     let all = samples().into_iter().map(|(name, predicate, exprs)| (name, source(predicate, exprs)));
-    let all = all.chain(groupings().into_iter().map(|(name, keys, windowed, aggregates)| {
-        (name, grouped(keys, windowed, aggregates))
-    }));
+    let all = all.chain(
+        groupings()
+            .into_iter()
+            .map(|(name, keys, windowed, aggregates)| (name, grouped(keys, windowed, aggregates))),
+    );
     for (name, source) in all {
         write!(table, "\n| {name} |").unwrap();
         let mut shared_max = 0;
         for architecture in ARCHITECTURES {
             let (registers, shared) = compile(&nvcc, folder.path(), &source, architecture);
-            assert!(shared <= SHARED_MAX, "{name} takes {shared} bytes of shared memory on sm_{architecture}");
+            assert!(
+                shared <= SHARED_MAX,
+                "{name} takes {shared} bytes of shared memory on sm_{architecture}"
+            );
             assert!(registers <= REGISTERS_MAX, "{name} takes {registers} registers on sm_{architecture}");
             shared_max = shared_max.max(shared);
             write!(table, " {registers} |").unwrap();

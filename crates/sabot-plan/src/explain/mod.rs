@@ -350,7 +350,9 @@ fn placement(verdicts: &[DeviceVerdict]) -> String {
     let device = chosen.map_or_else(DeviceId::cpu, |v| v.device.clone());
     let refusals = verdicts.iter().filter_map(|v| Some(format!("{}: {}", v.device, v.refusal.as_ref()?)));
     match join(refusals) {
-        none if none.is_empty() && verdicts.iter().all(|v| v.device == DeviceId::cpu()) => format!("{device} (only device)"),
+        none if none.is_empty() && verdicts.iter().all(|v| v.device == DeviceId::cpu()) => {
+            format!("{device} (only device)")
+        }
         none if none.is_empty() => format!("{device} (first choice)"),
         reasons => format!("{device} ({reasons})"),
     }

@@ -106,7 +106,8 @@ fn what_ran_where_is_said() {
     let grouped = metrics.stages.iter().find(|stage| stage.rows_out < stage.rows_in / 2).unwrap();
     let morsels: u64 = grouped.morsels_by_device.values().sum();
     assert_eq!(grouped.morsels_by_device.iter().next().unwrap().0.as_str(), "fake:0", "{metrics:?}");
-    let line = format!("did {} rows in, {} out, {morsels} morsels on fake:0", grouped.rows_in, grouped.rows_out);
+    let line =
+        format!("did {} rows in, {} out, {morsels} morsels on fake:0", grouped.rows_in, grouped.rows_out);
     assert!(text.contains(&line), "{line}\n{text}");
 }
 
@@ -128,8 +129,11 @@ fn a_device_runs_the_parts_that_it_can() {
     assert_eq!(metrics.stages.len(), 1);
     let (found, metrics) = run(engine(backend()));
     assert_eq!(found, wanted);
-    let devices: Vec<&str> =
-        metrics.stages.iter().flat_map(|stage| stage.morsels_by_device.keys().map(|id| id.as_str())).collect();
+    let devices: Vec<&str> = metrics
+        .stages
+        .iter()
+        .flat_map(|stage| stage.morsels_by_device.keys().map(|id| id.as_str()))
+        .collect();
     assert_eq!(devices, ["fake:0", "cpu", "fake:0"], "{metrics:?}");
 }
 
