@@ -1,6 +1,10 @@
 //! Machine code on the disk, so that a kernel is compiled once for a machine.
+//!
+//! A file has everything that its machine code depends on in front of the code, and that is compared: its name only says where
+//! to look.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -17,18 +21,19 @@ pub(crate) fn folder() -> Option<PathBuf> {
         .or_else(|| of("HOME").map(|home| home.join(".cache/sabot/cubins")))
 }
 
-/// The name of a kernel's file: everything that its machine code depends on.
+/// Everything that the machine code of a text depends on.
 pub(crate) fn key(text: &str, architecture: &str, compiler: (i32, i32)) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let version = format!("{}.{} {}", compiler.0, compiler.1, env!("CARGO_PKG_VERSION"));
-    for part in [text, &nvrtc::options(architecture).join(" "), &version] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    format!("{}.cubin", hasher.finalize().to_hex())
+    let (options, (major, minor)) = (nvrtc::options(architecture).join(" "), compiler);
+    format!("sabot {} NVRTC {major}.{minor} {options}\n{text}", env!("CARGO_PKG_VERSION"))
 }
 
-/// What lies in the folder under a name, else what `compile` makes, which is then kept there. A folder that cannot be
+fn name(key: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(key.as_bytes());
+    format!("{:016x}.cubin", hasher.finish())
+}
+
+/// What lies in the folder under a key, else what `compile` makes, which is then kept there. A folder that cannot be
 /// written is no fault: then everybody compiles.
 pub(crate) fn get_or(
     folder: Option<&Path>,
@@ -36,17 +41,20 @@ pub(crate) fn get_or(
     compile: impl FnOnce() -> Result<Vec<u8>, String>,
 ) -> Result<Vec<u8>, String> {
     static WRITERS: AtomicU32 = AtomicU32::new(0);
-    let path = folder.map(|folder| folder.join(key));
+    let path = folder.map(|folder| folder.join(name(key)));
+    let known = path.as_ref().and_then(|path| fs::read(path).ok());
     // Machine code is an ELF file; something else is what a disk has left of one.
-    if let Some(known) = path.as_ref().and_then(|path| fs::read(path).ok()).filter(|code| is_elf(code)) {
-        return Ok(known);
+    if let Some(code) =
+        known.as_ref().and_then(|file| file.strip_prefix(key.as_bytes())).filter(|c| is_elf(c))
+    {
+        return Ok(code.to_vec());
     }
     let code = compile()?;
     if let (Some(folder), Some(path)) = (folder, path) {
         let writer = WRITERS.fetch_add(1, Ordering::Relaxed);
-        let unfinished = folder.join(format!("{key}.{}.{writer}", std::process::id()));
+        let unfinished = path.with_extension(format!("{}.{writer}", std::process::id()));
         let kept = fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&unfinished, &code))
+            .and_then(|()| fs::write(&unfinished, [key.as_bytes(), &code].concat()))
             .and_then(|()| fs::rename(&unfinished, path));
         if let Err(error) = kept {
             tracing::debug!(folder = %folder.display(), %error, "a kernel is not kept");

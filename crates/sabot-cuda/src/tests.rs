@@ -91,12 +91,19 @@ fn what_is_kept_depends_on_everything_and_may_be_spoilt() {
     ];
     assert!((1..keys.len()).all(|n| !keys[..n].contains(&keys[n])));
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("k"), b"half of a fi").unwrap();
-    let made = cache::get_or(Some(folder.path()), "k", || Ok(b"\x7fELF and so on".to_vec())).unwrap();
-    assert_eq!(std::fs::read(folder.path().join("k")).unwrap(), made);
+    let code = b"\x7fELF and so on".to_vec();
+    let get = |key: &str, made: &[u8]| cache::get_or(Some(folder.path()), key, || Ok(made.to_vec())).unwrap();
+    assert_eq!(get("k", &code), code);
+    assert_eq!(get("k", b"something else"), code);
+    // Half of a file, and a file of another key under the same name, are as if there were none.
+    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    for spoilt in [&b"k\x7fE"[..], b"l\x7fELF and so on"] {
+        std::fs::write(&file, spoilt).unwrap();
+        assert_eq!(get("k", b"\x7fELF anew"), b"\x7fELF anew");
+    }
     // A folder that cannot be made is no fault.
-    let nowhere = folder.path().join("k").join("below a file");
-    assert_eq!(cache::get_or(Some(&nowhere), "k", || Ok(made.clone())), Ok(made));
+    let nowhere = file.join("below a file");
+    assert_eq!(cache::get_or(Some(&nowhere), "k", || Ok(code.clone())), Ok(code));
 }
 
 #[test]

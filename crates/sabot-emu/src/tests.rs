@@ -85,7 +85,7 @@ fn the_suite_passes() {
     let backend = GpuBackend::new(device, GpuOptions::default());
     let required = Required::parse(include_str!("../../../conformance/required/cuda.txt")).unwrap();
     // The operators that there are kernels of.
-    for only in ["filter-project/", "window-assign/", "group-by/", "fragment/"] {
+    for only in ["filter-project/", "window-assign/", "group-by/", "partition/", "fragment/"] {
         let options = Options { only: Some(only.to_owned()), ..Options::quick() };
         let report = conformance::run(&backend, &options);
         assert!(report.failed.is_empty(), "{report}");

@@ -121,7 +121,7 @@ impl GpuBackend {
         let lowered = lower_fragment(fragment).map_err(|refused| refused.to_string())?;
         let LoweredFragment { program, derived, late, tail } = lowered;
         let source = match &tail {
-            Tail::Rows(_) => {
+            Tail::Rows { .. } => {
                 if program.keep().is_none() && program.failed().is_none() && program.outputs().is_empty() {
                     return Err("columns that are only passed on need no kernel".to_owned());
                 }
@@ -152,7 +152,10 @@ impl Plan {
         };
         let front = Front { fragment, source, loaded, derived, late };
         match tail {
-            Tail::Rows(columns) => Arc::new(FilterProject { front, columns }),
+            Tail::Rows { columns, target } => {
+                let partition = target.zip(partition);
+                Arc::new(FilterProject { front, columns, partition })
+            }
             Tail::Groups(groups) => {
                 Arc::new(GroupBy { front, groups, partition, slots: AtomicUsize::new(0) })
             }

@@ -1,10 +1,12 @@
 //! Rows that stay rows: only the columns that expressions read go to the device, and bitmaps and computed columns come
 //! back. A column that goes through as it is stays where it is.
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use sabot_batch::{Morsel, Selection};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
+use sabot_batch::{Morsel, RowKinds, Selection, unpaired};
 use sabot_codegen::ColumnSource;
-use sabot_ops::Output;
+use sabot_ops::{Output, PartitionSpec};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +23,8 @@ pub(crate) struct FilterProject {
     pub(crate) front: Front,
     /// Where the columns of the output come from.
     pub(crate) columns: Vec<ColumnSource>,
+    /// The output that says which task owns a row's key, and how many tasks there are.
+    pub(crate) partition: Option<(usize, PartitionSpec)>,
 }
 
 impl Operation for FilterProject {
@@ -82,8 +86,16 @@ impl FilterProject {
             };
             columns.push(column.map_err(bug)?);
         }
+        let mut schema = schema.clone();
+        if let Some((number, _)) = &self.partition {
+            let target = layout.unpack(source, *number, (&DataType::UInt32, false), slab).map_err(bug)?;
+            columns.push(target);
+            let target = Arc::new(Field::new("", DataType::UInt32, false));
+            schema =
+                Arc::new(Schema::new(schema.fields().iter().cloned().chain([target]).collect::<Vec<_>>()));
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(prepared.rows));
-        let rows = RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+        let rows = RecordBatch::try_new_with_options(schema, columns, &options)
             .map_err(|error| bug(error.to_string()))?;
         let mut morsel = Morsel::new(rows)
             .with_kinds(input.kinds().clone())?
@@ -96,9 +108,52 @@ impl FilterProject {
             let words = kept.bit_chunks().iter_padded().collect();
             morsel = morsel.with_selection(Selection::from_words(words, prepared.rows))?;
         }
-        let morsel = morsel.compact()?;
-        let pieces = if morsel.rows() > rows_max { morsel.split(rows_max)? } else { vec![morsel] };
-        let morsels = pieces.into_iter().filter(|piece| piece.rows() > 0).map(|piece| (0, piece)).collect();
+        let mut morsels = Vec::new();
+        for (target, morsel) in self.parts(morsel.compact()?)? {
+            let pieces = if morsel.rows() > rows_max { morsel.split(rows_max)? } else { vec![morsel] };
+            morsels.extend(pieces.into_iter().filter(|piece| piece.rows() > 0).map(|piece| (target, piece)));
+        }
         Ok(Output { morsels, late: prepared.late, ..Output::default() })
+    }
+
+    /// Dense rows by the task that their last column names, without that column; within one task in their own order.
+    /// The device says which, and the host moves them: it is where most columns are.
+    fn parts(&self, morsel: Morsel) -> Result<Vec<(u32, Morsel)>, Stop> {
+        let Some((_, spec)) = &self.partition else { return Ok(vec![(0, morsel)]) };
+        let batch = morsel.to_host()?;
+        let (names, columns) = batch.columns().split_last().ok_or_else(|| bug("no column of tasks"))?;
+        let targets = names.as_primitive::<UInt32Type>().values();
+        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); spec.parallelism as usize];
+        for (row, target) in (0u32..).zip(targets) {
+            rows.get_mut(*target as usize).ok_or_else(|| bug(format!("no task {target}")))?.push(row);
+        }
+        let arrow = |error: arrow::error::ArrowError| bug(error.to_string());
+        let mut parts = Vec::new();
+        for (target, rows) in (0u32..).zip(rows).filter(|(_, rows)| !rows.is_empty()) {
+            let kinds = match morsel.kinds() {
+                RowKinds::AllInsert => RowKinds::AllInsert,
+                // An update pair stays one only if both halves go to one task.
+                RowKinds::PerRow(kinds) => {
+                    let same = |row: usize, other: usize| targets[other] == targets[row];
+                    let kind = |row: &u32| unpaired(kinds, *row as usize, |other| same(*row as usize, other));
+                    RowKinds::PerRow(rows.iter().map(kind).collect())
+                }
+            };
+            let all = rows.len() == batch.num_rows();
+            let indices = UInt32Array::from(rows);
+            let columns = columns.iter().map(|column| match all {
+                true => Ok(column.clone()),
+                false => take(column, &indices, None),
+            });
+            let columns = columns.collect::<Result<Vec<_>, _>>().map_err(arrow)?;
+            let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+            let schema = self.front.fragment.output().clone();
+            let part = RecordBatch::try_new_with_options(schema, columns, &options).map_err(arrow)?;
+            let origin = morsel.origin().filter(|_| all).cloned();
+            let bounds = morsel.time_bounds();
+            let part = Morsel::new(part).with_kinds(kinds)?.with_time_bounds(bounds).with_origin(origin);
+            parts.push((target, part));
+        }
+        Ok(parts)
     }
 }

@@ -24,7 +24,7 @@ fn device(options: WgpuOptions) -> Option<Arc<WgpuDevice>> {
 }
 
 /// The operators that there are kernels of.
-const OPERATORS: [&str; 4] = ["filter-project/", "window-assign/", "group-by/", "fragment/"];
+const OPERATORS: [&str; 5] = ["filter-project/", "window-assign/", "group-by/", "partition/", "fragment/"];
 
 #[test]
 fn the_suite_passes_on_the_first_adapter() {

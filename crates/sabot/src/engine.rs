@@ -113,6 +113,12 @@ impl Engine {
 
     /// How many morsels were done a second time by the CPU, and how many of them differed: see
     /// [`EngineBuilder::shadow_check`].
+    ///
+    /// ```
+    /// # use sabot::Engine;
+    /// assert_eq!(Engine::new()?.shadow_checks(), (0, 0));
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
     pub fn shadow_checks(&self) -> (u64, u64) {
         self.checks.report()
     }

@@ -164,7 +164,7 @@ fn a_planted_second_user_of_a_heavy_library_is_found() {
         planted("sabot-connect", "tokio"),
         ["sabot-connect names the library tokio: sabot-exec owns it"]
     );
-    assert_eq!(planted("sabot-exec", "cudarc"), ["sabot-exec names the library cudarc: nobody owns it"]);
+    assert_eq!(planted("sabot-exec", "rocksdb"), ["sabot-exec names the library rocksdb: nobody owns it"]);
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub(crate) const TABLE: &[Row] = &[
         &["humantime", "object_store", "reqwest", "rustls", "rustls-platform-verifier", "tokio"],
     ),
     row("sabot-emu", &["sabot-gpu-ops"], &["tempfile"]),
-    leaf("sabot-cuda", &["sabot-gpu-ops"], &["blake3", "cudarc"]),
+    leaf("sabot-cuda", &["sabot-gpu-ops"], &["cudarc"]),
     leaf("sabot-wgpu", &["sabot-gpu-ops"], &["pollster", "wgpu"]),
     row(FACADE, &["sabot-exec", "sabot-files", "sabot-object-store", "sabot-cuda", "sabot-wgpu"], &[]),
 ];

@@ -5,13 +5,14 @@ use sabot_batch::{hidden, key_index::KeyIndex};
 use sabot_expr::type_name;
 use sabot_expr::types::{is_float, is_integer};
 use sabot_ops::{
-    AggregateFunction, AggregateSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec, WindowAssignSpec,
+    AggregateFunction, AggregateSpec, Fragment, GroupByMode, GroupBySpec, OperatorSpec, PartitionSpec,
+    WindowAssignSpec,
 };
 use sabot_time::Windows;
 
 use super::{Column, ColumnSource, Lowering, Refused, Value, storage_of};
 use crate::group::{Accumulator, Fold, Grouping, Recorded};
-use crate::ir::{Binary, Input, Kind, Output, Program, Reg, Storage, Unary};
+use crate::ir::{Input, Kind, Output, Program, Reg, Storage};
 
 /// A fragment as a program.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +63,13 @@ pub struct Late {
 /// What becomes of the rows that a program keeps.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tail {
-    /// They leave, with these columns.
-    Rows(Vec<ColumnSource>),
+    /// They leave, with these columns; behind a partition each to the task that an output of the program names.
+    Rows {
+        /// The columns.
+        columns: Vec<ColumnSource>,
+        /// The output.
+        target: Option<usize>,
+    },
     /// They are folded by key.
     Groups(Groups),
 }
@@ -111,7 +117,8 @@ pub enum StateColumn {
     },
 }
 
-/// What a fragment does to a row, and what becomes of it. A partition at its end is left to the caller.
+/// What a fragment does to a row, and what becomes of it. A partition behind a group-by is left to the caller, who has the
+/// hashes of the groups.
 ///
 /// ```
 /// # use arrow::datatypes::{DataType, Field, Schema};
@@ -132,7 +139,7 @@ pub fn lower_fragment(fragment: &Fragment) -> Result<LoweredFragment, Refused> {
     let mut lowering = Lowering::default();
     let input = fragment.input().clone();
     let mut of = OfFragment { derived: Vec::new(), input, outputs: Vec::new() };
-    let (mut schema, mut late, mut groups) = (fragment.input().clone(), None, None);
+    let (mut schema, mut late, mut groups, mut target) = (fragment.input().clone(), None, None, None);
     for (number, step) in fragment.steps().iter().enumerate() {
         if groups.is_some() && !matches!(step, OperatorSpec::Partition(_)) {
             return Err(no_kernel(step, "what follows a group-by has no kernel yet"));
@@ -148,6 +155,10 @@ pub fn lower_fragment(fragment: &Fragment) -> Result<LoweredFragment, Refused> {
             }
             OperatorSpec::GroupBy(spec) => groups = Some(of.group_by(&mut lowering, spec, &schema, step)?),
             OperatorSpec::Partition(_) if groups.is_some() => {}
+            OperatorSpec::Partition(spec) => {
+                let task = of.target(&mut lowering, spec, &schema);
+                target = Some(task.map_err(|why| no_kernel(step, why))?);
+            }
             other => return Err(no_kernel(other, "it has no kernel yet")),
         }
         schema = step.output_schema(&schema).map_err(|error| no_kernel(step, error.to_string()))?;
@@ -156,7 +167,8 @@ pub fn lower_fragment(fragment: &Fragment) -> Result<LoweredFragment, Refused> {
         Some(groups) => Tail::Groups(groups),
         None => {
             let columns = (0..schema.fields().len()).map(|index| lowering.column(index)).collect::<Vec<_>>();
-            Tail::Rows(columns.into_iter().map(|column| of.source(column)).collect())
+            let columns = columns.into_iter().map(|column| of.source(column)).collect();
+            Tail::Rows { columns, target: target.map(|target| of.output(target)) }
         }
     };
     let OfFragment { derived, outputs, .. } = of;
@@ -235,6 +247,34 @@ impl OfFragment {
         columns.push(start);
         lowering.columns = Some(columns);
         Ok(late)
+    }
+
+    /// The task that owns a row's key.
+    fn target(
+        &mut self,
+        lowering: &mut Lowering,
+        spec: &PartitionSpec,
+        schema: &SchemaRef,
+    ) -> Result<Output, String> {
+        let owners = (spec.key_groups, spec.parallelism);
+        let value = match schema.index_of(hidden::HASH) {
+            Ok(index) => {
+                let hash = self.value(lowering, index, &DataType::UInt64)?;
+                let [_, high] = lowering.halves(hash.reg);
+                lowering.task_of_hash(high, owners.0, owners.1)
+            }
+            Err(_) => {
+                let mut keys = Vec::with_capacity(spec.keys.len());
+                for index in &spec.keys {
+                    let data_type = schema.field(*index).data_type().clone();
+                    keys.push((self.value(lowering, *index, &data_type)?, data_type));
+                }
+                let types = || keys.iter().map(|(_, t)| type_name(t)).collect::<Vec<_>>().join(", ");
+                let task = lowering.task_of_key(spec.seed, &keys, owners);
+                task.ok_or_else(|| format!("a hash of {} is computed by the CPU", types()))?
+            }
+        };
+        Ok(Output { value, valid: None, storage: Storage::U32 })
     }
 
     fn group_by(
@@ -454,25 +494,5 @@ impl Lowering {
     /// Only rows for which this is true go on.
     fn keep(&mut self, condition: Option<Reg>) {
         self.guard = self.both(self.guard, condition);
-    }
-
-    /// A key whose bits are equal where it is equal as a key: one zero, one NaN, zero where it is null.
-    fn canonical(&mut self, value: Value) -> Value {
-        let kind = self.builder.kind(value.reg);
-        let builder = &mut self.builder;
-        let mut reg = value.reg;
-        let zero = builder.number(kind, 0);
-        if kind.is_float() {
-            let nan =
-                builder.constant(kind, if kind == Kind::F32 { 0x7fc0_0000 } else { 0x7ff8_0000_0000_0000 });
-            let is_nan = builder.unary(Unary::IsNan, reg);
-            let is_zero = builder.binary(Binary::Eq, reg, zero);
-            reg = builder.select(is_nan, nan, reg);
-            reg = builder.select(is_zero, zero, reg);
-        }
-        if let Some(valid) = value.valid {
-            reg = builder.select(valid, reg, zero);
-        }
-        Value { reg, ..value }
     }
 }

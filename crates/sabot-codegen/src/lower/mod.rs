@@ -9,6 +9,7 @@ mod arithmetic;
 mod cast;
 mod fragment;
 mod function;
+mod hash;
 mod time;
 mod window;
 
