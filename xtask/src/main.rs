@@ -8,6 +8,7 @@ mod chaos;
 mod checkpoints;
 mod flights;
 mod fraud;
+mod gpu_bundle;
 mod operators;
 mod startup;
 mod state;
@@ -29,6 +30,8 @@ enum Command {
     /// Measures.
     #[command(subcommand)]
     Bench(Bench),
+    /// Makes a folder that checks and measures the GPU of a machine without Rust.
+    GpuBundle(gpu_bundle::Options),
     /// Kills jobs with checkpoints again and again, and compares what they have written.
     Chaos(chaos::Options),
     /// Looks into a folder of checkpoints: `cargo xtask state --help`.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Bench(Bench::Fraud(options)) => fraud::run(options),
         Command::Bench(Bench::Operators(options)) => operators::run(options),
         Command::Bench(Bench::Startup) => startup::run(),
+        Command::GpuBundle(options) => gpu_bundle::run(options),
         Command::Chaos(options) => chaos::run(options),
         Command::State { arguments } => state::run(arguments),
     };

@@ -17,6 +17,7 @@ mod fake;
 mod filter_project;
 mod front;
 mod group_by;
+mod kernels;
 mod measure;
 mod memory;
 mod once;
@@ -37,6 +38,7 @@ pub use device::{
     WorkStep,
 };
 pub use fake::{Call, FakeDevice, Mishap, Script};
+pub use kernels::{KernelTime, measure_kernels};
 pub use measure::{Measured, measure};
 pub use once::{Ran, run_once, same_row};
 pub use probe::probe_floats;

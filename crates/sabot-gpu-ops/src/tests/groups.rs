@@ -12,3 +12,11 @@ fn random_group_bys_are_those_of_the_reference() {
     let many = check_group_bys(device(), 20, 20_000, 6).unwrap();
     assert!(many.groups > 50_000 && many.grown > 3, "{many:?}");
 }
+
+#[test]
+fn every_kernel_that_is_measured_runs() {
+    let device = FakeDevice::new(Script::default());
+    let times = crate::measure_kernels(&*device, 3_000).unwrap();
+    assert_eq!(times.len(), 7);
+    assert!(times.iter().all(|time| time.rows_per_s() > 0.0 && time.bytes_per_s() > 0.0), "{times:?}");
+}
