@@ -70,7 +70,8 @@ fn take(arguments: &[&str], folder: &Path, name: &str) -> Result<()> {
     let mut command = Command::new(env!("CARGO"));
     let messages = output(command.args(arguments).args(["--message-format", "json-render-diagnostics"]))?;
     let values = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let built = values.filter_map(|value| Some(PathBuf::from(value.get("executable")?.as_str()?))).next_back();
+    let built =
+        values.filter_map(|value| Some(PathBuf::from(value.get("executable")?.as_str()?))).next_back();
     let built = built.ok_or_else(|| format!("cargo named no program for {name}"))?;
     let folder = fs::canonicalize(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let to = folder.join(name);

@@ -182,8 +182,13 @@ enum Open {
     Refused,
     /// The device alone.
     One(Ticket),
-    /// Both, each with what it has given so far.
-    Both { device: Result<Ticket, Progress>, oracle: Result<Ticket, Progress> },
+    Both(Box<Both>),
+}
+
+/// A morsel that both do: their tickets, or what has come of them.
+struct Both {
+    device: Result<Ticket, Progress>,
+    oracle: Result<Ticket, Progress>,
 }
 
 impl ShadowKernel {
@@ -229,7 +234,7 @@ impl Kernel for ShadowKernel {
         let number = self.watch.morsels.fetch_add(1, Ordering::Relaxed);
         let open = if number.is_multiple_of(self.watch.one_in) {
             let oracle = Ok(self.oracle.submit(input.clone(), cx));
-            Open::Both { device: Ok(self.device.submit(input, cx)), oracle }
+            Open::Both(Box::new(Both { device: Ok(self.device.submit(input, cx)), oracle }))
         } else {
             Open::One(self.device.submit(input, cx))
         };
@@ -254,15 +259,14 @@ impl Kernel for ShadowKernel {
                 }
                 done => done,
             },
-            Some(Open::Both { device, oracle }) => {
-                let device =
-                    device.or_else(Err).and_then(|inner| settled(inner, self.device.poll(inner, cx)));
-                let oracle =
-                    oracle.or_else(Err).and_then(|inner| settled(inner, self.oracle.poll(inner, cx)));
+            Some(Open::Both(both)) => {
+                let Both { device, oracle } = *both;
+                let device = device.and_then(|inner| settled(inner, self.device.poll(inner, cx)));
+                let oracle = oracle.and_then(|inner| settled(inner, self.oracle.poll(inner, cx)));
                 match (device, oracle) {
                     (Err(device), Err(oracle)) => self.judge(device, oracle),
                     (device, oracle) => {
-                        self.open.insert(ticket, Open::Both { device, oracle });
+                        self.open.insert(ticket, Open::Both(Box::new(Both { device, oracle })));
                         Progress::Pending
                     }
                 }

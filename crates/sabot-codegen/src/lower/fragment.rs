@@ -240,9 +240,7 @@ impl OfFragment {
                 lowering.keep(inside);
                 Column::Computed(start, Storage::I64)
             }
-            None => {
-                Column::Input(self.derive(Derived::Slices { column: time, windows: spec.window.clone() }))
-            }
+            None => Column::Input(self.derive(Derived::Slices { column: time, windows: spec.window })),
         };
         columns.push(start);
         lowering.columns = Some(columns);

@@ -32,11 +32,7 @@ fn run(engine: &Engine, streams: &[Stream]) -> (Vec<Vec<String>>, JobMetrics) {
 }
 
 /// The same on both, and as many stages as that on the device, with nine in ten of their morsels.
-fn same_on_both(streams: &[Stream], stages: usize) {
-    let device = match EmuDevice::new(EmuOptions::default()) {
-        Ok(device) => device,
-        Err(error) => return println!("skipped: {error}"),
-    };
+fn same_on_both(device: Arc<EmuDevice>, streams: &[Stream], stages: usize) {
     let backend = Arc::new(GpuBackend::new(device, GpuOptions::default()));
     let cpu = Engine::builder().devices(Devices::Cpu).workers(2).build().unwrap();
     let emulated = Engine::builder().backends(vec![backend]).compile_first(true).workers(2).build().unwrap();
@@ -55,17 +51,25 @@ fn same_on_both(streams: &[Stream], stages: usize) {
 
 #[test]
 fn flight_delays_on_emulated_cuda() {
+    let device = match EmuDevice::new(EmuOptions::default()) {
+        Ok(device) => device,
+        Err(error) => return println!("skipped: {error}"),
+    };
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/flight-delays/data");
     let flights = flight_delays::flights(&data.join("flights-200k.parquet")).unwrap();
     let airports = Table::read(file(data.join("airports.csv"))).unwrap();
     let windows = flight_delays::windows(&flights, &airports).unwrap();
     let ranking = flight_delays::ranking(&flights, &airports).unwrap();
     // What is late, the pre-aggregations of both, and what is filtered and computed of the ranking.
-    same_on_both(&[windows, ranking], 5);
+    same_on_both(device, &[windows, ranking], 5);
 }
 
 #[test]
 fn fraud_detection_on_emulated_cuda() {
+    let device = match EmuDevice::new(EmuOptions::default()) {
+        Ok(device) => device,
+        Err(error) => return println!("skipped: {error}"),
+    };
     let transactions = Transactions::new(&Settings::new(20_000).seed(3)).unwrap();
     let batches = transactions.collect::<Result<Vec<_>, _>>().unwrap();
     let input = from_stream(Stream::from_batches(batches).unwrap(), seconds(0)).unwrap();
@@ -73,5 +77,5 @@ fn fraud_detection_on_emulated_cuda() {
     let found = features(&input).unwrap();
     let judged = judged(scored(found.rows, &model).unwrap(), model.threshold()).unwrap();
     // Labels that are not known, the features of a transaction, the rules, and alerts by day.
-    same_on_both(&[judged.clone(), by_day(&judged).unwrap()], 4);
+    same_on_both(device, &[judged.clone(), by_day(&judged).unwrap()], 4);
 }
