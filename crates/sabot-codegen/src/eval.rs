@@ -1,20 +1,25 @@
 //! Programs run by hand, instruction by instruction: the meaning that every printer is held to.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, BooleanArray, make_array};
+use arrow::buffer::Buffer;
 use arrow::datatypes::{
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use crate::ir::{Binary, Inst, Kind, Math, Program, Reg, Storage, Unary};
+use crate::ir::{Binary, Inst, Kind, Math, Program, Reg, Storage, Unary, UserFunction};
+use crate::lower::storage_of;
 
 /// The value of an instruction whose operands are known, by their types and bits; `None` for one that reads a column, or
 /// that platforms compute with libraries of their own.
 pub(crate) fn fold(inst: Inst, operand: impl Fn(Reg) -> Option<(Kind, u64)>) -> Option<u64> {
     Some(match inst {
         Inst::Unary(Unary::Math(_), _) | Inst::Binary(Binary::Pow | Binary::Atan2, _, _) => return None,
-        Inst::Const { .. } | Inst::Load(_) | Inst::IsValid(_) | Inst::Select(..) => return None,
+        Inst::Const { .. } | Inst::Load(_) | Inst::IsValid(_) | Inst::Select(..) | Inst::Call(..) => {
+            return None;
+        }
         Inst::Unary(op, a) => operand(a).map(|(kind, a)| unary(op, kind, a))?,
         Inst::Binary(op, a, b) => {
             let ((kind, a), (_, b)) = (operand(a)?, operand(b)?);
@@ -79,6 +84,10 @@ pub fn evaluate_with(
             }
             Inst::Convert(to, a) => convert(program.kind(a), to, values[a.index()]),
             Inst::Bitcast(_, a) => values[a.index()],
+            Inst::Call(function, arguments) => {
+                let arguments = arguments.iter().flatten().map(|reg| values[reg.index()]);
+                call(&program.functions()[function as usize], arguments)
+            }
         };
         values.push(value);
     }
@@ -89,6 +98,25 @@ pub fn evaluate_with(
         failed: is(program.failed(), false),
         outputs: outputs.map(|o| is(o.valid, true).then(|| values[o.value.index()])).collect(),
     }
+}
+
+/// A function of the user's, of one row. What it makes of a value that no row has is of no interest.
+fn call(function: &UserFunction, arguments: impl Iterator<Item = u64>) -> u64 {
+    let array = |(bits, data_type): (u64, &DataType)| -> Option<ArrayRef> {
+        if data_type == &DataType::Boolean {
+            return Some(Arc::new(BooleanArray::from(vec![bits != 0])));
+        }
+        let bytes = Buffer::from_slice_ref([bits]);
+        let data = ArrayData::builder(data_type.clone()).len(1).add_buffer(bytes).build().ok()?;
+        Some(make_array(data))
+    };
+    let result = || -> Option<u64> {
+        let arguments = arguments.zip(&function.arguments).map(array).collect::<Option<Vec<_>>>()?;
+        let result = function.function.evaluate(&arguments, 1, &function.returns).ok()?;
+        let storage = storage_of(&function.returns)?;
+        result.is_valid(0).then(|| load(&result, storage, 0))
+    };
+    result().unwrap_or(0)
 }
 
 /// The bits of a column's value as they stand in a register; anything where it is null.

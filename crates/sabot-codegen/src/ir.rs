@@ -8,6 +8,8 @@
 //! There are seven types of values ([`Kind`]). Small integers live in 32 bits. Which instructions wrap, which
 //! need their operands in a range, and what NaN does is said at each.
 
+use arrow::datatypes::DataType;
+use sabot_expr::{BoundFunction, DeviceBody};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -265,6 +267,23 @@ pub enum Inst {
     Convert(Kind, Reg),
     /// The same bits as another type of the same width.
     Bitcast(Kind, Reg),
+    /// A function of the user's, by its number, of one to three arguments. It gives something for all values.
+    Call(u32, [Option<Reg>; 3]),
+}
+
+/// A function of the user's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserFunction {
+    /// The function, for whoever runs a program by hand.
+    pub function: BoundFunction,
+    /// What it is as text.
+    pub body: DeviceBody,
+    /// The types of its arguments.
+    pub arguments: Vec<DataType>,
+    /// The type of its result.
+    pub returns: DataType,
+    /// The registers of both, the result last.
+    pub kinds: Vec<Kind>,
 }
 
 /// A column that a program reads.
@@ -315,9 +334,15 @@ pub struct Program {
     pub(crate) keep: Option<Reg>,
     pub(crate) failed: Option<Reg>,
     pub(crate) outputs: Vec<Output>,
+    pub(crate) functions: Vec<UserFunction>,
 }
 
 impl Program {
+    /// The functions that it calls.
+    pub fn functions(&self) -> &[UserFunction] {
+        &self.functions
+    }
+
     /// The columns that it reads.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
@@ -355,6 +380,7 @@ pub(crate) struct Builder {
     inputs: Vec<Input>,
     insts: Vec<(Inst, Kind)>,
     known: HashMap<Inst, Reg>,
+    functions: Vec<UserFunction>,
 }
 
 impl Builder {
@@ -383,6 +409,16 @@ impl Builder {
         }) as u32;
         let value = self.push(Inst::Load(number), input.storage.kind());
         (value, input.nullable.then(|| self.push(Inst::IsValid(number), Kind::Bool)))
+    }
+
+    /// The call of a function, which is there once however often it is called.
+    pub(crate) fn call(&mut self, function: UserFunction, arguments: [Option<Reg>; 3]) -> Reg {
+        let kind = function.kinds.last().copied().unwrap_or(Kind::Bool);
+        let number = self.functions.iter().position(|known| *known == function).unwrap_or_else(|| {
+            self.functions.push(function);
+            self.functions.len() - 1
+        });
+        self.push(Inst::Call(number as u32, arguments), kind)
     }
 
     pub(crate) fn constant(&mut self, kind: Kind, bits: u64) -> Reg {
@@ -478,82 +514,15 @@ impl Builder {
             .into_iter()
             .map(|o| Output { valid: o.valid.filter(|reg| self.as_bool(*reg) != Some(true)), ..o })
             .collect();
-        let mut program = Program { inputs: self.inputs, insts: self.insts, keep, failed, outputs };
+        let mut program = Program {
+            inputs: self.inputs,
+            insts: self.insts,
+            keep,
+            failed,
+            outputs,
+            functions: self.functions,
+        };
         program.sweep();
         program
-    }
-}
-
-impl Program {
-    /// Drops what is not used.
-    fn sweep(&mut self) {
-        let mut used = vec![false; self.insts.len()];
-        let roots = self.keep.iter().chain(&self.failed);
-        let roots = roots.chain(self.outputs.iter().flat_map(|o| std::iter::once(&o.value).chain(&o.valid)));
-        roots.for_each(|reg| used[reg.index()] = true);
-        for at in (0..self.insts.len()).rev().filter(|at| used[*at]).collect::<Vec<_>>() {
-            mark(&self.insts, at, &mut used);
-        }
-        let mut names = vec![Reg(0); self.insts.len()];
-        let mut inputs: Vec<Input> = Vec::new();
-        let mut insts = Vec::new();
-        for (at, (inst, kind)) in self.insts.iter().enumerate().filter(|(at, _)| used[*at]) {
-            let mut of = |number: u32| {
-                let input = self.inputs[number as usize];
-                inputs.iter().position(|known| *known == input).unwrap_or_else(|| {
-                    inputs.push(input);
-                    inputs.len() - 1
-                }) as u32
-            };
-            let inst = match *inst {
-                Inst::Load(number) => Inst::Load(of(number)),
-                Inst::IsValid(number) => Inst::IsValid(of(number)),
-                other => renamed(other, &names),
-            };
-            names[at] = Reg(insts.len() as u32);
-            insts.push((inst, *kind));
-        }
-        let name = |reg: &mut Reg| *reg = names[reg.index()];
-        self.keep.iter_mut().chain(&mut self.failed).for_each(name);
-        self.outputs
-            .iter_mut()
-            .flat_map(|o| std::iter::once(&mut o.value).chain(&mut o.valid))
-            .for_each(name);
-        (self.inputs, self.insts) = (inputs, insts);
-    }
-}
-
-/// Marks the operands of an instruction, and theirs.
-fn mark(insts: &[(Inst, Kind)], at: usize, used: &mut [bool]) {
-    let mut open = vec![at];
-    while let Some(at) = open.pop() {
-        for operand in operands(insts[at].0).into_iter().flatten() {
-            if !used[operand.index()] {
-                used[operand.index()] = true;
-                open.push(operand.index());
-            }
-        }
-    }
-}
-
-/// The operands of an instruction.
-pub(crate) fn operands(inst: Inst) -> [Option<Reg>; 3] {
-    match inst {
-        Inst::Const { .. } | Inst::Load(_) | Inst::IsValid(_) => [None; 3],
-        Inst::Unary(_, a) | Inst::Convert(_, a) | Inst::Bitcast(_, a) => [Some(a), None, None],
-        Inst::Binary(_, a, b) => [Some(a), Some(b), None],
-        Inst::Select(condition, a, b) => [Some(condition), Some(a), Some(b)],
-    }
-}
-
-fn renamed(inst: Inst, names: &[Reg]) -> Inst {
-    let of = |reg: Reg| names[reg.index()];
-    match inst {
-        Inst::Const { .. } | Inst::Load(_) | Inst::IsValid(_) => inst,
-        Inst::Unary(op, a) => Inst::Unary(op, of(a)),
-        Inst::Convert(kind, a) => Inst::Convert(kind, of(a)),
-        Inst::Bitcast(kind, a) => Inst::Bitcast(kind, of(a)),
-        Inst::Binary(op, a, b) => Inst::Binary(op, of(a), of(b)),
-        Inst::Select(condition, a, b) => Inst::Select(of(condition), of(a), of(b)),
     }
 }

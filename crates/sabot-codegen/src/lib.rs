@@ -15,6 +15,7 @@ mod group;
 mod ir;
 mod lower;
 mod print;
+mod sweep;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -22,7 +23,7 @@ mod tests;
 
 pub use eval::{Evaluated, evaluate, evaluate_with, load};
 pub use group::{Accumulator, Fold, Grouping, Recorded};
-pub use ir::{Binary, Input, Inst, Kind, Math, Output, Program, Reg, Storage, Unary};
+pub use ir::{Binary, Input, Inst, Kind, Math, Output, Program, Reg, Storage, Unary, UserFunction};
 pub use lower::{
     ColumnSource, Derived, Groups, Late, Lowered, LoweredFragment, Refused, StateColumn, Tail,
     lower_filter_projects, lower_fragment, storage_of,

@@ -52,7 +52,7 @@ pub use expr::{BinaryOp, CastMode, DatePart, Expr, TruncUnit};
 pub use functions::{Function, RegexPattern, Replacement};
 pub use interpret::{compare, interpret, interpret_batch};
 pub use like::LikePattern;
-pub use registry::{ClosureFunction, FunctionError, FunctionRegistry, ScalarFunction};
+pub use registry::{ClosureFunction, DeviceBody, FunctionError, FunctionRegistry, ScalarFunction};
 pub use resolve::{DEPTH_MAX, resolve};
 pub use scalar::{Float16, Scalar};
 pub use typed::{BoundFunction, TypedExpr, TypedKind};

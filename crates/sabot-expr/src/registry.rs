@@ -77,6 +77,43 @@ pub trait ScalarFunction: Send + Sync {
     fn deterministic(&self) -> bool {
         true
     }
+
+    /// What computes it on GPUs, if something does; see [`DeviceBody`]. It is asked for functions that never fail and are
+    /// deterministic.
+    ///
+    /// ```
+    /// # use arrow::datatypes::DataType;
+    /// # use sabot_expr::{ClosureFunction, ScalarFunction};
+    /// let same = ClosureFunction::new("same", 1, [DataType::Int64], DataType::Int64, |args, _rows| Ok(args[0].clone()));
+    /// assert_eq!(same.device_body(), None);
+    /// ```
+    fn device_body(&self) -> Option<DeviceBody> {
+        None
+    }
+}
+
+/// A function as GPUs compute it: the statements of a function of numbers, truth values and times, in two languages.
+///
+/// Arguments are called `a0`, `a1` and so on, three at most; integers and floats have the widths of their types, times are
+/// integers, and the statements return a value of the result's type, which has 32 or 64 bits or is a bool. It is called for one row in
+/// which no argument is null; where one is, the result is null, and so it has to be in [`ScalarFunction::evaluate`]. It may
+/// be called with any values, also those of rows that are filtered away, so nothing in it may trap: no division of integers by
+/// what may be zero.
+///
+/// ```
+/// # use sabot_expr::DeviceBody;
+/// let half_or_triple = DeviceBody {
+///     cuda: "return a0 % 2 == 0 ? a0 / 2 : a0;".to_owned(),
+///     wgsl: "if (a0 % 2li == 0li) { return a0 / 2li; } return a0;".to_owned(),
+/// };
+/// assert!(half_or_triple.wgsl.contains("2li"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceBody {
+    /// In CUDA C++.
+    pub cuda: String,
+    /// In WGSL.
+    pub wgsl: String,
 }
 
 /// What a user function reports when it cannot compute its result.
@@ -127,6 +164,7 @@ pub struct ClosureFunction {
     arguments: Vec<DataType>,
     returns: DataType,
     fallible: bool,
+    body: Option<DeviceBody>,
     evaluate: Box<Evaluate>,
 }
 
@@ -140,7 +178,7 @@ impl ClosureFunction {
         evaluate: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, FunctionError> + Send + Sync + 'static,
     ) -> Self {
         let (name, arguments, evaluate) = (name.into(), arguments.into(), Box::new(evaluate));
-        Self { name, version, arguments, returns, fallible: true, evaluate }
+        Self { name, version, arguments, returns, fallible: true, body: None, evaluate }
     }
 
     /// Promises that the closure never returns an error.
@@ -148,6 +186,21 @@ impl ClosureFunction {
     pub fn infallible(mut self) -> Self {
         self.fallible = false;
         self
+    }
+
+    /// Also computes it on GPUs, by statements in CUDA C++ and in WGSL: see [`DeviceBody`]. It never returns an error.
+    ///
+    /// ```
+    /// # use sabot_expr::{ClosureFunction, ScalarFunction};
+    /// # use arrow::datatypes::DataType;
+    /// let same = ClosureFunction::new("same", 1, [DataType::Int64], DataType::Int64, |args, _rows| Ok(args[0].clone()));
+    /// let same = same.on_devices("return a0;", "return a0;");
+    /// assert!(!same.fallible() && same.device_body().is_some());
+    /// ```
+    #[must_use]
+    pub fn on_devices(mut self, cuda: impl Into<String>, wgsl: impl Into<String>) -> Self {
+        self.body = Some(DeviceBody { cuda: cuda.into(), wgsl: wgsl.into() });
+        self.infallible()
     }
 }
 
@@ -175,6 +228,10 @@ impl ScalarFunction for ClosureFunction {
 
     fn fallible(&self) -> bool {
         self.fallible
+    }
+
+    fn device_body(&self) -> Option<DeviceBody> {
+        self.body.clone()
     }
 }
 

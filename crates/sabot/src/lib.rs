@@ -72,9 +72,9 @@ pub use sabot_connect::{
 };
 pub use sabot_exec::{BarrierPauses, JobError, JobHandle, JobMetrics, SourceMetrics, StageMetrics, Stop};
 pub use sabot_expr::{
-    CastMode, ClosureFunction, DatePart, Expr, ExprError, FunctionError, FunctionRegistry, IntoExpr, Scalar,
-    ScalarFunction, TruncUnit, UserAggregate, UserState, call, coalesce, col, concat, concat_ws, function,
-    greatest, hash, least, lit, null, pi, when,
+    CastMode, ClosureFunction, DatePart, DeviceBody, Expr, ExprError, FunctionError, FunctionRegistry,
+    IntoExpr, Scalar, ScalarFunction, TruncUnit, UserAggregate, UserState, call, coalesce, col, concat,
+    concat_ws, function, greatest, hash, least, lit, null, pi, when,
 };
 #[cfg(feature = "object-store")]
 pub use sabot_object_store::ObjectStores;

@@ -16,10 +16,10 @@ mod window;
 pub use fragment::{Derived, Groups, Late, LoweredFragment, StateColumn, Tail, lower_fragment};
 
 use arrow::datatypes::{DataType, IntervalUnit};
-use sabot_expr::{BinaryOp, Scalar, TypedExpr, TypedKind, type_name};
+use sabot_expr::{BinaryOp, BoundFunction, Scalar, TypedExpr, TypedKind, type_name};
 use sabot_ops::FilterProjectSpec;
 
-use crate::ir::{Binary, Builder, Input, Kind, Output, Program, Reg, Storage};
+use crate::ir::{Binary, Builder, Input, Kind, Output, Program, Reg, Storage, UserFunction};
 
 /// An expression that kernels cannot compute.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -220,10 +220,44 @@ impl Lowering {
             TypedKind::InList { input, list, negated } => self.in_list(input, list, *negated),
             TypedKind::Like { .. } => Err(refused(expr, "LIKE has no kernel yet")),
             TypedKind::Function { function, args } => self.function(expr, *function, args),
-            TypedKind::Call { function, .. } => {
-                Err(refused(expr, format!("the function {} has a body for the CPU only", function.name())))
-            }
+            TypedKind::Call { function, args } => self.call(expr, function, args),
         }
+    }
+
+    /// A function of the user's that has something for devices.
+    fn call(
+        &mut self,
+        expr: &TypedExpr,
+        function: &BoundFunction,
+        args: &[TypedExpr],
+    ) -> Result<Value, Refused> {
+        let no = |reason: String| refused(expr, reason);
+        let body = function.device_body();
+        let body = body.ok_or_else(|| no(format!("the function {} is for the CPU only", function.name())))?;
+        if args.is_empty() || args.len() > 3 {
+            return Err(no("a function on a device has one to three arguments".to_owned()));
+        }
+        let (mut arguments, mut kinds, mut valid) = ([None; 3], Vec::new(), None);
+        for (argument, arg) in arguments.iter_mut().zip(args) {
+            let value = self.value(arg)?;
+            *argument = Some(value.reg);
+            kinds.push(self.builder.kind(value.reg));
+            valid = self.both(valid, value.valid);
+        }
+        let returns = expr.data_type();
+        let storage = storage_of(returns).ok_or_else(|| unknown_type(expr, returns))?;
+        if storage.bounds().is_some() {
+            return Err(no(format!("{} is a narrow result of a function on a device", type_name(returns))));
+        }
+        kinds.push(storage.kind());
+        let function = UserFunction {
+            function: function.clone(),
+            body,
+            arguments: args.iter().map(|arg| arg.data_type().clone()).collect(),
+            returns: returns.clone(),
+            kinds,
+        };
+        Ok(Value { reg: self.builder.call(function, arguments), valid })
     }
 
     fn literal(&mut self, expr: &TypedExpr, value: &Scalar) -> Result<Value, Refused> {

@@ -65,7 +65,19 @@ pub fn print_cuda_groups(program: &Program, grouping: &Grouping) -> String {
 /// `sabot_row`, and what it gives.
 fn row_function(program: &Program) -> String {
     let results = results(program);
-    let mut text = String::from("struct SabotRow {\n  bool failed;\n");
+    let mut text = String::new();
+    for (number, function) in program.functions().iter().enumerate() {
+        let Some((returns, arguments)) = function.kinds.split_last() else { continue };
+        let arguments = arguments.iter().enumerate().map(|(n, kind)| format!("{} a{n}", type_of(*kind)));
+        let arguments: Vec<String> = arguments.collect();
+        let (returns, body) = (type_of(*returns), &function.body.cuda);
+        let _ = writeln!(
+            text,
+            "SABOT_DEVICE {returns} sabot_user_{number}({}) {{\n  {body}\n}}\n",
+            arguments.join(", ")
+        );
+    }
+    text.push_str("struct SabotRow {\n  bool failed;\n");
     for (reg, kind) in &results {
         let _ = writeln!(text, "  {} {reg};", type_of(*kind));
     }
@@ -216,6 +228,7 @@ fn value(program: &Program, parameters: Parameters, inst: Inst, kind: Kind) -> S
         }
         Inst::Unary(op, a) => unary(op, program.kind(a), a),
         Inst::Binary(op, a, b) => binary(op, program.kind(a), a, b),
+        Inst::Call(function, arguments) => super::call(function, arguments),
         Inst::Select(condition, a, b) => format!("{condition} ? {a} : {b}"),
         Inst::Convert(to, a) => convert(program.kind(a), to, a),
         Inst::Bitcast(to, a) => match (program.kind(a), to) {

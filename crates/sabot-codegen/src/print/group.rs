@@ -9,7 +9,8 @@
 use std::fmt::Write as _;
 
 use crate::group::{Fold, Grouping, Recorded, words_of_kind};
-use crate::ir::{Kind, Output, Program, Reg, operands};
+use crate::ir::{Kind, Output, Program, Reg};
+use crate::sweep::operands;
 
 /// What a language calls things.
 pub(super) trait Language {

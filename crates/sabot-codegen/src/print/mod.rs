@@ -135,6 +135,12 @@ fn bit_of(program: &Program, bitmap: Bitmap) -> Option<Reg> {
     }
 }
 
+/// The call of a function of the user's: the same in both languages.
+fn call(function: u32, arguments: [Option<Reg>; 3]) -> String {
+    let arguments: Vec<String> = arguments.iter().flatten().map(ToString::to_string).collect();
+    format!("sabot_user_{function}({})", arguments.join(", "))
+}
+
 /// The values that leave `sabot_row`: each once, in the order of their instructions.
 fn results(program: &Program) -> Vec<(Reg, Kind)> {
     let outputs = program.outputs().iter().flat_map(|o| std::iter::once(o.value).chain(o.valid));

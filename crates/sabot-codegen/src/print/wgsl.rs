@@ -104,8 +104,20 @@ pub fn print_wgsl_groups(
 /// `sabot_row`, and what it gives.
 fn row_function(program: &Program) -> String {
     let results = results(program);
+    let mut text = String::new();
+    for (number, function) in program.functions().iter().enumerate() {
+        let Some((returns, arguments)) = function.kinds.split_last() else { continue };
+        let arguments = arguments.iter().enumerate().map(|(n, kind)| format!("a{n}: {}", type_of(*kind)));
+        let arguments: Vec<String> = arguments.collect();
+        let (returns, body) = (type_of(*returns), &function.body.wgsl);
+        let _ = writeln!(
+            text,
+            "fn sabot_user_{number}({}) -> {returns} {{\n  {body}\n}}\n",
+            arguments.join(", ")
+        );
+    }
     // A struct has a member at least.
-    let mut text = String::from("struct SabotRow {\n  failed: bool,\n");
+    text.push_str("struct SabotRow {\n  failed: bool,\n");
     for (reg, kind) in &results {
         let _ = writeln!(text, "  {reg}: {},", type_of(*kind));
     }
@@ -271,6 +283,7 @@ fn value(program: &Program, parameters: Parameters, inst: Inst, kind: Kind) -> S
         }
         Inst::Unary(op, a) => unary(op, program.kind(a), a),
         Inst::Binary(op, a, b) => binary(op, program.kind(a), a, b),
+        Inst::Call(function, arguments) => super::call(function, arguments),
         Inst::Select(condition, a, b) if kind == Kind::Bool => {
             format!("({condition} & {a}) | ((!{condition}) & {b})")
         }

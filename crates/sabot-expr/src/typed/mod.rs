@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::error::ExprError;
 use crate::expr::{BinaryOp, CastMode, Expr};
 use crate::functions::Function;
-use crate::registry::{FunctionError, FunctionRegistry, ScalarFunction};
+use crate::registry::{DeviceBody, FunctionError, FunctionRegistry, ScalarFunction};
 use crate::scalar::Scalar;
 use crate::types::{check_type, is_decimal, is_integer, rules, type_name};
 
@@ -184,6 +184,12 @@ impl BoundFunction {
     /// Whether equal arguments always give equal results.
     pub fn deterministic(&self) -> bool {
         self.deterministic
+    }
+
+    /// What computes it on GPUs: of a function that never fails, is deterministic, and has something of the kind.
+    pub fn device_body(&self) -> Option<DeviceBody> {
+        let function = self.function.as_ref().filter(|_| !self.fallible && self.deterministic)?;
+        function.device_body()
     }
 
     /// Runs the function and checks that it keeps its promises: `rows` rows of type `returns`.

@@ -101,7 +101,7 @@ fn equality(expr: &TypedExpr) -> Equality {
     }
 }
 
-/// The user functions of the suite: one that fails for multiples of 7, one that never fails.
+/// The user functions of the suite: one that fails for multiples of 7, one that never fails, and one that GPUs compute too.
 pub(super) fn registry() -> Result<FunctionRegistry, ExprError> {
     let not_seven =
         ClosureFunction::new("not_seven", 1, [DataType::Int64], DataType::Int64, |args, _rows| {
@@ -116,7 +116,17 @@ pub(super) fn registry() -> Result<FunctionRegistry, ExprError> {
             args[0].as_string::<i32>().iter().map(|text| text.map(|t| t.chars().count() as i64)).collect();
         Ok(Arc::new(lengths) as ArrayRef)
     });
+    let hailstone =
+        ClosureFunction::new("hailstone", 1, [DataType::Int64], DataType::Int64, |args, _rows| {
+            let next = |n: i64| if n % 2 == 0 { n / 2 } else { n.wrapping_mul(3).wrapping_add(1) };
+            Ok(Arc::new(args[0].as_primitive::<Int64Type>().unary::<_, Int64Type>(next)) as ArrayRef)
+        });
+    let hailstone = hailstone.on_devices(
+        "if (a0 % 2 == 0) return a0 / 2;\n  return static_cast<long long>(static_cast<unsigned long long>(a0) * 3 + 1);",
+        "if (a0 % 2li == 0li) { return a0 / 2li; }\n  return a0 * 3li + 1li;",
+    );
     let mut registry = FunctionRegistry::new();
+    registry.register(Arc::new(hailstone))?;
     registry.register(Arc::new(not_seven))?;
     registry.register(Arc::new(length.infallible()))?;
     Ok(registry)
@@ -473,6 +483,14 @@ fn functions(cases: &mut Cases) {
                 1,
                 [col("a")],
             ))]),
+        ];
+        run(bench, &DataType::Int64, &queries)
+    });
+    cases.cell("filter-project/call/on-devices", |bench| {
+        let next = |expr: Expr| call("hailstone", 1, [expr]);
+        let queries = [
+            Query::select([next(col("a")), next(next(col("b"))) % 10]),
+            Query::select([col("f"), next(col("a"))]).filter(next(col("a")).gt(next(col("b")))),
         ];
         run(bench, &DataType::Int64, &queries)
     });
