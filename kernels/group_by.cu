@@ -8,29 +8,33 @@
 // The slot of a key in the table of the launch; none if the table is full, which is then known.
 SABOT_DEVICE sabot_u32 sabot_find(const sabot_u32* input, const sabot_u32* parameters, sabot_u32* status,
                                   const SabotKeys& keys, sabot_u32 row) {
+  // Once it is full, what it holds is thrown away.
+  if (sabot_peek(status + SABOT_FULL) != 0) {
+    return SABOT_NOWHERE;
+  }
   const sabot_u32 last = parameters[SABOT_SLOTS] - 1;
   sabot_u32* slots = status + SABOT_HEAD;
   sabot_u32 slot = sabot_hash(input, parameters, keys) & last;
-  for (;;) {
+  // In a table that is too small all slots may be taken.
+  for (sabot_u32 probe = 0; probe <= last; ++probe) {
     sabot_u32 held = sabot_peek(slots + slot);
     if (held == 0) {
-      // A place is taken before it is looked for, so that there is always an empty slot to stop at.
-      if (atomicAdd(status + SABOT_GROUPS, 1u) > last / 2) {
-        atomicSub(status + SABOT_GROUPS, 1u);
-        atomicOr(status + SABOT_FULL, 1u);
-        return SABOT_NOWHERE;
-      }
       held = atomicCAS(slots + slot, 0u, row + 1);
       if (held == 0) {
+        // Only what was taken counts: of many threads with one new key one is counted.
+        if (atomicAdd(status + SABOT_GROUPS, 1u) > last / 2) {
+          atomicOr(status + SABOT_FULL, 1u);
+        }
         return slot;
       }
-      atomicSub(status + SABOT_GROUPS, 1u);
     }
     if (sabot_same(input, parameters, keys, sabot_keys(input, parameters, held - 1))) {
       return slot;
     }
     slot = (slot + 1) & last;
   }
+  atomicOr(status + SABOT_FULL, 1u);
+  return SABOT_NOWHERE;
 }
 
 // The slot of a key in the block's table; none where its places are taken.
@@ -112,6 +116,10 @@ SABOT_KERNEL sabot_groups(const sabot_u32* input, sabot_u32* output, const sabot
                           double* floats) {
   const sabot_u32 slots = parameters[SABOT_SLOTS];
   sabot_u32* groups = status + SABOT_HEAD + slots;
+  // There is room for half as many records, and nobody wants them.
+  if (status[SABOT_FULL] != 0) {
+    return;
+  }
   for (sabot_u32 slot = blockIdx.x * SABOT_TILE + threadIdx.x; slot < slots; slot += gridDim.x * SABOT_TILE) {
     if (status[SABOT_HEAD + slot] != 0) {
       const sabot_u32 place = atomicAdd(status + SABOT_WRITTEN, 1u);

@@ -91,28 +91,31 @@ fn sabot_mixed(hash: u32) -> u32 {
 
 // The slot of a key in the table of the launch; none if the table is full, which is then known.
 fn sabot_find(keys: SabotKeys, row: u32) -> u32 {
+  // Once it is full, what it holds is thrown away.
+  if (sabot_read_table(SABOT_FULL) != 0u) {
+    return SABOT_NOWHERE;
+  }
   let last = sabot_parameters[SABOT_SLOTS] - 1u;
   var slot = sabot_hash(keys) & last;
-  loop {
+  // In a table that is too small all slots may be taken.
+  for (var probe = 0u; probe <= last; probe++) {
     var held = sabot_read_table(SABOT_HEAD + slot);
     if (held == 0u) {
-      // A place is taken before it is looked for, so that there is always an empty slot to stop at.
-      if (atomicAdd(&sabot_status[SABOT_GROUPS], 1u) > last / 2u) {
-        atomicSub(&sabot_status[SABOT_GROUPS], 1u);
-        atomicOr(&sabot_status[SABOT_FULL], 1u);
-        return SABOT_NOWHERE;
-      }
       held = sabot_swap_table(SABOT_HEAD + slot, 0u, row + 1u);
       if (held == 0u) {
+        // Only what was taken counts: of many threads with one new key one is counted.
+        if (atomicAdd(&sabot_status[SABOT_GROUPS], 1u) > last / 2u) {
+          atomicOr(&sabot_status[SABOT_FULL], 1u);
+        }
         return slot;
       }
-      atomicSub(&sabot_status[SABOT_GROUPS], 1u);
     }
     if (sabot_same(keys, sabot_keys(held - 1u))) {
       return slot;
     }
     slot = (slot + 1u) & last;
   }
+  atomicOr(&sabot_status[SABOT_FULL], 1u);
   return SABOT_NOWHERE;
 }
 
@@ -199,6 +202,10 @@ fn sabot_groups(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let slots = sabot_parameters[SABOT_SLOTS];
+  // There is room for half as many records, and nobody wants them.
+  if (sabot_read_table(SABOT_FULL) != 0u) {
+    return;
+  }
   for (var slot = group.x * SABOT_TILE + lane; slot < slots; slot += groups.x * SABOT_TILE) {
     if (sabot_read_table(SABOT_HEAD + slot) != 0u) {
       let place = atomicAdd(&sabot_status[SABOT_WRITTEN], 1u);

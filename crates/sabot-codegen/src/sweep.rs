@@ -31,6 +31,19 @@ impl Program {
             names[at] = Reg(insts.len() as u32);
             insts.push((inst, *kind));
         }
+        // Functions that nobody calls any more are not printed.
+        let mut functions = Vec::new();
+        for (inst, _) in &mut insts {
+            if let Inst::Call(number, _) = inst {
+                let function = &self.functions[*number as usize];
+                let at = functions.iter().position(|known| known == function).unwrap_or_else(|| {
+                    functions.push(function.clone());
+                    functions.len() - 1
+                });
+                *number = at as u32;
+            }
+        }
+        self.functions = functions;
         let name = |reg: &mut Reg| *reg = names[reg.index()];
         self.keep.iter_mut().chain(&mut self.failed).for_each(name);
         self.outputs

@@ -1,7 +1,7 @@
 //! Machine code on the disk, so that a kernel is compiled once for a machine.
 //!
 //! A file has everything that its machine code depends on in front of the code, and that is compared: its name only says where
-//! to look.
+//! to look. Behind it stand the length and a checksum of the code, as the driver believes what it is given.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
@@ -27,10 +27,28 @@ pub(crate) fn key(text: &str, architecture: &str, compiler: (i32, i32)) -> Strin
     format!("sabot {} NVRTC {major}.{minor} {options}\n{text}", env!("CARGO_PKG_VERSION"))
 }
 
-fn name(key: &str) -> String {
+fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hasher.write(key.as_bytes());
-    format!("{:016x}.cubin", hasher.finish())
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+fn name(key: &str) -> String {
+    format!("{:016x}.cubin", hash(key.as_bytes()))
+}
+
+/// What stands between key and code.
+fn seal(code: &[u8]) -> [u8; 16] {
+    let mut seal = [0; 16];
+    seal[..8].copy_from_slice(&(code.len() as u64).to_le_bytes());
+    seal[8..].copy_from_slice(&hash(code).to_le_bytes());
+    seal
+}
+
+/// The code of a file, if it is whole and of this key.
+fn code_of<'a>(file: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    let (found, code) = file.strip_prefix(key.as_bytes())?.split_at_checked(16)?;
+    (found == seal(code)).then_some(code)
 }
 
 /// What lies in the folder under a key, else what `compile` makes, which is then kept there. A folder that cannot be
@@ -43,10 +61,7 @@ pub(crate) fn get_or(
     static WRITERS: AtomicU32 = AtomicU32::new(0);
     let path = folder.map(|folder| folder.join(name(key)));
     let known = path.as_ref().and_then(|path| fs::read(path).ok());
-    // Machine code is an ELF file; something else is what a disk has left of one.
-    if let Some(code) =
-        known.as_ref().and_then(|file| file.strip_prefix(key.as_bytes())).filter(|c| is_elf(c))
-    {
+    if let Some(code) = known.as_ref().and_then(|file| code_of(file, key)) {
         return Ok(code.to_vec());
     }
     let code = compile()?;
@@ -54,16 +69,11 @@ pub(crate) fn get_or(
         let writer = WRITERS.fetch_add(1, Ordering::Relaxed);
         let unfinished = path.with_extension(format!("{}.{writer}", std::process::id()));
         let kept = fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&unfinished, [key.as_bytes(), &code].concat()))
+            .and_then(|()| fs::write(&unfinished, [key.as_bytes(), &seal(&code), &code].concat()))
             .and_then(|()| fs::rename(&unfinished, path));
         if let Err(error) = kept {
             tracing::debug!(folder = %folder.display(), %error, "a kernel is not kept");
         }
     }
     Ok(code)
-}
-
-/// Whether it begins as an ELF file does.
-pub(crate) fn is_elf(code: &[u8]) -> bool {
-    code.starts_with(b"\x7fELF")
 }

@@ -169,6 +169,7 @@ impl CudaDevice {
     /// Tells everybody of a loss.
     fn seen(&self, fault: Fault) -> Fault {
         if let Fault::Lost(reason) = &fault {
+            self.context.lose();
             self.watch.lose(reason.clone());
         }
         fault
@@ -293,7 +294,8 @@ impl Device for CudaDevice {
         };
         let landing = Arc::new(CudaLanding { end, waker: Mutex::default() });
         self.watch.add(landing.clone());
-        Ok(Box::new(CudaWork { watch: self.watch.clone(), landing, begin, held: Some(held) }))
+        let (watch, context) = (self.watch.clone(), self.context.clone());
+        Ok(Box::new(CudaWork { watch, context, landing, begin, held: Some(held) }))
     }
 }
 
@@ -386,6 +388,7 @@ impl Landing for CudaLanding {
 #[derive(Debug)]
 struct CudaWork {
     watch: Arc<Watch>,
+    context: Context,
     landing: Arc<CudaLanding>,
     begin: Event,
     /// None once it is over.
@@ -399,6 +402,10 @@ impl InFlight for CudaWork {
         }
         // Before it is asked, or its end could be missed.
         *self.landing.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        // It may have been lost before there was somebody to wake.
+        if let Some(reason) = self.watch.lost() {
+            return Err(Fault::Lost(reason));
+        }
         match self.landing.end.is_past() {
             Ok(false) => Ok(None),
             Ok(true) => {
@@ -409,11 +416,20 @@ impl InFlight for CudaWork {
             }
             Err(fault) => {
                 if let Fault::Lost(reason) = &fault {
+                    self.context.lose();
                     self.watch.lose(reason.clone());
                 }
                 Err(fault)
             }
         }
+    }
+
+    fn abandon(&mut self) -> bool {
+        self.context.lose();
+        self.watch.lose("work did not come to its end".to_owned());
+        // Slabs that the device may still write must not be given to others.
+        std::mem::forget(self.held.take());
+        false
     }
 }
 

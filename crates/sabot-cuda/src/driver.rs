@@ -11,11 +11,19 @@ use sabot_gpu_ops::Fault;
 use std::ffi::{CString, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The context of a device.
 #[derive(Clone, Debug)]
-pub(crate) struct Context(Arc<CudaContext>);
+pub(crate) struct Context {
+    inner: Arc<CudaContext>,
+    /// Nothing is asked of it any more, also not to free something: a call might wait for work that never ends.
+    lost: Arc<AtomicBool>,
+}
+
+/// The oldest driver that has all of what is called here: that of CUDA 12.8.
+const DRIVER_MIN: i32 = 12_080;
 
 /// Whether the driver's library is there.
 pub(crate) fn is_present() -> bool {
@@ -40,11 +48,18 @@ fn said(error: &DriverError) -> String {
 /// # Errors
 /// What the driver says.
 pub(crate) fn count() -> Result<usize, String> {
-    first(|| {
+    let (count, version) = first(|| {
         result::init()?;
-        result::device::get_count()
-    })
-    .map(|count| usize::try_from(count).unwrap_or(0))
+        let mut version = 0;
+        // SAFETY: writes an integer that lives as long as the call.
+        unsafe { sys::cuDriverGetVersion(&raw mut version) }.result()?;
+        Ok((result::device::get_count()?, version))
+    })?;
+    if version < DRIVER_MIN {
+        let [found, wanted] = [version, DRIVER_MIN].map(|v| format!("{}.{}", v / 1_000, v % 1_000 / 10));
+        return Err(format!("the driver is for CUDA {found}; one for {wanted} or later is needed"));
+    }
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// What an error means for a device.
@@ -76,7 +91,7 @@ impl Context {
             let context = CudaContext::new(ordinal)?;
             // SAFETY: no memory of this context is made with the binding's own types, which are what it tracks.
             unsafe { context.disable_event_tracking() };
-            Ok(Self(context))
+            Ok(Self { inner: context, lost: Arc::default() })
         })
     }
 
@@ -85,27 +100,35 @@ impl Context {
     /// # Errors
     /// [`Fault::Lost`].
     pub(crate) fn bind(&self) -> Result<(), Fault> {
-        self.0.bind_to_thread().map_err(|error| Fault::Lost(said(&error)))
+        if self.lost.load(Ordering::SeqCst) {
+            return Err(Fault::Lost("an earlier call failed".to_owned()));
+        }
+        self.inner.bind_to_thread().map_err(|error| Fault::Lost(said(&error)))
+    }
+
+    /// From now on nothing is asked of it.
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn name(&self) -> String {
-        self.0.name().unwrap_or_else(|error| said(&error))
+        self.inner.name().unwrap_or_else(|error| said(&error))
     }
 
     /// Its architecture: `sm_90`.
     pub(crate) fn architecture(&self) -> Result<String, String> {
-        let (major, minor) = self.0.compute_capability().map_err(|error| said(&error))?;
+        let (major, minor) = self.inner.compute_capability().map_err(|error| said(&error))?;
         Ok(format!("sm_{major}{minor}"))
     }
 
     /// Bytes that are free, and all.
     pub(crate) fn memory(&self) -> Result<(usize, usize), String> {
-        self.0.mem_get_info().map_err(|error| said(&error))
+        self.inner.mem_get_info().map_err(|error| said(&error))
     }
 
     /// Workgroups of a launch.
     pub(crate) fn grid_max(&self) -> Result<u32, String> {
-        let most = self.0.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X);
+        let most = self.inner.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X);
         most.map(|most| u32::try_from(most).unwrap_or(u32::MAX)).map_err(|error| said(&error))
     }
 }

@@ -70,7 +70,7 @@ fn kernels_become_machine_code_for_every_architecture() {
             let code =
                 cache::get_or(Some(folder.path()), &key, || nvrtc::compile(&source.text, architecture))
                     .unwrap();
-            assert!(cache::is_elf(&code));
+            assert!(code.starts_with(b"\x7fELF"));
             // The second time nobody compiles.
             let again = cache::get_or(Some(folder.path()), &key, || Err("compiled twice".to_owned()));
             assert_eq!(again.as_ref(), Ok(&code));

@@ -163,6 +163,7 @@ impl Program for ShadowProgram {
             inexact: self.inexact.clone(),
             tickets: 0,
             open: BTreeMap::new(),
+            unwanted: Vec::new(),
         })
     }
 }
@@ -174,15 +175,24 @@ struct ShadowKernel {
     inexact: Arc<Vec<usize>>,
     tickets: u64,
     open: BTreeMap<Ticket, Open>,
+    /// Tickets of the oracle whose results nobody wants: they are polled to their ends.
+    unwanted: Vec<Ticket>,
 }
 
 /// What a ticket stands for.
 enum Open {
     /// The device is not used any more.
     Refused,
-    /// The device alone.
-    One(Ticket),
+    /// One of them alone, or the rest of what it gives in parts.
+    One(Side, Ticket),
     Both(Box<Both>),
+}
+
+/// Whose a ticket is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Device,
+    Oracle,
 }
 
 /// A morsel that both do: their tickets, or what has come of them.
@@ -199,18 +209,39 @@ impl ShadowKernel {
         ticket
     }
 
-    /// What two results come to.
-    fn judge(&self, device: Progress, oracle: Progress) -> Progress {
-        let difference = match (&device, &oracle) {
+    /// A result, whose rest, if it comes in parts, has a ticket here.
+    fn passed_on(&mut self, side: Side, progress: Progress) -> Progress {
+        match progress {
+            Progress::Done(Output { more: Some(more), morsels, late, elapsed }) => {
+                let more = Some(self.ticket(Open::One(side, more)));
+                Progress::Done(Output { morsels, late, more, elapsed })
+            }
+            done => done,
+        }
+    }
+
+    fn poll_unwanted(&mut self, cx: &mut TaskContext<'_>) {
+        for ticket in std::mem::take(&mut self.unwanted) {
+            match self.oracle.poll(ticket, cx) {
+                Progress::Pending => self.unwanted.push(ticket),
+                Progress::Done(Output { more: Some(more), .. }) => self.unwanted.push(more),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whose result counts.
+    fn judge(&self, device: &Progress, oracle: &Progress) -> Side {
+        let difference = match (device, oracle) {
             // Its own troubles are not the data's.
             (Progress::Failed(Failure::Device { .. }), _) | (_, Progress::Failed(Failure::Device { .. })) => {
-                return device;
+                return Side::Device;
             }
             (Progress::Done(a), Progress::Done(b)) if a.more.is_none() && b.more.is_none() => {
                 difference(a, b, &self.inexact)
             }
             // Results in parts are not compared.
-            (Progress::Done(_), Progress::Done(_)) => return device,
+            (Progress::Done(_), Progress::Done(_)) => return Side::Device,
             (Progress::Failed(a), Progress::Failed(b)) if a.to_string() == b.to_string() => None,
             (Progress::Failed(failure), _) => Some(format!("it failed: {failure}")),
             (_, Progress::Failed(failure)) => Some(format!("it did not fail: {failure}")),
@@ -218,11 +249,11 @@ impl ShadowKernel {
         };
         let Watch { device: id, counters, quarantine, .. } = &*self.watch;
         counters.checked.fetch_add(1, Ordering::Relaxed);
-        let Some(difference) = difference else { return device };
+        let Some(difference) = difference else { return Side::Device };
         counters.differed.fetch_add(1, Ordering::Relaxed);
         tracing::error!(device = %id, difference, "a result differs from that of the CPU; the device is not used any more");
         quarantine.get_or_init(|| format!("a result differed from that of the CPU: {difference}"));
-        oracle
+        Side::Oracle
     }
 }
 
@@ -236,35 +267,43 @@ impl Kernel for ShadowKernel {
             let oracle = Ok(self.oracle.submit(input.clone(), cx));
             Open::Both(Box::new(Both { device: Ok(self.device.submit(input, cx)), oracle }))
         } else {
-            Open::One(self.device.submit(input, cx))
+            Open::One(Side::Device, self.device.submit(input, cx))
         };
         self.ticket(open)
     }
 
     fn poll(&mut self, ticket: Ticket, cx: &mut TaskContext<'_>) -> Progress {
+        self.poll_unwanted(cx);
         match self.open.remove(&ticket) {
             Some(Open::Refused) => {
                 let reason = self.watch.quarantine.get().cloned().unwrap_or_default();
                 let device = self.watch.device.clone();
                 Progress::Failed(Failure::Device { device, reason, retry: Retry::Elsewhere })
             }
-            Some(Open::One(inner)) => match self.device.poll(inner, cx) {
-                Progress::Pending => {
-                    self.open.insert(ticket, Open::One(inner));
-                    Progress::Pending
+            Some(Open::One(side, inner)) => {
+                let kernel = if side == Side::Device { &mut self.device } else { &mut self.oracle };
+                match kernel.poll(inner, cx) {
+                    Progress::Pending => {
+                        self.open.insert(ticket, Open::One(side, inner));
+                        Progress::Pending
+                    }
+                    done => self.passed_on(side, done),
                 }
-                Progress::Done(Output { more: Some(more), morsels, late, elapsed }) => {
-                    let more = Some(self.ticket(Open::One(more)));
-                    Progress::Done(Output { morsels, late, more, elapsed })
-                }
-                done => done,
-            },
+            }
             Some(Open::Both(both)) => {
                 let Both { device, oracle } = *both;
                 let device = device.and_then(|inner| settled(inner, self.device.poll(inner, cx)));
                 let oracle = oracle.and_then(|inner| settled(inner, self.oracle.poll(inner, cx)));
                 match (device, oracle) {
-                    (Err(device), Err(oracle)) => self.judge(device, oracle),
+                    (Err(device), Err(oracle)) => match self.judge(&device, &oracle) {
+                        Side::Oracle => self.passed_on(Side::Oracle, oracle),
+                        Side::Device => {
+                            if let Progress::Done(Output { more: Some(more), .. }) = oracle {
+                                self.unwanted.push(more);
+                            }
+                            self.passed_on(Side::Device, device)
+                        }
+                    },
                     (device, oracle) => {
                         self.open.insert(ticket, Open::Both(Box::new(Both { device, oracle })));
                         Progress::Pending
@@ -280,9 +319,10 @@ impl Kernel for ShadowKernel {
 
     fn flush(&mut self, cx: &mut TaskContext<'_>) -> Ticket {
         // What the oracle holds back is started; its ticket has nothing to say.
-        self.oracle.flush(cx);
+        let unwanted = self.oracle.flush(cx);
+        self.unwanted.push(unwanted);
         let flush = self.device.flush(cx);
-        self.ticket(Open::One(flush))
+        self.ticket(Open::One(Side::Device, flush))
     }
 }
 
@@ -343,7 +383,8 @@ fn same(a: &ArrayRef, b: &ArrayRef) -> bool {
     let (a, b) = (a.as_primitive::<Float64Type>(), b.as_primitive::<Float64Type>());
     a.iter().zip(b.iter()).all(|pair| match pair {
         (Some(a), Some(b)) => {
-            (a.is_nan() && b.is_nan()) || a == b || (a - b).abs() <= FLOAT_TOLERANCE * a.abs().max(b.abs())
+            let near = || (a - b).abs() <= FLOAT_TOLERANCE * a.abs().max(b.abs());
+            (a.is_nan() && b.is_nan()) || a == b || (a.is_finite() && b.is_finite() && near())
         }
         (None, None) => true,
         _ => false,

@@ -171,6 +171,12 @@ pub trait InFlight: Send {
     /// # Errors
     /// [`Fault`]; then the work is over.
     fn poll(&mut self, waker: &Waker) -> Result<Option<Finished>, Fault>;
+
+    /// The work is given up, because it does not come to its end. The device is lost, and dropping the work does not wait for it.
+    /// Says whether its buffers may be used again: not where a device may still write them.
+    fn abandon(&mut self) -> bool {
+        true
+    }
 }
 
 /// A device.

@@ -19,6 +19,7 @@ use sabot_codegen::{ColumnSource, Groups, Parameters, Recorded, StateColumn, Sto
 use sabot_ops::{Failure, Output, PartitionSpec};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::backend::Shared;
 use crate::device::{Bindings, Slab, WorkStep};
@@ -58,6 +59,15 @@ struct Launched {
     bindings: Bindings,
     rows_max: usize,
     slots: usize,
+    /// How long the device has taken so far, where it says so.
+    elapsed: Option<Duration>,
+}
+
+impl Launched {
+    /// More time on the device.
+    fn add(&mut self, more: Option<Duration>) {
+        self.elapsed = self.elapsed.map_or(more, |elapsed| Some(elapsed + more.unwrap_or_default()));
+    }
 }
 
 impl Operation for GroupBy {
@@ -73,7 +83,7 @@ impl Operation for GroupBy {
             return Ok(Next::Done(Output { late: prepared.late, ..Output::default() }));
         }
         let slots = self.slots.load(Ordering::Relaxed).max(SLOTS_MIN);
-        self.launch(shared, input.clone(), prepared, rows_max, slots)
+        self.launch(shared, input.clone(), prepared, (rows_max, slots), None)
     }
 }
 
@@ -83,8 +93,8 @@ impl GroupBy {
         shared: &Shared,
         input: Morsel,
         prepared: Prepared,
-        rows_max: usize,
-        slots: usize,
+        (rows_max, slots): (usize, usize),
+        elapsed: Option<Duration>,
     ) -> Result<Next, Stop> {
         let (source, grouping, device) = (&self.front.source, &self.groups.grouping, &shared.device);
         // Twice as many as there are rows are never full.
@@ -109,11 +119,12 @@ impl GroupBy {
         }
         let work = device.submit(steps)?;
         shared.counters.started.fetch_add(1, Ordering::Relaxed);
-        let launched = Launched { input, prepared, bindings, rows_max, slots };
+        let mut launched = Launched { input, prepared, bindings, rows_max, slots, elapsed };
         Ok(Next::Work(Work {
             work,
             buffers,
             then: Box::new(move |shared, finished, buffers| {
+                launched.add(finished.elapsed);
                 let mut downloaded = finished.downloaded.into_iter();
                 let (Some(status), Some(records)) = (downloaded.next(), downloaded.next()) else {
                     return Err(bug("a device gave back too few slabs"));
@@ -127,7 +138,7 @@ impl GroupBy {
     fn first_answer(
         self: Arc<Self>,
         shared: &Shared,
-        launched: Launched,
+        mut launched: Launched,
         buffers: Vec<Held>,
         status: &[u32],
         records: Box<dyn Slab>,
@@ -136,12 +147,16 @@ impl GroupBy {
             return Ok(Next::Done(self.front.by_hand(shared, &launched.input)?));
         }
         if status[FULL] != 0 {
-            let slots = launched.slots * GROWTH;
+            let Launched { input, prepared, bindings, rows_max, slots, elapsed } = launched;
+            if slots >= 2 * prepared.rows {
+                return Err(bug("a table with room for all rows is full"));
+            }
+            let slots = slots * GROWTH;
             self.slots.fetch_max(slots, Ordering::Relaxed);
             shared.counters.grown.fetch_add(1, Ordering::Relaxed);
             // The next table may take the memory of this one.
-            drop(buffers);
-            return self.launch(shared, launched.input, launched.prepared, launched.rows_max, slots);
+            drop((bindings, buffers));
+            return self.launch(shared, input, prepared, (rows_max, slots), elapsed);
         }
         let groups = status[GROUPS] as usize;
         let words = groups * self.groups.grouping.record_words(&self.front.source.program);
@@ -156,6 +171,7 @@ impl GroupBy {
             work,
             buffers,
             then: Box::new(move |_, finished, _| {
+                launched.add(finished.elapsed);
                 let [records] = &finished.downloaded[..] else {
                     return Err(bug("a device gave back too few slabs"));
                 };
@@ -166,10 +182,10 @@ impl GroupBy {
 
     /// Partial state, of the records of groups.
     fn output(&self, launched: Launched, records: &[u32], groups: usize) -> Result<Output, Stop> {
-        let Launched { prepared, rows_max, .. } = launched;
+        let Launched { prepared, rows_max, elapsed, .. } = launched;
         let late = prepared.late;
         if groups == 0 {
-            return Ok(Output { late, ..Output::default() });
+            return Ok(Output { late, elapsed, ..Output::default() });
         }
         let records = Records::new(self, records, groups);
         let arrow = |error: arrow::error::ArrowError| bug(error.to_string());
@@ -213,7 +229,7 @@ impl GroupBy {
             let pieces = if morsel.rows() > rows_max { morsel.split(rows_max)? } else { vec![morsel] };
             morsels.extend(pieces.into_iter().map(|piece| (target, piece)));
         }
-        Ok(Output { morsels, late, ..Output::default() })
+        Ok(Output { morsels, late, elapsed, ..Output::default() })
     }
 
     /// The schema of partial state: a partition changes no column.

@@ -141,6 +141,7 @@ pub(crate) fn carry_out(device: &dyn Device, work: Vec<WorkStep>) -> Result<Fini
         }
         let left = PATIENCE.saturating_sub(since.elapsed());
         if left.is_zero() {
+            work.abandon();
             return Err(Fault::Lost(format!("no result after {PATIENCE:?}")));
         }
         std::thread::park_timeout(left.min(Duration::from_millis(100)));

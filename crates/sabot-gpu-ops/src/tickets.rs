@@ -211,6 +211,9 @@ impl Running {
         let waited = self.since.elapsed().min(shared.still());
         if finished.is_none() && waited > shared.options.timeout {
             shared.counters.timed_out.fetch_add(1, Ordering::Relaxed);
+            if !self.work.work.abandon() {
+                std::mem::take(&mut self.work.buffers).into_iter().for_each(std::mem::forget);
+            }
             return Err(Fault::Lost(format!("no result after {waited:.0?}")));
         }
         Ok(finished)

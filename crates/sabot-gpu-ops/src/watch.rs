@@ -80,11 +80,12 @@ impl Watch {
         let landed: Vec<bool> = all.iter().map(|landing| landing.has_landed()).collect();
         let mut state = self.lock();
         let before = state.flying.len();
-        let has_landed = |landing: &Arc<dyn Landing>| {
-            all.iter().zip(&landed).any(|(known, landed)| *landed && Arc::ptr_eq(known, landing))
-        };
-        // The list, the copy of it, and somebody who waits, or a callback of the device.
-        state.flying.retain(|landing| Arc::strong_count(landing) > 2 && !has_landed(landing));
+        state.flying.retain(|landing| match all.iter().position(|known| Arc::ptr_eq(known, landing)) {
+            // The list, the copy of it, and somebody who waits, or a callback of the device.
+            Some(at) => !landed[at] && Arc::strong_count(landing) > 2,
+            // It came in the meantime.
+            None => true,
+        });
         let settled = state.flying.len() < before;
         drop(state);
         all.iter().zip(landed).filter(|(_, landed)| *landed).for_each(|(landing, _)| landing.wake());
@@ -164,5 +165,53 @@ fn look(watch: &Watch, mut poll: impl FnMut() -> Result<(), String>) {
             // New work, or the end, comes sooner.
             drop(watch.changed.wait_timeout(state, pause));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Work that brings other work when it is looked at for the first time.
+    #[derive(Debug, Default)]
+    struct Flight {
+        watch: OnceLock<Arc<Watch>>,
+        next: OnceLock<Arc<Flight>>,
+        landed: OnceLock<()>,
+        woken: AtomicUsize,
+    }
+
+    impl Landing for Flight {
+        fn has_landed(&self) -> bool {
+            if let (Some(watch), Some(next)) = (self.watch.get(), self.next.get()) {
+                watch.add(next.clone());
+            }
+            self.landed.get().is_some()
+        }
+
+        fn wake(&self) {
+            self.woken.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn what_comes_while_others_are_looked_at_is_kept_and_what_nobody_waits_for_is_not() {
+        let watch = Arc::new(Watch::default());
+        let (first, second) = (Arc::new(Flight::default()), Arc::new(Flight::default()));
+        first.watch.set(watch.clone()).unwrap();
+        first.next.set(second.clone()).unwrap();
+        watch.add(first.clone());
+        assert!(!watch.settle());
+        assert_eq!(watch.lock().flying.len(), 2);
+        second.landed.set(()).unwrap();
+        assert!(watch.settle());
+        assert_eq!(second.woken.load(Ordering::SeqCst), 1);
+        watch.add(Arc::new(Flight::default()));
+        assert!(watch.settle());
+        let _ = first.landed.set(());
+        assert!(watch.settle());
+        assert_eq!(first.woken.load(Ordering::SeqCst), 1);
     }
 }

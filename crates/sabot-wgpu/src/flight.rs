@@ -88,7 +88,9 @@ impl InFlight for WgpuWork {
         }
         if state.landed < self.arrivals.len() {
             state.waker = Some(waker.clone());
-            return Ok(None);
+            drop(state);
+            // It may have been lost before there was somebody to wake.
+            return self.watch.lost().map_or(Ok(None), |reason| Err(Fault::Lost(reason)));
         }
         drop(state);
         let mut finished = Finished { uploaded: std::mem::take(&mut self.uploaded), ..Finished::default() };

@@ -246,6 +246,11 @@ fn refusal(program: &Program, inst: Inst, kind: Kind, features: WgslFeatures) ->
         {
             inexact()
         }
+        // Statements of users are arithmetic, too.
+        Inst::Call(_, arguments) => {
+            let inexact_argument = arguments.iter().flatten().any(|reg| !exact(program.kind(*reg)));
+            (!exact(kind) || inexact_argument).then(inexact).flatten()
+        }
         Inst::Convert(to, from) if to.is_float() || program.kind(from).is_float() => {
             (!exact(to) || !exact(program.kind(from))).then(inexact).flatten()
         }
