@@ -60,6 +60,15 @@ fn on_device(ran: &Ran) -> u64 {
     ran.metrics.morsels_by_device.iter().filter(|(id, _)| id.as_str() == "fake:0").map(|(_, n)| *n).sum()
 }
 
+/// A fault of each kind.
+fn faults() -> [Fault; 3] {
+    [
+        Fault::OutOfMemory { bytes: 4096 },
+        Fault::Launch("a launch failed".to_owned()),
+        Fault::Lost("the device is gone".to_owned()),
+    ]
+}
+
 #[test]
 fn without_a_mishap_everything_runs_on_the_device() {
     let device = FakeDevice::new(Script::default());
@@ -73,13 +82,8 @@ fn without_a_mishap_everything_runs_on_the_device() {
 #[test]
 fn every_call_may_fail_once() {
     let wanted = wanted();
-    let faults = [
-        Fault::OutOfMemory { bytes: 4096 },
-        Fault::Launch("a launch failed".to_owned()),
-        Fault::Lost("the device is gone".to_owned()),
-    ];
     for call in [Call::Load, Call::Allocate, Call::Slab, Call::Submit, Call::Finish] {
-        for fault in &faults {
+        for fault in &faults() {
             for number in 0..8 {
                 let device =
                     FakeDevice::new(Script::default().at(call, number, Mishap::Fault(fault.clone())));

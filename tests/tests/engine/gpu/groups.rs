@@ -6,13 +6,13 @@ use arrow::record_batch::RecordBatch;
 use sabot::EngineBuilder;
 use sabot::prelude::*;
 use sabot_cpu::CpuBackend;
-use sabot_gpu_ops::{Call, FakeDevice, Fault, GpuBackend, GpuOptions, Limits, Mishap, Script};
+use sabot_gpu_ops::{Call, FakeDevice, GpuBackend, GpuOptions, Limits, Mishap, Script};
 use sabot_ops::Backend;
 use sabot_ops::testing::{CanaryBackend, Sabotage};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{MORSEL_ROWS, Ran, run_pipeline};
+use super::{MORSEL_ROWS, Ran, faults, run_pipeline};
 use crate::kit::lines;
 
 const ROWS: i64 = 4_000;
@@ -65,13 +65,8 @@ fn engine(backend: Arc<dyn Backend>) -> EngineBuilder {
 fn every_call_may_fail_once() {
     let wanted = wanted();
     assert!(wanted.len() > 100);
-    let faults = [
-        Fault::OutOfMemory { bytes: 4096 },
-        Fault::Launch("a launch failed".to_owned()),
-        Fault::Lost("the device is gone".to_owned()),
-    ];
     for call in [Call::Load, Call::Allocate, Call::Slab, Call::Submit, Call::Finish] {
-        for fault in &faults {
+        for fault in &faults() {
             for number in 0..10 {
                 let script = Script::default().at(call, number, Mishap::Fault(fault.clone()));
                 let ran = run(&FakeDevice::new(script), GpuOptions::default());
