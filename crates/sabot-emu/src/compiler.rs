@@ -59,7 +59,10 @@ pub enum EmuError {
 #[derive(Debug)]
 pub(crate) struct Executable {
     pub(crate) runtime: PathBuf,
+    /// The file that it is in, perhaps with others.
     pub(crate) kernel: PathBuf,
+    /// The number of its first entry there.
+    pub(crate) first: u32,
     /// Files stay as long as somebody may run them.
     _folder: Arc<TempDir>,
 }
@@ -71,8 +74,10 @@ pub(crate) struct Compiler {
     options: EmuOptions,
     folder: Arc<TempDir>,
     /// What was compiled before, by its text.
-    kernels: Mutex<HashMap<String, Arc<Executable>>>,
+    kernels: Mutex<Kernels>,
 }
+
+type Kernels = HashMap<String, Arc<Executable>>;
 
 impl Compiler {
     pub(crate) fn new(options: EmuOptions) -> Result<Self, EmuError> {
@@ -92,29 +97,60 @@ impl Compiler {
 
     pub(crate) fn compile(&self, source: &KernelSource) -> Result<Arc<Executable>, EmuError> {
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kernels.get(&source.text) {
-            return Ok(known.clone());
+        if !kernels.contains_key(&source.text) {
+            self.compile_into(&mut kernels, &[source])?;
         }
+        Ok(kernels[&source.text].clone())
+    }
+
+    /// Compiles kernels into one file, of which each is found afterwards: starting the compiler takes longer than a kernel.
+    pub(crate) fn compile_together(&self, sources: &[KernelSource]) -> Result<(), EmuError> {
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new: Vec<&KernelSource> = Vec::new();
+        for source in sources {
+            let is_known = |text: &str| kernels.contains_key(text) || new.iter().any(|new| new.text == text);
+            if !is_known(&source.text) {
+                new.push(source);
+            }
+        }
+        self.compile_into(&mut kernels, &new)
+    }
+
+    fn compile_into(&self, kernels: &mut Kernels, sources: &[&KernelSource]) -> Result<(), EmuError> {
         let number = kernels.len();
-        let text = self.path(&format!("kernel-{number}.cpp"));
+        let mut text = HEADER.to_owned();
         let mut call = String::from(
             "\nextern \"C\" void emu_entry(unsigned entry, const unsigned* input, unsigned* output, const unsigned* parameters, \
              unsigned* status, double* floats) {\n",
         );
-        for (number, entry) in source.entries.iter().enumerate() {
-            let _ = writeln!(
-                call,
-                "  if (entry == {number}u) {entry}(input, output, parameters, status, floats);"
-            );
+        let mut entries = 0;
+        let mut first = Vec::new();
+        for (space, source) in sources.iter().enumerate() {
+            first.push(entries);
+            // Kernels define the same names, constants among them, with other values.
+            let _ = writeln!(text, "namespace k{space} {{\n{}\n}}", source.text);
+            for line in source.text.lines().map_while(|line| line.strip_prefix("#define ")) {
+                let _ = writeln!(text, "#undef {}", line.split(' ').next().unwrap_or_default());
+            }
+            for entry in source.entries {
+                let _ = writeln!(
+                    call,
+                    "  if (entry == {entries}u) k{space}::{entry}(input, output, parameters, status, floats);"
+                );
+                entries += 1;
+            }
         }
-        call.push_str("}\n");
-        std::fs::write(&text, [HEADER, &source.text, &call, FOOTER].concat())?;
+        let file = self.path(&format!("kernel-{number}.cpp"));
+        std::fs::write(&file, [&text, &call, "}\n", FOOTER].concat())?;
         let kernel = self.path(&format!("kernel-{number}.so"));
         // A shared object that needs nothing is linked four times as fast as a program.
-        self.run(&["-shared", "-fPIC", "-nostdlib", "-o"], &kernel, &[&text], &[])?;
-        std::fs::remove_file(text)?;
-        let executable = Executable { runtime: self.path("runtime"), kernel, _folder: self.folder.clone() };
-        Ok(kernels.entry(source.text.clone()).or_insert(Arc::new(executable)).clone())
+        self.run(&["-shared", "-fPIC", "-nostdlib", "-o"], &kernel, &[&file], &[])?;
+        std::fs::remove_file(file)?;
+        for (source, first) in sources.iter().zip(first) {
+            let (runtime, kernel, _folder) = (self.path("runtime"), kernel.clone(), self.folder.clone());
+            kernels.insert(source.text.clone(), Arc::new(Executable { runtime, kernel, first, _folder }));
+        }
+        Ok(())
     }
 
     fn run(&self, options: &[&str], to: &Path, from: &[&Path], libraries: &[&str]) -> Result<(), EmuError> {

@@ -63,7 +63,7 @@ impl Process {
         };
         let Request { seed, blocks, threads, entry, input, output, parameters, status, floats } = request;
         let parts = [input, output, parameters, status, floats];
-        let mut header = vec![*seed, *blocks, *threads, *entry];
+        let mut header = vec![*seed, *blocks, *threads, self.program.first + *entry];
         header.extend(parts.map(|part| part.len() as u32));
         let mut message: Vec<u8> = Vec::new();
         for part in std::iter::once(&header).chain(parts) {

@@ -1,11 +1,13 @@
 //! The CUDA text of kernels against their meaning, and kernels that are broken on purpose.
 
+use arrow::array::RecordBatch;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot_codegen::testing::{random_batch, random_spec};
-use sabot_codegen::{Kind, Storage, evaluate, lower_filter_projects};
+use sabot_codegen::{Kind, Program, Storage, evaluate, lower_filter_projects};
 use sabot_gpu_ops::testing::check_group_bys;
 use sabot_gpu_ops::{Device, Dialect, Fault, GpuBackend, GpuOptions, KernelSource, run_once};
+use sabot_ops::FilterProjectSpec;
 use sabot_ops::conformance::{self, Options, Required};
 use std::sync::Arc;
 
@@ -43,40 +45,75 @@ fn close(storage: Storage, a: Option<u64>, b: Option<u64>) -> bool {
     }
 }
 
+/// Where the random programs begin; another seed gives others.
+fn seed() -> u64 {
+    std::env::var("SABOT_RANDOM_SEED").map_or(0xcafe, |text| text.parse().unwrap())
+}
+
+/// How many kernels are compiled together.
+const TOGETHER: usize = 24;
+
 #[test]
 fn random_programs_are_what_they_are_by_hand() {
-    let mut rng = ChaCha8Rng::seed_from_u64(0xcafe);
-    let Some(plain) = device(EmuOptions::default()) else { return };
-    let Some(checked) = device(EmuOptions { sanitize: true, seed: 7 }) else { return };
-    for case in 0..programs() {
-        // Libraries differ in the last digits of such functions, and what is made of them may differ wholly.
-        let exact = |program: &sabot_codegen::Program| {
-            !format!("{program:?}").contains("Math(") && !format!("{program:?}").contains("Pow")
-        };
-        let batch = random_batch(&mut rng, 300);
-        let spec = random_spec(&mut rng, &batch.schema(), exact);
-        let program = lower_filter_projects(&[&spec]).unwrap().program;
-        let source = KernelSource::filter_project(program.clone(), Dialect::Cuda).unwrap();
-        let device: &dyn Device = if case % 8 == 0 { &*checked } else { &*plain };
-        let ran = run_once(device, &source, batch.columns()).unwrap();
-        let mut failed = false;
-        for row in 0..batch.num_rows() {
-            let (found, wanted) = (ran.row(row), evaluate(&program, batch.columns(), row));
-            failed |= wanted.failed;
-            let mut values = found.outputs.iter().zip(&wanted.outputs).zip(program.outputs());
-            // A row that is an error has no values: what lies in a register need not fit its column.
-            let same = wanted.failed
-                || found.keep == wanted.keep
-                    && (!found.keep || values.all(|((a, b), output)| close(output.storage, *a, *b)));
-            assert!(
-                same,
-                "case {case}, row {row}: {spec}\nfound {found:x?}\nwanted {wanted:x?}\n{:?}\n{}",
-                batch.slice(row, 1),
-                source.text
-            );
+    let mut rng = ChaCha8Rng::seed_from_u64(seed());
+    let Some(mut plain) = device(EmuOptions::default()) else { return };
+    let Some(mut checked) = device(EmuOptions { sanitize: true, seed: 7 }) else { return };
+    // Libraries differ in the last digits of such functions, and what is made of them may differ wholly.
+    let exact = |program: &Program| {
+        !format!("{program:?}").contains("Math(") && !format!("{program:?}").contains("Pow")
+    };
+    let mut case = 0;
+    while case < programs() {
+        if case > 0 && case % (100 * TOGETHER) == 0 {
+            // Files of kernels that were run go away with their device.
+            plain = EmuDevice::new(EmuOptions::default()).unwrap();
+            checked = EmuDevice::new(EmuOptions { sanitize: true, seed: 7 }).unwrap();
         }
-        assert_eq!(ran.failed(), failed, "case {case}: {spec}");
+        let device = if case / TOGETHER % 8 == 0 { &*checked } else { &*plain };
+        let drawn: Vec<_> = (0..TOGETHER.min(programs() - case))
+            .map(|_| {
+                let batch = random_batch(&mut rng, 300);
+                let spec = random_spec(&mut rng, &batch.schema(), exact);
+                let program = lower_filter_projects(&[&spec]).unwrap().program;
+                (batch, spec, KernelSource::filter_project(program, Dialect::Cuda).unwrap())
+            })
+            .collect();
+        let sources: Vec<KernelSource> = drawn.iter().map(|(_, _, source)| source.clone()).collect();
+        device.compile_together(&sources).unwrap();
+        for (batch, spec, source) in drawn {
+            check(device, &batch, &spec, &source, case);
+            case += 1;
+        }
     }
+}
+
+/// Holds a kernel against what its program is by hand.
+fn check(
+    device: &dyn Device,
+    batch: &RecordBatch,
+    spec: &FilterProjectSpec,
+    source: &KernelSource,
+    case: usize,
+) {
+    let program = &source.program;
+    let ran = run_once(device, source, batch.columns()).unwrap();
+    let mut failed = false;
+    for row in 0..batch.num_rows() {
+        let (found, wanted) = (ran.row(row), evaluate(program, batch.columns(), row));
+        failed |= wanted.failed;
+        let mut values = found.outputs.iter().zip(&wanted.outputs).zip(program.outputs());
+        // A row that is an error has no values: what lies in a register need not fit its column.
+        let same = wanted.failed
+            || found.keep == wanted.keep
+                && (!found.keep || values.all(|((a, b), output)| close(output.storage, *a, *b)));
+        assert!(
+            same,
+            "case {case}, row {row}: {spec}\nfound {found:x?}\nwanted {wanted:x?}\n{:?}\n{}",
+            batch.slice(row, 1),
+            source.text
+        );
+    }
+    assert_eq!(ran.failed(), failed, "case {case}: {spec}");
 }
 
 #[test]
