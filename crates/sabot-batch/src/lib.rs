@@ -7,6 +7,7 @@
 //! cannot reach it by accident.
 #![forbid(unsafe_code)]
 
+mod concat;
 mod device;
 mod gather;
 pub mod hidden;

@@ -10,6 +10,7 @@ use sabot_batch::{Morsel, RowKind};
 use sabot_common::{DeviceId, OperatorId};
 use sabot_ops::{Failure, Kernel, Output, Progress, Retry, TaskContext, Ticket};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -17,6 +18,7 @@ use std::task::Waker;
 use crate::edge::Edge;
 use crate::element::{Charged, Element};
 use crate::error::JobError;
+use crate::gathering::{Gathering, joined};
 use crate::job::JobCore;
 use crate::metrics::StageCounters;
 use crate::outputs::Outputs;
@@ -39,6 +41,8 @@ pub(crate) struct FragmentStage {
     /// Slots that may be open at once: enough to keep the lanes busy while the first is slow.
     window: usize,
     sequencer: Mutex<Sequencer>,
+    /// Rows that the device would rather have at once; 0 where it does not matter, or there is none yet.
+    rows_wanted: AtomicUsize,
     /// Control elements taken so far: a lane that sees a new one flushes its kernel.
     controls: AtomicUsize,
 }
@@ -48,6 +52,12 @@ struct Sequencer {
     /// Sequence number of the first slot.
     head: u64,
     outputs: Outputs,
+    /// Rows that wait for company.
+    gathering: Option<Gathering>,
+    /// A morsel that was taken and could not join the others.
+    next: Option<Element>,
+    /// Tickets that the device has.
+    on_device: usize,
     /// A lane found the window full, or results of its own that have not left, and sleeps until some have.
     starved: bool,
     ended: bool,
@@ -71,6 +81,15 @@ enum Item {
     Failed(JobError),
 }
 
+impl Sequencer {
+    /// A slot behind all others; gives its sequence number.
+    fn open(&mut self, items: VecDeque<Item>, complete: bool) -> u64 {
+        let sequence = self.head + self.slots.len() as u64;
+        self.slots.push_back(Slot { pieces: vec![Piece { id: 0, items, complete }] });
+        sequence
+    }
+}
+
 impl FragmentStage {
     pub(crate) fn new(
         (operator, counters): (OperatorId, Arc<StageCounters>),
@@ -80,7 +99,16 @@ impl FragmentStage {
         (input, outputs): (Arc<Edge>, Outputs),
         lanes: usize,
     ) -> Arc<Self> {
-        let sequencer = Sequencer { slots: VecDeque::new(), head: 0, outputs, starved: false, ended: false };
+        let sequencer = Sequencer {
+            slots: VecDeque::new(),
+            head: 0,
+            outputs,
+            gathering: None,
+            next: None,
+            on_device: 0,
+            starved: false,
+            ended: false,
+        };
         let window = lanes * 2 + programs.depth();
         Arc::new(Self {
             operator,
@@ -91,6 +119,7 @@ impl FragmentStage {
             input,
             window,
             sequencer: Mutex::new(sequencer),
+            rows_wanted: AtomicUsize::new(0),
             controls: AtomicUsize::new(0),
         })
     }
@@ -133,26 +162,65 @@ impl FragmentStage {
         moved
     }
 
-    /// Takes the next element if there is room for its results.
+    /// Takes the next element if there is room for its results. Where a device wants many rows, morsels are taken until there are
+    /// as many, or nothing more is there and the device has nothing to do.
     fn accept(&self, sequencer: &mut Sequencer) -> Option<Accepted> {
         if sequencer.ended {
             return None;
         }
-        if sequencer.slots.len() >= self.window {
-            sequencer.starved = true;
-            return None;
-        }
-        let element = self.input.pop()?;
-        let sequence = sequencer.head + sequencer.slots.len() as u64;
-        let (items, complete, accepted) = match element {
-            Element::Morsel(rows) => (VecDeque::new(), false, Accepted::Rows(sequence, rows)),
-            control => {
-                self.controls.fetch_add(1, Ordering::SeqCst);
-                (VecDeque::from([Item::Control(control)]), true, Accepted::Control)
+        let wanted = self.rows_wanted.load(Ordering::Relaxed);
+        loop {
+            if sequencer.gathering.as_ref().is_some_and(|gathering| gathering.is_full(wanted)) {
+                return self.gathered(sequencer);
             }
-        };
-        sequencer.slots.push_back(Slot { pieces: vec![Piece { id: 0, items, complete }] });
-        Some(accepted)
+            if sequencer.gathering.is_none() && sequencer.slots.len() >= self.window {
+                sequencer.starved = true;
+                return None;
+            }
+            let next = sequencer.next.take();
+            let Some(element) = next.or_else(|| self.input.pop()) else {
+                let is_idle = sequencer.on_device == 0;
+                return if is_idle { self.gathered(sequencer) } else { None };
+            };
+            match (element, &mut sequencer.gathering) {
+                (Element::Morsel(rows), None) => {
+                    let sequence = sequencer.open(VecDeque::new(), false);
+                    if rows.morsel.rows() >= wanted {
+                        return Some(Accepted::Rows(sequence, vec![rows]));
+                    }
+                    sequencer.gathering = Some(Gathering::new(sequence, rows));
+                }
+                (Element::Morsel(rows), Some(gathering)) => {
+                    if let Err(rows) = gathering.join(rows) {
+                        sequencer.next = Some(Element::Morsel(rows));
+                        return self.gathered(sequencer);
+                    }
+                }
+                (watermark @ Element::Watermark(_), Some(gathering)) => gathering.watermark = Some(watermark),
+                (control, Some(_)) => {
+                    sequencer.next = Some(control);
+                    return self.gathered(sequencer);
+                }
+                (control, None) => {
+                    self.control(sequencer, control);
+                    return Some(Accepted::Control);
+                }
+            }
+        }
+    }
+
+    /// The rows that have waited for each other; the watermark that came with them follows them.
+    fn gathered(&self, sequencer: &mut Sequencer) -> Option<Accepted> {
+        let Gathering { sequence, parts, watermark, .. } = sequencer.gathering.take()?;
+        if let Some(watermark) = watermark {
+            self.control(sequencer, watermark);
+        }
+        Some(Accepted::Rows(sequence, parts))
+    }
+
+    fn control(&self, sequencer: &mut Sequencer, element: Element) {
+        self.controls.fetch_add(1, Ordering::SeqCst);
+        sequencer.open(VecDeque::from([Item::Control(element)]), true);
     }
 
     fn fill(&self, sequence: u64, piece: u32, items: impl IntoIterator<Item = Item>, complete: bool) {
@@ -177,15 +245,15 @@ impl FragmentStage {
         left
     }
 
-    /// Puts two unfinished pieces in the place of one.
-    fn cut(&self, sequence: u64, piece: u32, [first, second]: [u32; 2]) {
+    /// Puts several unfinished pieces in the place of one.
+    fn cut(&self, sequence: u64, piece: u32, ids: Range<u32>) {
         let mut sequencer = self.lock();
         let index = usize::try_from(sequence - sequencer.head).unwrap_or(usize::MAX);
         if let Some(slot) = sequencer.slots.get_mut(index)
             && let Some(at) = slot.pieces.iter().position(|p| p.id == piece)
         {
             let open = |id| Piece { id, items: VecDeque::new(), complete: false };
-            slot.pieces.splice(at..=at, [open(first), open(second)]);
+            slot.pieces.splice(at..=at, ids.map(open));
         }
     }
 }
@@ -200,7 +268,8 @@ fn half_of(morsel: &Morsel) -> Option<usize> {
 }
 
 enum Accepted {
-    Rows(u64, Charged),
+    /// Morsels whose results are those of one.
+    Rows(u64, Vec<Charged>),
     Control,
 }
 
@@ -211,6 +280,8 @@ struct Open {
     sequence: u64,
     piece: u32,
     input: Charged,
+    /// As how many morsels it counts.
+    morsels: u64,
     /// A part of the result has been taken already, so the input must not run again.
     started: bool,
 }
@@ -252,17 +323,40 @@ impl FragmentLane {
         }
     }
 
-    fn work(&mut self, sequence: u64, rows: Charged) {
+    fn work(&mut self, sequence: u64, mut parts: Vec<Charged>) {
         if self.primary.is_none()
             && let Some((device, program)) = self.compiled.poll()
         {
+            self.stage.rows_wanted.store(program.rows_wanted().unwrap_or(0), Ordering::Relaxed);
             self.primary = Some((device, program.kernel()));
         }
         let on_primary = self.primary.is_some();
-        self.submit(on_primary, sequence, 0, rows);
+        let morsels = parts.len() as u64;
+        if parts.len() > 1
+            && let Some(all) = joined(&parts)
+        {
+            parts = vec![Charged::made(all, &self.stage.job.account)];
+        }
+        match parts.len() {
+            1 => parts.into_iter().for_each(|rows| self.submit(on_primary, (sequence, 0), rows, morsels)),
+            count => {
+                let ids = self.pieces(count);
+                self.stage.cut(sequence, 0, ids.clone());
+                for (id, rows) in ids.zip(parts) {
+                    self.submit(on_primary, (sequence, id), rows, 1);
+                }
+            }
+        }
     }
 
-    fn submit(&mut self, on_primary: bool, sequence: u64, piece: u32, input: Charged) {
+    /// Numbers for so many new pieces.
+    fn pieces(&mut self, count: usize) -> Range<u32> {
+        let first = self.next_piece;
+        self.next_piece += count as u32;
+        first..self.next_piece
+    }
+
+    fn submit(&mut self, on_primary: bool, (sequence, piece): (u64, u32), input: Charged, morsels: u64) {
         let mut cx = TaskContext { morsel_rows: self.stage.job.morsel_rows, waker: &self.waker };
         let kernel = match (&mut self.primary, on_primary) {
             (Some((_, kernel)), true) => kernel,
@@ -270,7 +364,10 @@ impl FragmentLane {
         };
         let ticket = kernel.submit(input.morsel.clone(), &mut cx);
         self.unflushed |= on_primary;
-        self.open.push(Open { ticket, on_primary, sequence, piece, input, started: false });
+        if on_primary {
+            self.stage.lock().on_device += 1;
+        }
+        self.open.push(Open { ticket, on_primary, sequence, piece, input, morsels, started: false });
     }
 
     /// Asks for every open ticket; true when one came to something.
@@ -296,7 +393,7 @@ impl FragmentLane {
                 }
                 Progress::Failed(failure) => {
                     moved = true;
-                    let open = self.open.swap_remove(index);
+                    let open = self.close(index);
                     self.failed(open, failure);
                 }
             }
@@ -343,12 +440,21 @@ impl FragmentLane {
             }
             None => {
                 match open.on_primary {
-                    true => self.done_on_primary += 1,
-                    false => self.done_on_cpu += 1,
+                    true => self.done_on_primary += open.morsels,
+                    false => self.done_on_cpu += open.morsels,
                 }
-                self.open.swap_remove(index);
+                self.close(index);
             }
         }
+    }
+
+    /// Takes out a ticket that is no more.
+    fn close(&mut self, index: usize) -> Open {
+        let open = self.open.swap_remove(index);
+        if open.on_primary {
+            self.stage.lock().on_device -= 1;
+        }
+        open
     }
 
     fn failed(&mut self, open: Open, failure: Failure) {
@@ -358,8 +464,8 @@ impl FragmentLane {
                 Retry::Smaller if half_of(&open.input.morsel).is_some() => return self.halve(open),
                 Retry::Smaller | Retry::Elsewhere => {
                     tracing::debug!(operator = %self.stage.operator, %failure, "morsel goes to the CPU");
-                    self.stage.job.counters.fallback_morsels.fetch_add(1, Ordering::Relaxed);
-                    return self.submit(false, open.sequence, open.piece, open.input);
+                    self.stage.job.counters.fallback_morsels.fetch_add(open.morsels, Ordering::Relaxed);
+                    return self.submit(false, (open.sequence, open.piece), open.input, open.morsels);
                 }
                 Retry::Never => {}
             }
@@ -371,8 +477,7 @@ impl FragmentLane {
     fn halve(&mut self, open: Open) {
         let rows = open.input.morsel.rows();
         let half = half_of(&open.input.morsel).unwrap_or(rows);
-        let pieces = [self.next_piece, self.next_piece + 1];
-        self.next_piece += 2;
+        let pieces = self.pieces(2);
         let account = self.stage.job.account.clone();
         let morsel = &open.input.morsel;
         let (first, second) = match (morsel.slice(0, half), morsel.slice(half, rows - half)) {
@@ -382,9 +487,12 @@ impl FragmentLane {
                 return self.stage.fill(open.sequence, open.piece, [Item::Failed(error)], true);
             }
         };
-        self.stage.cut(open.sequence, open.piece, pieces);
-        self.submit(true, open.sequence, pieces[0], Charged::made(first, &account));
-        self.submit(true, open.sequence, pieces[1], Charged::made(second, &account));
+        self.stage.cut(open.sequence, open.piece, pieces.clone());
+        // A half of several morsels counts as half of them.
+        let morsels = [open.morsels - open.morsels / 2, (open.morsels / 2).max(1)];
+        for ((piece, half), morsels) in pieces.zip([first, second]).zip(morsels) {
+            self.submit(true, (open.sequence, piece), Charged::made(half, &account), morsels);
+        }
     }
 
     fn error(&self, open: &Open, failure: Failure) -> JobError {

@@ -10,7 +10,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Float64Type};
 use sabot_batch::Morsel;
-use sabot_common::DeviceId;
+use sabot_common::{DeviceId, RowWork};
 use sabot_ops::{
     AggregateFunction, Backend, CompileError, CompileJob, Compiled, Failure, Fragment, Kernel, OperatorSpec,
     Output, Program, Progress, Retry, Support, TaskContext, Ticket,
@@ -98,6 +98,10 @@ impl Backend for Shadowed {
         }
     }
 
+    fn work(&self, fragment: &Fragment) -> RowWork {
+        self.device.work(fragment)
+    }
+
     fn compile(&self, fragment: &Fragment) -> Result<CompileJob, CompileError> {
         let mut device = Some(self.device.compile(fragment)?);
         let mut oracle = Some(self.oracle.compile(fragment)?);
@@ -155,6 +159,10 @@ struct ShadowProgram {
 }
 
 impl Program for ShadowProgram {
+    fn rows_wanted(&self) -> Option<usize> {
+        self.device.rows_wanted()
+    }
+
     fn kernel(&self) -> Box<dyn Kernel> {
         Box::new(ShadowKernel {
             device: self.device.kernel(),

@@ -106,6 +106,37 @@ const SAMPLES: [Sample; 7] = [
     },
 ];
 
+/// Operations of a longer chain than any that a column is loaded for.
+const CHAIN: usize = 64;
+
+/// Operations a second, and rows a second that are looked up in a table of a thousand groups, of kernels over so many rows.
+///
+/// # Errors
+/// [`Fault`] of the device; [`Fault::Launch`] where it has no such kernels.
+pub(crate) fn rates(device: &dyn Device, rows: usize) -> Result<(f64, f64), Fault> {
+    let chain = Sample {
+        name: "chain",
+        floor_bytes: 16.0,
+        steps: |b| {
+            let step = |expr: Expr, n: usize| match n % 2 {
+                0 => expr.wrapping_mul(col("b")),
+                _ => expr.wrapping_add(col("a")),
+            };
+            project(b, (0..CHAIN).fold(col("a"), step))
+        },
+        window: false,
+    };
+    let batch = batch(rows).map_err(Fault::Launch)?;
+    let of = |sample: &Sample| -> Result<f64, Fault> {
+        let seconds = measured(device, sample, &batch)?;
+        seconds.ok_or_else(|| Fault::Launch(format!("no kernel for: {}", sample.name)))
+    };
+    let (short, long, groups) = (of(&SAMPLES[1])?, of(&chain)?, of(&SAMPLES[3])?);
+    // Two operations are in the short one. Where memory hides all the others, they are as fast as all of them together.
+    let more = (long - short).max(long / CHAIN as f64);
+    Ok(((CHAIN - 2) as f64 * rows as f64 / more, rows as f64 / groups))
+}
+
 fn typed(expr: Expr, batch: &RecordBatch) -> Result<sabot_expr::TypedExpr, String> {
     resolve(&expr, batch.schema_ref(), &FunctionRegistry::new()).map_err(|error| error.to_string())
 }

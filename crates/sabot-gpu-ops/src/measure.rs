@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::device::{Device, DeviceBuffer, Fault, WorkStep};
+use crate::kernels::rates;
 use crate::once::{bindings, carry_out};
 use crate::slab::Layout;
 use crate::source::{KernelSource, TILE};
@@ -29,6 +30,10 @@ pub struct Measured {
     pub download_bytes_per_s: f64,
     /// Bytes a second that a kernel reads and writes in the device's memory.
     pub memory_bytes_per_s: f64,
+    /// Operations a second on integers of 64 bits.
+    pub operations_per_s: f64,
+    /// Rows a second that a kernel looks up in a table of a thousand groups.
+    pub folds_per_s: f64,
 }
 
 /// Measures a device, in less than a second where it is fast.
@@ -84,10 +89,13 @@ pub fn measure(device: &dyn Device) -> Result<Measured, Fault> {
     let run = best(&|| Ok(vec![launch()]))?;
     // What takes no longer than the way there and back is too fast to be measured so.
     let rate = |words: usize, seconds: f64| words as f64 * 4.0 / (seconds - round_trip).max(1e-9);
+    let (operations_per_s, folds_per_s) = rates(device, ROWS)?;
     Ok(Measured {
         round_trip_us: round_trip * 1e6,
         upload_bytes_per_s: rate(layout.input_words, up),
         download_bytes_per_s: rate(layout.output_words, down),
         memory_bytes_per_s: rate(layout.input_words + layout.output_words, run),
+        operations_per_s,
+        folds_per_s,
     })
 }

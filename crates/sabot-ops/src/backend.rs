@@ -6,7 +6,7 @@
 //! that a failed morsel can run elsewhere; a backend never has to recover by itself.
 
 use sabot_batch::{Morsel, MorselError};
-use sabot_common::DeviceId;
+use sabot_common::{DeviceId, RowWork};
 use sabot_expr::RowError;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -53,6 +53,12 @@ pub trait Backend: Debug + Send + Sync {
     /// Whether it can run this fragment; cheap, called while planning.
     fn supports(&self, fragment: &Fragment) -> Support;
 
+    /// What the fragment asks of this device for each row, for the planner: without anything that goes over a link unless the
+    /// backend says what.
+    fn work(&self, fragment: &Fragment) -> RowWork {
+        fragment.work()
+    }
+
     /// Starts to compile the fragment. The job is polled; until it is ready another backend serves.
     ///
     /// # Errors
@@ -73,6 +79,12 @@ pub enum CompileJob {
 
 /// A compiled fragment, shared by all tasks that run it.
 pub trait Program: Send + Sync {
+    /// Rows that a kernel would rather be given at once, where it makes a difference. The runtime joins morsels until there are as
+    /// many, as long as the device has other work meanwhile.
+    fn rows_wanted(&self) -> Option<usize> {
+        None
+    }
+
     /// A kernel for one task, with scratch memory and tables of its own.
     fn kernel(&self) -> Box<dyn Kernel>;
 }

@@ -31,6 +31,7 @@ mod tests;
 mod union;
 mod unnest;
 mod window_assign;
+mod work;
 
 pub use backend::{
     Backend, CompileError, CompileJob, Compiled, Failure, Kernel, Output, Program, Progress, Retry, Support,

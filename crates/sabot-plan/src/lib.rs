@@ -69,6 +69,7 @@ pub use physical::{
     LookupStage, MapBatchesStage, OverStage, PhysicalPlan, Port, RankResult, RankStage, RollingStage, Route,
     SinkStage, SourceStage, Stage, StageInput, StageKind,
 };
+pub use placed::Price;
 pub use plan::{FORMAT_VERSION, Keying, Plan, PlanNode};
 pub use predict::{PredictExpr, margin, prediction, reasons};
 pub use rank::{Keep, RankCall, Ranking, TopNRequest};

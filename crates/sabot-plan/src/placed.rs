@@ -1,36 +1,51 @@
 //! Fragments that a device runs only in part.
 //!
 //! A fragment is as long as rows stay where they are. One step that a device has no kernel for would keep it from all the
-//! others, so such a fragment is cut again: into the longest runs that some device has, and what lies between. Rows pass from
-//! one to the next in their order, task by task.
+//! others, so such a fragment is cut again: along the cheapest path through its steps, on each of which it is with the CPU or
+//! with a device. Rows pass from one part to the next in their order, task by task.
 
 use arrow::datatypes::SchemaRef;
-use sabot_ops::{Fragment, OperatorSpec};
+use sabot_ops::Fragment;
 
 use crate::{FragmentStage, KeyedStage, PhysicalPlan, Port, Route, Stage, StageInput, StageKind};
 
+/// What running a fragment costs, in any unit: getting rows to a device and back included.
+///
+/// ```
+/// # use sabot_plan::Price;
+/// let nobody_else = Price { cpu: 1.0, device: None };
+/// assert_eq!(nobody_else.device, None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Price {
+    /// On the CPU, which runs everything.
+    pub cpu: f64,
+    /// On the best of the devices that run it.
+    pub device: Option<f64>,
+}
+
 impl PhysicalPlan {
-    /// The plan with every fragment that `runs` says no to cut into runs of steps, of which as many as possible are ones that
-    /// it says yes to. Fragments of which no part runs stay as they are.
+    /// The plan with every fragment cut again so that it costs least. A cut that saves nothing is not made, so fragments of
+    /// which no part is better elsewhere stay as they are.
     ///
     /// ```
     /// # use arrow::datatypes::{DataType, Field, Schema};
-    /// # use sabot_plan::{Connector, CutOptions, Plan, PlanBuilder, SinkRequest, SourceRequest, cut};
+    /// # use sabot_plan::{Connector, CutOptions, Plan, PlanBuilder, Price, SinkRequest, SourceRequest, cut};
     /// # let schema = Schema::new(vec![Field::new("delay", DataType::Int32, false)]);
     /// # let builder = PlanBuilder::new();
     /// # let flights = builder.source(SourceRequest::bounded(Connector::slot("flights"), schema.into()))?;
     /// # let plan = Plan::from_sinks(&[builder.sink(&flights, SinkRequest::new(Connector::slot("out")))?])?;
     /// let physical = cut(&plan, &CutOptions::default())?;
     /// let stages = physical.stages.len();
-    /// assert_eq!(physical.cut_fragments(|_| false).stages.len(), stages);
+    /// assert_eq!(physical.cut_fragments(|_| Price { cpu: 1.0, device: None }).stages.len(), stages);
     /// # Ok::<(), sabot_plan::PlanError>(())
     /// ```
     #[must_use]
-    pub fn cut_fragments(self, runs: impl Fn(&Fragment) -> bool) -> Self {
+    pub fn cut_fragments(self, price: impl Fn(&Fragment) -> Price) -> Self {
         let mut parts: Vec<Vec<Fragment>> = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
             parts.push(match &stage.kind {
-                StageKind::Fragment(spec) if !runs(&spec.fragment) => in_runs(&spec.fragment, &runs),
+                StageKind::Fragment(spec) => in_runs(&spec.fragment, &price),
                 _ => Vec::new(),
             });
         }
@@ -94,42 +109,38 @@ fn push_parts(
     }
 }
 
-/// The steps of a fragment in runs; none where no run is found, or all of it is one.
-fn in_runs(fragment: &Fragment, runs: &impl Fn(&Fragment) -> bool) -> Vec<Fragment> {
-    let mut parts: Vec<Fragment> = Vec::new();
-    // Steps that no device has, so far.
-    let mut left: Vec<OperatorSpec> = Vec::new();
-    let mut schema = fragment.input().clone();
-    let mut rest = fragment.steps();
-    while let [first, others @ ..] = rest {
-        let start = left.iter().try_fold(schema.clone(), |schema, step| step.output_schema(&schema));
-        let Ok(start) = start else { return Vec::new() };
-        let run = (1..=rest.len()).rev().find_map(|length| {
-            Fragment::new(start.clone(), rest[..length].to_vec()).ok().filter(|run| runs(run))
-        });
-        match run {
-            None => {
-                left.push(first.clone());
-                rest = others;
-            }
-            Some(run) => {
-                if !left.is_empty() {
-                    let Ok(before) = Fragment::new(schema, std::mem::take(&mut left)) else {
-                        return Vec::new();
-                    };
-                    parts.push(before);
-                }
-                rest = &rest[run.steps().len()..];
-                schema = run.output().clone();
-                parts.push(run);
+/// The cheapest way through a fragment, step by step, as fragments; none where it is best left whole.
+fn in_runs(fragment: &Fragment, price: &impl Fn(&Fragment) -> Price) -> Vec<Fragment> {
+    let steps = fragment.steps();
+    // What goes into each step.
+    let mut schemas = vec![fragment.input().clone()];
+    for step in steps {
+        let Ok(output) = step.output_schema(&schemas[schemas.len() - 1]) else { return Vec::new() };
+        schemas.push(output);
+    }
+    // What the first steps cost, and the last part of them.
+    let mut best: Vec<(f64, Option<(usize, Fragment)>)> = vec![(0.0, None)];
+    for end in 1..=steps.len() {
+        let mut cheapest = (f64::INFINITY, None);
+        // Longer parts come first, and stay where they cost no more.
+        for start in 0..end {
+            let Ok(part) = Fragment::new(schemas[start].clone(), steps[start..end].to_vec()) else { continue };
+            let Price { cpu, device } = price(&part);
+            let cost = best[start].0 + device.map_or(cpu, |device| device.min(cpu));
+            if cost < cheapest.0 {
+                cheapest = (cost, Some((start, part)));
             }
         }
+        best.push(cheapest);
     }
-    if !left.is_empty() && !parts.is_empty() {
-        let Ok(behind) = Fragment::new(schema, left) else { return Vec::new() };
-        parts.push(behind);
+    let mut parts = Vec::new();
+    let mut end = steps.len();
+    while let Some((start, part)) = best[end].1.take() {
+        parts.push(part);
+        end = start;
     }
-    parts
+    parts.reverse();
+    if parts.len() > 1 { parts } else { Vec::new() }
 }
 
 #[cfg(test)]
@@ -138,7 +149,7 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
     use sabot_common::KeyGroups;
     use sabot_expr::{FunctionRegistry, col, resolve};
-    use sabot_ops::{FilterProjectSpec, PartitionSpec, UnionSpec};
+    use sabot_ops::{FilterProjectSpec, OperatorSpec, PartitionSpec, UnionSpec};
     use std::sync::Arc;
 
     fn schema() -> SchemaRef {
@@ -160,15 +171,22 @@ mod tests {
         names.chars().map(step).collect()
     }
 
-    /// The runs as letters, of a device that has filters, and unions beside them.
-    fn runs(names: &str) -> Vec<String> {
+    fn letters(fragment: &Fragment) -> String {
+        fragment.steps().iter().map(|step| step.name().chars().next().unwrap()).collect()
+    }
+
+    /// The parts as letters; none where the fragment stays whole.
+    fn cheapest(names: &str, price: impl Fn(&str) -> Price) -> Vec<String> {
         let fragment = Fragment::new(schema(), steps(names)).unwrap();
-        let letters = |fragment: &Fragment| -> String {
-            let of = |step: &OperatorSpec| step.name().chars().next().unwrap();
-            fragment.steps().iter().map(of).collect()
-        };
-        let device = |run: &Fragment| letters(run).contains('f') && !letters(run).contains('p');
-        in_runs(&fragment, &device).iter().map(letters).collect()
+        in_runs(&fragment, &|part: &Fragment| price(&letters(part))).iter().map(letters).collect()
+    }
+
+    /// The parts where a device has filters, and unions beside them, and is always better.
+    fn runs(names: &str) -> Vec<String> {
+        cheapest(names, |part| {
+            let device = (part.contains('f') && !part.contains('p')).then_some(1.0);
+            Price { cpu: 1_000.0 * part.len() as f64, device }
+        })
     }
 
     #[test]
@@ -177,6 +195,19 @@ mod tests {
         assert_eq!(runs("uffup"), ["uffu", "p"]);
         assert_eq!(runs("p"), [""; 0]);
         assert_eq!(runs("uup"), [""; 0]);
+    }
+
+    /// A device that is twice as fast, with a way there and back.
+    #[test]
+    fn a_cut_has_to_pay_for_the_way() {
+        let with = |way: f64| {
+            cheapest("ffp", move |part| {
+                let steps = part.len() as f64;
+                Price { cpu: 10.0 * steps, device: (!part.contains('p')).then_some(way + 5.0 * steps) }
+            })
+        };
+        assert_eq!(with(9.0), ["ff", "p"]);
+        assert_eq!(with(11.0), [""; 0]);
     }
 
     #[test]
@@ -210,7 +241,10 @@ mod tests {
             vec![source(vec![]), fragment(0, "fp"), source(vec![0]), fragment(2, "p"), fragment(1, "p")];
         let plan =
             PhysicalPlan { stages, hash_seed: 0, key_groups: KeyGroups::default(), keyed_parallelism: 2 };
-        let cut = plan.cut_fragments(|run| run.steps().iter().all(|step| step.name() == "filter-project"));
+        let cut = plan.cut_fragments(|part| Price {
+            cpu: part.steps().len() as f64,
+            device: letters(part).chars().all(|step| step == 'f').then_some(0.5),
+        });
         let inputs: Vec<Vec<usize>> =
             cut.stages.iter().map(|stage| stage.inputs.iter().map(|input| input.stage).collect()).collect();
         assert_eq!(inputs, [vec![], vec![0], vec![1], vec![], vec![3], vec![2]]);

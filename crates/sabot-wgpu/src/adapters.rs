@@ -15,6 +15,8 @@ pub struct AdapterSummary {
     pub driver: String,
     /// Whether the CPU plays the device.
     pub is_software: bool,
+    /// Whether it uses the memory of the host.
+    pub is_integrated: bool,
     /// Whether it has integers of 64 bits.
     pub int64: bool,
     /// Whether it has floats of 64 bits.
@@ -53,6 +55,7 @@ pub(crate) fn summary(index: usize, adapter: &Adapter) -> AdapterSummary {
         backend: info.backend.to_string(),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         is_software: info.device_type == wgpu::DeviceType::Cpu,
+        is_integrated: info.device_type == wgpu::DeviceType::IntegratedGpu,
         int64: features.contains(Features::SHADER_INT64),
         float64: features.contains(Features::SHADER_F64),
         atomic64: features.contains(Features::SHADER_INT64_ATOMIC_ALL_OPS),

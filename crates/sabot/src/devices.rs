@@ -1,6 +1,11 @@
 //! What there is to run fragments on.
 
+use sabot_ops::Backend;
+use sabot_placement::Calibration;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::calibration;
 
 /// A device of this machine, or why there is none of its kind.
 ///
@@ -31,8 +36,9 @@ impl fmt::Display for FoundDevice {
     }
 }
 
-/// The devices of this machine, the CPU first; each is measured, which takes up to some seconds. A kind of which there
-/// is none is there as well, with the reason.
+/// The devices of this machine, the CPU first. Each is measured, which takes up to some seconds, and what was measured is kept in
+/// the user's cache, where [`Devices::Auto`](crate::Devices::Auto) finds it from then on. A kind of which there is none is
+/// there as well, with the reason.
 ///
 /// ```
 /// assert!(sabot::list_devices().iter().all(|device| !device.about.is_empty()));
@@ -44,7 +50,10 @@ pub fn list_devices() -> Vec<FoundDevice> {
         id: "cpu".to_owned(),
         is_usable: true,
         about: format!("{workers} processors, SIMD variant {variant}"),
-        details: Vec::new(),
+        details: vec![match calibration::calibrate_cpu() {
+            Ok(measured) => format!("{measured}; {}", calibration::keep(&measured, &calibration::about_cpu())),
+            Err(error) => format!("not measured: {error}"),
+        }],
     };
     std::iter::once(cpu).chain(cuda()).chain(wgpu()).collect()
 }
@@ -73,8 +82,8 @@ fn cuda() -> Vec<FoundDevice> {
                 let summary = device.summary();
                 let ((free, total), (major, minor)) = (summary.memory_bytes, summary.nvrtc);
                 let memory = format!("{} of {} MiB free", free >> 20, total >> 20);
-                let details =
-                    vec![memory, limits(&*device), format!("NVRTC {major}.{minor}"), measured(&*device)];
+                let measured = measured(&id, &about_cuda(summary), &*device);
+                let details = vec![memory, limits(&*device), format!("NVRTC {major}.{minor}"), measured];
                 let about = format!("{} ({})", summary.name, summary.architecture);
                 FoundDevice { id, is_usable: true, about, details }
             }
@@ -94,18 +103,75 @@ fn limits(device: &dyn sabot_gpu_ops::Device) -> String {
     format!("buffers of up to {buffer} MiB, {memory} MiB used in all")
 }
 
+/// Measures a device, and keeps the result.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
-fn measured(device: &dyn sabot_gpu_ops::Device) -> String {
+fn measured(id: &str, about: &str, device: &dyn sabot_gpu_ops::Device) -> String {
     match sabot_gpu_ops::measure(device) {
-        Ok(m) => format!(
-            "measured: {:.1} GB/s to it, {:.1} GB/s from it, {:.1} GB/s in its memory, {:.0} µs there and back",
-            m.upload_bytes_per_s / 1e9,
-            m.download_bytes_per_s / 1e9,
-            m.memory_bytes_per_s / 1e9,
-            m.round_trip_us
-        ),
+        Ok(measured) => {
+            let calibration = calibration::of_gpu(id, &measured);
+            let kept = calibration::keep(&calibration, about);
+            format!("{calibration}, {:.0} µs there and back; {kept}", measured.round_trip_us)
+        }
         Err(fault) => format!("not measured: {fault}"),
     }
+}
+
+/// The devices that are worth weighing, and how fast they are. They are looked for once in a process: opening one takes a
+/// fraction of a second.
+pub(crate) fn calibrated() -> Vec<(Arc<dyn Backend>, Calibration)> {
+    static FOUND: OnceLock<Vec<(Arc<dyn Backend>, Calibration)>> = OnceLock::new();
+    FOUND.get_or_init(|| calibrated_cuda().or_else(calibrated_wgpu).into_iter().collect()).clone()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn calibrated_cuda() -> Option<(Arc<dyn Backend>, Calibration)> {
+    None
+}
+
+/// The first of NVIDIA's devices.
+#[cfg(feature = "cuda")]
+fn calibrated_cuda() -> Option<(Arc<dyn Backend>, Calibration)> {
+    use sabot_gpu_ops::{GpuBackend, GpuOptions};
+    let device = sabot_cuda::CudaDevice::open(0, sabot_cuda::CudaOptions::default()).ok()?;
+    let summary = device.summary();
+    // Those of compute capability x.0 from 8 on have the memory of a datacenter's.
+    let class = match summary.architecture.as_str() {
+        "sm_80" | "sm_90" | "sm_100" => crate::DeviceClass::DatacenterGpu,
+        _ => crate::DeviceClass::DiscreteGpu,
+    };
+    let calibration =
+        calibration::kept("cuda:0", &about_cuda(summary)).unwrap_or_else(|| class.assumed("cuda:0"));
+    Some((Arc::new(GpuBackend::new(device, GpuOptions::default())), calibration))
+}
+
+#[cfg(feature = "cuda")]
+fn about_cuda(summary: &sabot_cuda::CudaSummary) -> String {
+    format!("{} ({}), NVRTC {}.{}", summary.name, summary.architecture, summary.nvrtc.0, summary.nvrtc.1)
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn calibrated_wgpu() -> Option<(Arc<dyn Backend>, Calibration)> {
+    None
+}
+
+/// The first GPU that wgpu finds: none that the CPU plays.
+#[cfg(feature = "wgpu")]
+fn calibrated_wgpu() -> Option<(Arc<dyn Backend>, Calibration)> {
+    use sabot_gpu_ops::{GpuBackend, GpuOptions};
+    let adapter = sabot_wgpu::adapters().into_iter().find(|adapter| !adapter.is_software)?;
+    let device = sabot_wgpu::WgpuDevice::open(adapter.index, sabot_wgpu::WgpuOptions::default()).ok()?;
+    let class = match adapter.is_integrated {
+        true => crate::DeviceClass::IntegratedGpu,
+        false => crate::DeviceClass::DiscreteGpu,
+    };
+    let id = format!("wgpu:{}", adapter.index);
+    let calibration = calibration::kept(&id, &about_wgpu(&adapter)).unwrap_or_else(|| class.assumed(&id));
+    Some((Arc::new(GpuBackend::new(device, GpuOptions::default())), calibration))
+}
+
+#[cfg(feature = "wgpu")]
+fn about_wgpu(adapter: &sabot_wgpu::AdapterSummary) -> String {
+    format!("{} ({}, {})", adapter.name, adapter.backend, adapter.driver)
 }
 
 #[cfg(not(feature = "wgpu"))]
@@ -120,7 +186,8 @@ fn wgpu() -> Vec<FoundDevice> {
     let mut found = Vec::new();
     for adapter in adapters() {
         let kind = if adapter.is_software { "software" } else { "hardware" };
-        let about = format!("{} ({}, {}), {kind}", adapter.name, adapter.backend, adapter.driver);
+        let about = format!("{}, {kind}", about_wgpu(&adapter));
+        let id = format!("wgpu:{}", adapter.index);
         let mut details = Vec::new();
         let opened = WgpuDevice::open(adapter.index, WgpuOptions::default());
         let is_usable = opened.is_ok();
@@ -137,11 +204,11 @@ fn wgpu() -> Vec<FoundDevice> {
                         says(features.exact64)
                     ));
                 }
-                details.push(measured(&*device));
+                details.push(measured(&id, &about_wgpu(&adapter), &*device));
             }
             Err(error) => details.push(error.to_string()),
         }
-        found.push(FoundDevice { id: format!("wgpu:{}", adapter.index), is_usable, about, details });
+        found.push(FoundDevice { id, is_usable, about, details });
     }
     if found.is_empty() {
         let why = WgpuDevice::open(0, WgpuOptions::default()).err().map(|error| error.to_string());

@@ -1,10 +1,12 @@
 //! The engine as users set it up.
 
-use sabot_exec::{EngineConfig, JobHandle, JobMetrics, ShadowCounters, Shadowed};
+use sabot_exec::{EngineConfig, JobHandle, JobMetrics, Planner, ShadowCounters, Shadowed};
 use sabot_ops::Backend;
+use sabot_placement::Calibration;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::job::Placing;
 use crate::{Error, Job, Result};
 
 /// Which devices an engine may use.
@@ -17,8 +19,10 @@ use crate::{Error, Job, Result};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Devices {
-    /// The backends that the engine was given, and where there are none, or they refuse, the CPU. Other devices have to be
-    /// asked for.
+    /// Each fragment on the device that is expected to be the fastest for it, by how fast devices are and how far away: the CPU,
+    /// and of this build's features the first NVIDIA device, or else the first GPU that wgpu finds. A device that the CPU
+    /// plays is never among them. The numbers are those of [`list_devices`](crate::list_devices), if it was ever called on
+    /// this machine, or assumed for a device of its class. Where the engine was given backends it takes those, in their order.
     #[default]
     Auto,
     /// The CPU alone.
@@ -60,6 +64,7 @@ pub struct Engine {
     inner: sabot_exec::Engine,
     keyed_parallelism: usize,
     checks: Arc<ShadowCounters>,
+    planner: Option<Arc<Planner>>,
 }
 
 impl Engine {
@@ -85,6 +90,7 @@ impl Engine {
             keyed_parallelism: None,
             devices: Devices::Auto,
             shadow_check: None,
+            calibrated: Vec::new(),
         }
     }
 
@@ -144,7 +150,7 @@ impl Engine {
     /// # Errors
     /// When something that the job names is missing, cannot be opened, or is in use by another job.
     pub fn start(&self, job: Job) -> Result<JobHandle> {
-        let physical = job.cut(self.keyed_parallelism, self.backends())?;
+        let physical = job.cut(self.keyed_parallelism, self.placing())?;
         let checkpoints = job.open_checkpoints()?;
         Ok(self.inner.submit(job.name(), &physical, job.bindings(), checkpoints.as_ref())?)
     }
@@ -183,14 +189,14 @@ impl Engine {
     pub fn explain_analyze(&self, job: Job) -> Result<(JobMetrics, String)> {
         let explained = job.clone();
         // A device that is lost on the way would run less of it afterwards.
-        let physical = job.cut(self.keyed_parallelism, self.backends())?;
+        let physical = job.cut(self.keyed_parallelism, self.placing())?;
         let metrics = self.run(job)?;
-        let text = explained.explain_with(self.backends(), &physical, Some(&metrics))?;
+        let text = explained.explain_with(self.placing(), &physical, Some(&metrics))?;
         Ok((metrics, text))
     }
 
-    pub(crate) fn backends(&self) -> &[Arc<dyn Backend>] {
-        &self.inner.config().backends
+    pub(crate) fn placing(&self) -> Placing<'_> {
+        Placing { backends: &self.inner.config().backends, planner: self.planner.as_deref() }
     }
 }
 
@@ -219,6 +225,7 @@ pub struct EngineBuilder {
     keyed_parallelism: Option<usize>,
     devices: Devices,
     shadow_check: Option<std::num::NonZeroU32>,
+    calibrated: Vec<(Arc<dyn Backend>, Calibration)>,
 }
 
 impl EngineBuilder {
@@ -271,6 +278,27 @@ impl EngineBuilder {
     /// ```
     pub fn backends(mut self, backends: Vec<Arc<dyn Backend>>) -> Self {
         self.config.backends = backends;
+        self
+    }
+
+    /// A backend of your own and how fast it is: [`Devices::Auto`] weighs it against the CPU and others of this kind, and
+    /// looks for none by itself.
+    ///
+    /// ```
+    /// # use sabot::prelude::*;
+    /// # use std::sync::Arc;
+    /// use sabot::DeviceClass;
+    /// // It is as fast as the CPU, and rows have to travel: nothing goes there.
+    /// let slow = DeviceClass::IntegratedGpu.assumed("own:0");
+    /// let own = Arc::new(sabot_cpu::CpuBackend::new());
+    /// let engine = Engine::builder().calibrated_backend(own, slow).build()?;
+    /// let late = Stream::read(csv("data/flights.csv"))?.filter(col("delay").gt(15))?;
+    /// let text = Job::new("late").write(&late, to_memory().0)?.explain_for(&engine)?;
+    /// assert!(text.contains("is expected to be faster") && text.contains("ns a row"), "{text}");
+    /// # Ok::<(), sabot::Error>(())
+    /// ```
+    pub fn calibrated_backend(mut self, backend: Arc<dyn Backend>, calibration: Calibration) -> Self {
+        self.calibrated.push((backend, calibration));
         self
     }
 
@@ -341,7 +369,20 @@ impl EngineBuilder {
     /// # Errors
     /// When the operating system refuses them, or a device that was asked for is not there.
     pub fn build(mut self) -> Result<Engine> {
+        let mut planner = None;
         match self.devices {
+            Devices::Auto if self.config.backends.is_empty() => {
+                let devices = match self.calibrated.is_empty() {
+                    true => crate::devices::calibrated(),
+                    false => std::mem::take(&mut self.calibrated),
+                };
+                if !devices.is_empty() {
+                    let cpu = (self.config.cpu.clone(), crate::calibration::cpu(self.config.workers));
+                    let weighing = Arc::new(Planner::new(cpu, devices, self.config.morsel_rows));
+                    self.config.backends = weighing.backends();
+                    planner = Some(weighing);
+                }
+            }
             Devices::Auto => {}
             Devices::Cpu => self.config.backends.clear(),
             Devices::Cuda | Devices::Wgpu => {
@@ -357,7 +398,7 @@ impl EngineBuilder {
             let shadowed = |device| Arc::new(Shadowed::new(device, cpu.clone(), one_in, checks.clone())) as _;
             self.config.backends = self.config.backends.into_iter().map(shadowed).collect();
         }
-        Ok(Engine { inner: sabot_exec::Engine::start(self.config)?, keyed_parallelism, checks })
+        Ok(Engine { inner: sabot_exec::Engine::start(self.config)?, keyed_parallelism, checks, planner })
     }
 }
 

@@ -1,10 +1,11 @@
 //! Jobs: one or more streams and where they go.
 
 use sabot_common::DeviceId;
-use sabot_exec::{Bindings, JobHandle, JobMetrics, StageMetrics};
+use sabot_exec::{Bindings, JobHandle, JobMetrics, Planner, StageMetrics};
 use sabot_ops::{Backend, Fragment, Support};
 use sabot_plan::{
-    Connector, CutOptions, DeviceVerdict, NodeRef, PhysicalPlan, Plan, SinkRequest, cut, explain_measured,
+    Connector, CutOptions, DeviceVerdict, NodeRef, PhysicalPlan, Plan, Price, SinkRequest, StageKind, cut,
+    explain_measured,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,7 +170,7 @@ impl Job {
         let Some(checkpoints) = looked else { return Ok(None) };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let upgrade =
-            sabot_exec::upgrade(&self.name, &self.cut(workers, &[])?, &self.bindings, &checkpoints)?;
+            sabot_exec::upgrade(&self.name, &self.cut(workers, Placing::default())?, &self.bindings, &checkpoints)?;
         Ok(upgrade.map(|upgrade| upgrade.to_string()))
     }
 
@@ -217,7 +218,7 @@ impl Job {
     /// As [`Job::plan`].
     pub fn explain(&self) -> Result<String> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        self.explain_with(&[], &self.cut(workers, &[])?, None)
+        self.explain_with(Placing::default(), &self.cut(workers, Placing::default())?, None)
     }
 
     /// The plan as an engine would run it.
@@ -234,14 +235,14 @@ impl Job {
     /// # Errors
     /// As [`Job::plan`].
     pub fn explain_for(&self, engine: &Engine) -> Result<String> {
-        let physical = self.cut(engine.keyed_parallelism(), engine.backends())?;
-        self.explain_with(engine.backends(), &physical, None)
+        let physical = self.cut(engine.keyed_parallelism(), engine.placing())?;
+        self.explain_with(engine.placing(), &physical, None)
     }
 
-    /// The plan as these backends would run it, or have done.
+    /// The plan as these devices would run it, or have done.
     pub(crate) fn explain_with(
         &self,
-        backends: &[Arc<dyn Backend>],
+        Placing { backends, planner }: Placing<'_>,
         physical: &PhysicalPlan,
         metrics: Option<&JobMetrics>,
     ) -> Result<String> {
@@ -254,8 +255,13 @@ impl Job {
             },
         };
         let devices = |fragment: &Fragment| backends.iter().map(|b| verdict(fragment, &**b)).collect();
+        let expected = |number: usize| match &physical.stages.get(number)?.kind {
+            StageKind::Fragment(stage) => Some(format!("expected: {}", planner?.says(&stage.fragment))),
+            _ => None,
+        };
         let measured = |number: usize| metrics?.stages.iter().find(|stage| stage.stage == number).map(done);
-        Ok(explain_measured(&plan, physical, devices, measured))
+        let notes = |number| expected(number).into_iter().chain(measured(number)).collect();
+        Ok(explain_measured(&plan, physical, devices, notes))
     }
 
     /// Runs the job on an engine of its own and waits for its end.
@@ -290,11 +296,11 @@ impl Job {
         Engine::new()?.start(self)
     }
 
-    /// The stages, cut further where backends run parts of a fragment and not the whole.
+    /// The stages, cut further where a part of a fragment is better off on a device than the whole.
     pub(crate) fn cut(
         &self,
         keyed_parallelism: usize,
-        backends: &[Arc<dyn Backend>],
+        Placing { backends, planner }: Placing<'_>,
     ) -> Result<PhysicalPlan> {
         let keyed_parallelism = u32::try_from(keyed_parallelism).unwrap_or(u32::MAX);
         let physical = cut(&self.plan()?, &CutOptions { keyed_parallelism })?;
@@ -302,12 +308,26 @@ impl Job {
             return Ok(physical);
         }
         let runs = |fragment: &Fragment| backends.iter().any(|b| b.supports(fragment) == Support::Yes);
-        Ok(physical.cut_fragments(runs))
+        Ok(physical.cut_fragments(|fragment| match planner {
+            Some(planner) => planner.price(fragment),
+            // A device that was asked for has as many steps as it can, in as few parts as they can be.
+            None => Price {
+                cpu: 1.0 + 1_000.0 * fragment.steps().len() as f64,
+                device: runs(fragment).then_some(1.0),
+            },
+        }))
     }
 
     pub(crate) fn bindings(&self) -> &Bindings {
         &self.bindings
     }
+}
+
+/// The devices of an engine, and what weighs them where it was left to choose.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Placing<'a> {
+    pub(crate) backends: &'a [Arc<dyn Backend>],
+    pub(crate) planner: Option<&'a Planner>,
 }
 
 /// What a stage has done, in a line.

@@ -34,6 +34,7 @@
 #![cfg_attr(doctest, doc = include_str!("../../../docs/aggregates.md"))]
 #![cfg_attr(all(doctest, feature = "object-store"), doc = include_str!("../../../docs/files.md"))]
 
+mod calibration;
 mod checkpoints;
 mod columns;
 mod connectors;
@@ -53,6 +54,7 @@ mod unnest;
 mod window;
 
 pub use arrow;
+pub use calibration::calibrate_cpu;
 pub use checkpoints::Checkpoints;
 pub use devices::{FoundDevice, list_devices};
 pub use engine::{Devices, Engine, EngineBuilder};
@@ -79,6 +81,7 @@ pub use sabot_expr::{
 #[cfg(feature = "object-store")]
 pub use sabot_object_store::ObjectStores;
 pub use sabot_ops::{ModelError, TreeModel};
+pub use sabot_placement::{Basis, Calibration, DeviceClass, Link};
 pub use sabot_plan::{
     AggregateExpr, ColumnExpr, Emit, IntoColumn, IntoKey, IntoSort, Keep, OverExpr, OverFunctionExpr, Plan,
     PlanError, PredictExpr, SortExpr, UnnestRequest, approx_count_distinct, approx_quantile, array_agg, asc,

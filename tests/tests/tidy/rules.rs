@@ -42,7 +42,8 @@ pub(crate) const SHARED: &[(&str, &str)] = &[
     (
         "serde_json",
         "records of NDJSON in sabot-files; XGBoost's models in sabot-ops, which reads them where it says what they \
-         mean; manifests of checkpoints, which people read too; it is in every build anyway",
+         mean; manifests of checkpoints, which people read too; what the facade keeps of devices that were measured; it is \
+         in every build anyway",
     ),
     (
         "tokio",
@@ -57,6 +58,7 @@ pub(crate) const FACADE: &str = "sabot";
 /// The table.
 pub(crate) const TABLE: &[Row] = &[
     row("sabot-common", &[], &[]),
+    row("sabot-placement", &["sabot-common"], &[]),
     row("sabot-checkpoint", &["sabot-common"], &["blake3", "serde_json", "sha2"]),
     row("sabot-batch", &["sabot-common"], &[]),
     row("sabot-time", &["sabot-common"], &[]),
@@ -71,7 +73,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("sabot-state", &["sabot-batch", "sabot-checkpoint"], &["libc", "twox-hash"]),
     row("sabot-stream", &["sabot-cpu", "sabot-plan", "sabot-state"], &[]),
     row("sabot-connect", &["sabot-expr"], &[]),
-    row("sabot-exec", &["sabot-stream", "sabot-connect"], &["rayon", "rustix", "tokio"]),
+    row("sabot-exec", &["sabot-stream", "sabot-connect", "sabot-placement"], &["rayon", "rustix", "tokio"]),
     leaf("sabot-files", &["sabot-connect"], &["flate2", "glob", "memchr", "parquet", "serde_json", "zstd"]),
     leaf(
         "sabot-object-store",
@@ -81,7 +83,11 @@ pub(crate) const TABLE: &[Row] = &[
     row("sabot-emu", &["sabot-gpu-ops"], &["tempfile"]),
     leaf("sabot-cuda", &["sabot-gpu-ops"], &["cudarc"]),
     leaf("sabot-wgpu", &["sabot-gpu-ops"], &["pollster", "wgpu"]),
-    row(FACADE, &["sabot-exec", "sabot-files", "sabot-object-store", "sabot-cuda", "sabot-wgpu"], &[]),
+    row(
+        FACADE,
+        &["sabot-exec", "sabot-files", "sabot-object-store", "sabot-cuda", "sabot-wgpu"],
+        &["serde_json"],
+    ),
 ];
 
 /// Packages that must not be in the lock file at all: the default build needs a Rust toolchain and a C

@@ -53,10 +53,10 @@ pub fn explain(
     physical: &PhysicalPlan,
     devices: impl Fn(&Fragment) -> Vec<DeviceVerdict>,
 ) -> String {
-    explain_measured(plan, physical, devices, |_| None)
+    explain_measured(plan, physical, devices, |_| Vec::new())
 }
 
-/// As [`explain`], with a line about what each stage has done, where `measured` has one for its number.
+/// As [`explain`], with the lines that `notes` has for the number of a stage: what it is expected to take, what it has done.
 ///
 /// ```
 /// # use arrow::datatypes::{DataType, Field, Schema};
@@ -65,7 +65,7 @@ pub fn explain(
 /// # let builder = PlanBuilder::new();
 /// # let flights = builder.source(SourceRequest::bounded(Connector::slot("flights"), schema.into()))?;
 /// # let plan = Plan::from_sinks(&[builder.sink(&flights, SinkRequest::new(Connector::slot("out")))?])?;
-/// let rows = |stage| (stage == 0).then(|| "gave 4 rows".to_owned());
+/// let rows = |stage| Vec::from_iter((stage == 0).then(|| "gave 4 rows".to_owned()));
 /// let text = explain_measured(&plan, &cut(&plan, &CutOptions::default())?, |_| Vec::new(), rows);
 /// assert!(text.contains("gave 4 rows"));
 /// # Ok::<(), sabot_plan::PlanError>(())
@@ -74,7 +74,7 @@ pub fn explain_measured(
     plan: &Plan,
     physical: &PhysicalPlan,
     devices: impl Fn(&Fragment) -> Vec<DeviceVerdict>,
-    measured: impl Fn(usize) -> Option<String>,
+    notes: impl Fn(usize) -> Vec<String>,
 ) -> String {
     let mut page = Page::default();
     let mut shown = HashSet::new();
@@ -92,7 +92,7 @@ pub fn explain_measured(
     );
     for (index, stage) in physical.stages.iter().enumerate() {
         describe_stage(&mut page, plan, physical, index, stage, &devices);
-        if let Some(line) = measured(index) {
+        for line in notes(index) {
             page.line("     ", "       ", &line);
         }
     }

@@ -1,0 +1,140 @@
+//! How fast a device is.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How fast a device is. Serialises, to be kept between runs.
+///
+/// ```
+/// # use sabot_placement::{Basis, Calibration, DeviceClass};
+/// let assumed = DeviceClass::DatacenterGpu.assumed("cuda:0");
+/// assert_eq!(assumed.basis, Basis::Assumed(DeviceClass::DatacenterGpu));
+/// assert!(assumed.to_string().contains("assumed, as of a datacenter GPU"), "{assumed}");
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// The device: `cpu`, `cuda:0`.
+    pub device: String,
+    /// Where the numbers are from.
+    pub basis: Basis,
+    /// Tasks that it works on at a time, each as fast as the numbers say: processors, and 1 of a GPU.
+    pub lanes: u32,
+    /// Microseconds that a piece of work takes however small it is.
+    pub launch_us: f64,
+    /// Bytes a second that one lane reads and writes in its memory.
+    pub bytes_per_s: f64,
+    /// Operations a second of one lane; an addition of 64 bits is one.
+    pub operations_per_s: f64,
+    /// Rows a second that one lane looks up in a table of a thousand groups.
+    pub folds_per_s: f64,
+    /// The way from the host and back; none where rows are there anyway.
+    pub link: Option<Link>,
+}
+
+/// The way to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Microseconds of the smallest copy.
+    pub latency_us: f64,
+    /// Bytes a second to the device.
+    pub up_bytes_per_s: f64,
+    /// Bytes a second back.
+    pub down_bytes_per_s: f64,
+}
+
+/// Where numbers are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// They were measured on the device.
+    Measured,
+    /// They are those of a class of devices.
+    Assumed(DeviceClass),
+}
+
+/// Devices that are fast alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceClass {
+    /// Processors of the host.
+    Cpu,
+    /// A GPU with memory of several terabytes a second, such as NVIDIA's H200.
+    DatacenterGpu,
+    /// A GPU on a card.
+    DiscreteGpu,
+    /// A GPU that shares the memory of the host.
+    IntegratedGpu,
+}
+
+impl DeviceClass {
+    /// What is assumed of a device that was not measured. Of GPUs these are orders of magnitude from data sheets, a third below
+    /// what they promise: a device that is thought too slow costs little, one that is thought too fast slows a pipeline.
+    pub fn assumed(self, device: &str) -> Calibration {
+        let (launch_us, bytes_per_s, operations_per_s, folds_per_s, link) = match self {
+            // One core of an AMD EPYC (AVX-512), 2026-11-29: `sabot::calibrate_cpu`.
+            DeviceClass::Cpu => (3.0, 8.0e9, 1.5e9, 1.2e8, None),
+            DeviceClass::DatacenterGpu => (8.0, 2.5e12, 5.0e12, 3.0e10, Some((10.0, 35.0e9))),
+            DeviceClass::DiscreteGpu => (15.0, 3.0e11, 1.0e12, 3.0e9, Some((25.0, 12.0e9))),
+            DeviceClass::IntegratedGpu => (30.0, 3.0e10, 1.0e11, 5.0e8, Some((40.0, 6.0e9))),
+        };
+        let link = link.map(|(latency_us, rate)| Link {
+            latency_us,
+            up_bytes_per_s: rate,
+            down_bytes_per_s: rate,
+        });
+        Calibration {
+            device: device.to_owned(),
+            basis: Basis::Assumed(self),
+            lanes: 1,
+            launch_us,
+            bytes_per_s,
+            operations_per_s,
+            folds_per_s,
+            link,
+        }
+    }
+}
+
+impl fmt::Display for DeviceClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DeviceClass::Cpu => "a server's processor",
+            DeviceClass::DatacenterGpu => "a datacenter GPU",
+            DeviceClass::DiscreteGpu => "a GPU on a card",
+            DeviceClass::IntegratedGpu => "a GPU in the host's memory",
+        })
+    }
+}
+
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Basis::Measured => f.write_str("measured"),
+            Basis::Assumed(class) => write!(f, "assumed, as of {class}"),
+        }
+    }
+}
+
+impl fmt::Display for Calibration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let giga = |rate: f64| rate / 1e9;
+        write!(f, "{}: ", self.basis)?;
+        if self.lanes > 1 {
+            write!(f, "{} lanes, each with ", self.lanes)?;
+        }
+        write!(
+            f,
+            "{:.1} GB/s of memory, {:.1} G operations/s, {:.2} G rows/s grouped",
+            giga(self.bytes_per_s),
+            giga(self.operations_per_s),
+            giga(self.folds_per_s)
+        )?;
+        if let Some(link) = &self.link {
+            let (up, down) = (giga(link.up_bytes_per_s), giga(link.down_bytes_per_s));
+            write!(f, ", {up:.1} GB/s to it, {down:.1} GB/s back")?;
+        }
+        Ok(())
+    }
+}
