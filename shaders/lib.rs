@@ -16,6 +16,12 @@ pub const NUMBERS_64: &str = include_str!("numbers64.wgsl");
 /// The same for floats of 64 bits; needs `SHADER_F64` and [`NUMBERS_64`].
 pub const FLOATS_64: &str = include_str!("floats64.wgsl");
 
+/// Functions of floats of 64 bits: powers, logarithms, hyperbolic ones, remainders; needs [`FLOATS_64`].
+pub const MATH_64: &str = include_str!("math64.wgsl");
+
+/// Functions of angles of 64 bits; needs [`MATH_64`].
+pub const ANGLES_64: &str = include_str!("angles64.wgsl");
+
 /// The skeleton of filter-project.
 pub const FILTER_PROJECT: &str = include_str!("filter_project.wgsl");
 

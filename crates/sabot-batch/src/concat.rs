@@ -100,8 +100,7 @@ mod tests {
     fn part(from: i64, rows: i64) -> Morsel {
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + rows));
         let origin = RowOrigin { partition: "f".into(), first_row: from as u64 };
-        let bounds =
-            TimeBounds { min: EventTime(from), max: EventTime(from + rows) };
+        let bounds = TimeBounds { min: EventTime(from), max: EventTime(from + rows) };
         Morsel::new(RecordBatch::try_from_iter([("n", column)]).unwrap())
             .with_origin(Some(origin))
             .with_time_bounds(Some(bounds))

@@ -197,6 +197,33 @@ pub enum Math {
     Tanh,
 }
 
+impl Math {
+    /// Its name, as in C.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Math::Cbrt => "cbrt",
+            Math::Exp => "exp",
+            Math::Log => "log",
+            Math::Log2 => "log2",
+            Math::Log10 => "log10",
+            Math::Sin => "sin",
+            Math::Cos => "cos",
+            Math::Tan => "tan",
+            Math::Asin => "asin",
+            Math::Acos => "acos",
+            Math::Atan => "atan",
+            Math::Sinh => "sinh",
+            Math::Cosh => "cosh",
+            Math::Tanh => "tanh",
+        }
+    }
+
+    /// Whether it is of angles, or gives one.
+    pub(crate) fn is_of_angles(self) -> bool {
+        matches!(self, Math::Sin | Math::Cos | Math::Tan | Math::Asin | Math::Acos | Math::Atan)
+    }
+}
+
 /// An instruction of two operands of one type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binary {
@@ -337,7 +364,36 @@ pub struct Program {
     pub(crate) functions: Vec<UserFunction>,
 }
 
+impl Inst {
+    /// Whether it is one of the functions of floats that hardware does not have, given the type of its value.
+    pub(crate) fn is_function(self, kind: Kind) -> bool {
+        match self {
+            Inst::Unary(Unary::Math(_), _) => true,
+            Inst::Binary(Binary::Pow | Binary::Atan2 | Binary::Rem, _, _) => kind.is_float(),
+            _ => false,
+        }
+    }
+}
+
 impl Program {
+    /// Whether every device computes the same bits: it has no function whose last digits libraries do not agree on.
+    pub fn is_exact(&self) -> bool {
+        let mut functions = self.insts.iter().filter(|(inst, kind)| inst.is_function(*kind));
+        // What is left of a division is exact.
+        functions.all(|(inst, _)| matches!(inst, Inst::Binary(Binary::Rem, _, _)))
+    }
+
+    /// Whether it has functions of floats that not every language of kernels has, and whether some are of angles.
+    pub fn float_functions(&self) -> (bool, bool) {
+        let functions = self.insts.iter().filter(|(inst, kind)| inst.is_function(*kind));
+        let of_angles = functions.clone().any(|(inst, _)| match inst {
+            Inst::Unary(Unary::Math(function), _) => function.is_of_angles(),
+            Inst::Binary(op, _, _) => *op == Binary::Atan2,
+            _ => false,
+        });
+        (functions.count() > 0, of_angles)
+    }
+
     /// The functions that it calls.
     pub fn functions(&self) -> &[UserFunction] {
         &self.functions

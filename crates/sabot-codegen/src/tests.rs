@@ -59,9 +59,11 @@ fn same(storages: &[Storage], found: &Evaluated, wanted: &Evaluated) -> bool {
 
 #[test]
 fn random_programs_equal_the_interpreter() {
-    let mut rng = ChaCha8Rng::seed_from_u64(0xc0de);
+    let number =
+        |name: &str, otherwise: u64| std::env::var(name).map_or(otherwise, |text| text.parse().unwrap());
+    let mut rng = ChaCha8Rng::seed_from_u64(number("SABOT_RANDOM_SEED", 0xc0de));
     let (mut failed, mut kept) = (0, 0);
-    for case in 0..600 {
+    for case in 0..number("SABOT_RANDOM_PROGRAMS", 600).max(600) {
         let batch = random_batch(&mut rng, 24);
         let spec = random_spec(&mut rng, &batch.schema(), |_| true);
         let program = lower_filter_projects(&[&spec]).unwrap().program;

@@ -22,6 +22,8 @@ pub struct RowWork {
     pub operations: f64,
     /// Look-ups in a table of groups.
     pub folds: f64,
+    /// Bytes that the host reads and writes for the device: gathering rows, filling slabs, making columns of what comes back.
+    pub host_bytes: f64,
     /// Look-ups that the host does before the device begins.
     pub host_folds: f64,
 }
@@ -32,17 +34,16 @@ impl RowWork {
         self.bytes_up + self.bytes_down
     }
 
-    /// Rows of a piece of work that ships as many bytes as it should; `None` where nothing is shipped, and rows may as well be
+    /// Rows of which so many bytes are copied to the device and back; `None` where nothing is copied, and rows may as well be
     /// few.
     ///
     /// ```
     /// # use sabot_common::RowWork;
     /// let sum = RowWork { bytes_up: 16.0, ..RowWork::default() };
-    /// assert_eq!((sum.rows_shipped(), RowWork::default().rows_shipped()), (Some(1 << 20), None));
+    /// assert_eq!((sum.rows_of(16 << 20), RowWork::default().rows_of(16 << 20)), (Some(1 << 20), None));
     /// ```
-    pub fn rows_shipped(&self) -> Option<usize> {
+    pub fn rows_of(&self, shipped_bytes: usize) -> Option<usize> {
         let bytes = self.bytes_shipped();
-        let rows = (limits::SHIPPED_BYTES_TARGET as f64 / bytes) as usize;
-        (bytes > 0.0).then(|| rows.clamp(1, limits::SHIPPED_ROWS_MAX))
+        (bytes > 0.0).then(|| ((shipped_bytes as f64 / bytes) as usize).min(limits::SHIPPED_ROWS_MAX))
     }
 }

@@ -4,7 +4,7 @@
 //! is not expected to be the fastest refuses the fragment, with its reason, as one without a kernel does; so the rest of the
 //! runtime knows nothing of it.
 
-use sabot_common::{DeviceId, RowWork};
+use sabot_common::{DeviceId, RowWork, limits};
 use sabot_ops::{Backend, CompileError, CompileJob, Fragment, Support};
 use sabot_placement::{Calibration, Cost, cost};
 use sabot_plan::Price;
@@ -47,7 +47,7 @@ impl Candidate {
         }
         let work = self.backend.work(fragment);
         // Rows are gathered for devices that they have to be copied to.
-        let rows = work.rows_shipped().unwrap_or(0).max(morsel_rows);
+        let rows = work.rows_of(limits::SHIPPED_BYTES_TARGET).unwrap_or(0).max(morsel_rows);
         Some(Expected { cost: cost(&self.calibration, host, &work, rows), rows })
     }
 }

@@ -1,9 +1,9 @@
 //! The backend of a device: which fragments it runs, and how they are compiled while another device serves.
 
 use sabot_codegen::{Derived, Late, LoweredFragment, Storage, Tail, lower_fragment};
-use sabot_common::{DeviceId, RowWork};
+use sabot_common::{DeviceId, RowWork, limits};
 use sabot_ops::{
-    Backend, CompileError, CompileJob, Compiled, Fragment, Kernel, OperatorSpec, Program, Support,
+    Backend, CompileError, CompileJob, Compiled, Fragment, Kernel, OperatorSpec, Program, Support, row_bytes,
 };
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,12 +73,15 @@ pub struct GpuOptions {
     pub timeout: Duration,
     /// Morsels with so few rows are not cut further when memory runs out: the CPU takes them.
     pub halve_rows_min: usize,
+    /// Morsels are joined while the device is busy, until so many bytes are copied for them; 0 leaves them as they are.
+    pub shipped_bytes: usize,
 }
 
 impl Default for GpuOptions {
-    /// Three slots, ten seconds, 64 Ki rows.
+    /// Three slots, ten seconds, 64 Ki rows, 16 MiB.
     fn default() -> Self {
-        Self { slots: 3, timeout: Duration::from_secs(10), halve_rows_min: 64 << 10 }
+        let shipped_bytes = limits::SHIPPED_BYTES_TARGET;
+        Self { slots: 3, timeout: Duration::from_secs(10), halve_rows_min: 64 << 10, shipped_bytes }
     }
 }
 
@@ -158,9 +161,15 @@ impl Plan {
                 (values.sum::<f64>() + self.source.bitmaps.len() as f64) / 8.0
             }
         };
-        let codes = self.derived.iter().filter(|derived| matches!(derived, Derived::Codes { .. }));
         let work = fragment.work();
-        RowWork { bytes_up: up, bytes_down: down, bytes: up + down, host_folds: codes.count() as f64, ..work }
+        // What is shipped is read and written once on either side of the way; rows are gathered first, and rows that stay rows
+        // are moved together afterwards.
+        let gathered = 2.0 * row_bytes(fragment.input());
+        let moved = if self.source.grouping.is_some() { 0.0 } else { 2.0 * row_bytes(fragment.output()) };
+        let host_bytes = gathered + 2.0 * (up + down) + moved;
+        let codes = self.derived.iter().filter(|derived| matches!(derived, Derived::Codes { .. }));
+        let host_folds = codes.count() as f64;
+        RowWork { bytes_up: up, bytes_down: down, bytes: up + down, host_bytes, host_folds, ..work }
     }
 
     /// The operation, once the kernel is loaded.
@@ -271,7 +280,7 @@ fn compile_all(shared: &Arc<Shared>, todo: &Receiver<Job>) {
             CompileError { device, fragment, reason: fault.to_string() }
         });
         let compiled: Compiled = loaded.map(|loaded| {
-            let rows_wanted = plan.work(&fragment).rows_shipped();
+            let rows_wanted = plan.work(&fragment).rows_of(shared.options.shipped_bytes);
             let operation = plan.operation(fragment, loaded);
             Arc::new(GpuProgram { shared: shared.clone(), operation, rows_wanted }) as Arc<dyn Program>
         });

@@ -61,7 +61,9 @@ impl KernelSource {
         let Body { text, bitmaps, stored } = body;
         let text = match dialect {
             Dialect::Cuda => cuda(&constants, &[&text, sabot_kernels::FILTER_PROJECT]),
-            Dialect::Wgsl(features) => wgsl(&constants, features, &[&text, sabot_shaders::FILTER_PROJECT]),
+            Dialect::Wgsl(features) => {
+                wgsl(&constants, features, &program, &[&text, sabot_shaders::FILTER_PROJECT])
+            }
         };
         Ok(Self { entries: &["sabot_filter_project"], text, program, bitmaps, stored, grouping: None })
     }
@@ -94,7 +96,7 @@ impl KernelSource {
             Dialect::Cuda => cuda(&constants, &[sabot_kernels::GROUPS, &body, sabot_kernels::GROUP_BY]),
             Dialect::Wgsl(features) => {
                 let floats = if grouping.floats() > 0 { sabot_shaders::GROUP_FLOATS } else { "" };
-                wgsl(&constants, features, &[floats, &body, sabot_shaders::GROUP_BY])
+                wgsl(&constants, features, &program, &[floats, &body, sabot_shaders::GROUP_BY])
             }
         };
         let entries = &["sabot_group_by", "sabot_groups"];
@@ -139,7 +141,7 @@ fn cuda(constants: &[(&str, u32)], parts: &[&str]) -> String {
     text + sabot_kernels::PRIMITIVES + "\n" + &parts.join("\n")
 }
 
-fn wgsl(constants: &[(&str, u32)], features: WgslFeatures, parts: &[&str]) -> String {
+fn wgsl(constants: &[(&str, u32)], features: WgslFeatures, program: &Program, parts: &[&str]) -> String {
     let mut text = String::new();
     for (name, value) in CONSTANTS.iter().chain(constants) {
         let _ = writeln!(text, "const {name} = {value}u;");
@@ -151,6 +153,13 @@ fn wgsl(constants: &[(&str, u32)], features: WgslFeatures, parts: &[&str]) -> St
     }
     if features.int64 && features.float64 {
         text += sabot_shaders::FLOATS_64;
+    }
+    let (functions, of_angles) = program.float_functions();
+    if functions {
+        text += sabot_shaders::MATH_64;
+    }
+    if of_angles {
+        text += sabot_shaders::ANGLES_64;
     }
     text + &parts.join("\n")
 }

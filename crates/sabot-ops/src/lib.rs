@@ -57,3 +57,4 @@ pub use spec::{OperatorSpec, SpecError};
 pub use union::UnionSpec;
 pub use unnest::{UnnestColumn, UnnestSource, UnnestSpec};
 pub use window_assign::WindowAssignSpec;
+pub use work::row_bytes;

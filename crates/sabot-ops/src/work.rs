@@ -55,7 +55,14 @@ impl Fragment {
     }
 }
 
-fn row_bytes(schema: &SchemaRef) -> f64 {
+/// Bytes of a row of such columns, as far as types say.
+///
+/// ```
+/// # use arrow::datatypes::{DataType, Field, Schema};
+/// let schema = Schema::new(vec![Field::new("n", DataType::Int32, false), Field::new("b", DataType::Boolean, false)]);
+/// assert_eq!(sabot_ops::row_bytes(&schema.into()), 4.125);
+/// ```
+pub fn row_bytes(schema: &SchemaRef) -> f64 {
     schema.fields().iter().map(|field| bytes_of(field.data_type())).sum()
 }
 

@@ -74,16 +74,13 @@ impl DeviceClass {
     pub fn assumed(self, device: &str) -> Calibration {
         let (launch_us, bytes_per_s, operations_per_s, folds_per_s, link) = match self {
             // One core of an AMD EPYC (AVX-512), 2026-11-29: `sabot::calibrate_cpu`.
-            DeviceClass::Cpu => (3.0, 8.0e9, 1.5e9, 1.2e8, None),
+            DeviceClass::Cpu => (0.5, 3.0e10, 3.5e9, 2.0e8, None),
             DeviceClass::DatacenterGpu => (8.0, 2.5e12, 5.0e12, 3.0e10, Some((10.0, 35.0e9))),
             DeviceClass::DiscreteGpu => (15.0, 3.0e11, 1.0e12, 3.0e9, Some((25.0, 12.0e9))),
             DeviceClass::IntegratedGpu => (30.0, 3.0e10, 1.0e11, 5.0e8, Some((40.0, 6.0e9))),
         };
-        let link = link.map(|(latency_us, rate)| Link {
-            latency_us,
-            up_bytes_per_s: rate,
-            down_bytes_per_s: rate,
-        });
+        let link =
+            link.map(|(latency_us, rate)| Link { latency_us, up_bytes_per_s: rate, down_bytes_per_s: rate });
         Calibration {
             device: device.to_owned(),
             basis: Basis::Assumed(self),

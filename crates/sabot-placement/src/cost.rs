@@ -73,10 +73,9 @@ pub fn cost(device: &Calibration, host: &Calibration, work: &RowWork, rows: usiz
         let copy = |bytes: f64, rate: f64| link.latency_us * 1e-6 + rows * bytes / rate;
         cost.up_s = copy(work.bytes_up, link.up_bytes_per_s);
         cost.down_s = copy(work.bytes_down, link.down_bytes_per_s);
-        // Each byte is read and written once between an array and a slab.
-        let staged = 2.0 * work.bytes_shipped() / host.bytes_per_s;
+        let prepared = work.host_bytes / host.bytes_per_s + work.host_folds / host.folds_per_s;
         // A task of the host takes the morsel in any case.
-        cost.host_s = host.launch_us * 1e-6 + rows * (staged + work.host_folds / host.folds_per_s);
+        cost.host_s = host.launch_us * 1e-6 + rows * prepared;
     }
     cost
 }
@@ -93,13 +92,13 @@ mod tests {
     /// Rows of the host, a four-byte column of which is compared.
     fn filter() -> (RowWork, RowWork) {
         let here = RowWork { bytes: 8.0, operations: 1.0, ..RowWork::default() };
-        (here, RowWork { bytes_up: 4.0, bytes_down: 0.125, ..here })
+        (here, RowWork { bytes_up: 4.0, bytes_down: 0.125, host_bytes: 24.0, ..here })
     }
 
     /// A key of four bytes and a sum of eight.
     fn sum_by_key() -> (RowWork, RowWork) {
         let here = RowWork { bytes: 12.0, operations: 5.0, folds: 1.0, ..RowWork::default() };
-        (here, RowWork { bytes_up: 12.0, bytes_down: 0.5, ..here })
+        (here, RowWork { bytes_up: 12.0, bytes_down: 0.5, host_bytes: 49.0, ..here })
     }
 
     fn prefers_gpu((here, there): (RowWork, RowWork), class: DeviceClass, lanes: u32, rows: usize) -> bool {

@@ -124,7 +124,9 @@ fn in_runs(fragment: &Fragment, price: &impl Fn(&Fragment) -> Price) -> Vec<Frag
         let mut cheapest = (f64::INFINITY, None);
         // Longer parts come first, and stay where they cost no more.
         for start in 0..end {
-            let Ok(part) = Fragment::new(schemas[start].clone(), steps[start..end].to_vec()) else { continue };
+            let Ok(part) = Fragment::new(schemas[start].clone(), steps[start..end].to_vec()) else {
+                continue;
+            };
             let Price { cpu, device } = price(&part);
             let cost = best[start].0 + device.map_or(cpu, |device| device.min(cpu));
             if cost < cheapest.0 {

@@ -95,8 +95,7 @@ pub(crate) fn cpu(workers: usize) -> Calibration {
     Calibration { lanes: u32::try_from(workers).unwrap_or(u32::MAX), ..calibration }
 }
 
-/// Measures one processor of this machine, in less than a second: fragments as pipelines run them, over morsels that are in its
-/// caches.
+/// Measures one processor of this machine, in less than a second: fragments as pipelines run them, and how fast memory is copied.
 ///
 /// ```
 /// let cpu = sabot::calibrate_cpu()?;
@@ -148,27 +147,37 @@ fn measure_cpu() -> Result<Calibration, String> {
     let (short, long) = (project(1)?, project(1 + CHAIN)?);
     let launch_s = seconds(&batch(1)?, short.clone())?;
     let of_rows = |step: OperatorSpec| -> Result<(f64, Fragment), String> {
-        let fragment =
-            Fragment::new(many.schema(), vec![step.clone()]).map_err(|error| text(&error))?;
+        let fragment = Fragment::new(many.schema(), vec![step.clone()]).map_err(|error| text(&error))?;
         Ok(((seconds(&many, step)? - launch_s).max(1e-9) / ROWS as f64, fragment))
     };
-    let ((short_s, fragment), (long_s, _)) = (of_rows(short)?, of_rows(long)?);
+    let ((short_s, _), (long_s, _)) = (of_rows(short)?, of_rows(long)?);
     let operation_s = ((long_s - short_s) / CHAIN as f64).max(1e-13);
-    // What is left of the short chain is loading and storing; both can go on at once, so it may be little.
-    let byte_s = (short_s - operation_s).max(short_s / 4.0) / fragment.work().bytes;
     let (groups_s, fragment) = of_rows(groups.into())?;
-    let work = fragment.work();
-    let fold_s = groups_s - (work.bytes * byte_s).max(work.operations * operation_s);
+    let fold_s = groups_s - fragment.work().operations * operation_s;
     Ok(Calibration {
         device: "cpu".to_owned(),
         basis: Basis::Measured,
         lanes: 1,
         launch_us: launch_s * 1e6,
-        bytes_per_s: 1.0 / byte_s,
+        bytes_per_s: copied_bytes_per_s(),
         operations_per_s: 1.0 / operation_s,
         folds_per_s: 1.0 / fold_s.max(groups_s / 10.0),
         link: None,
     })
+}
+
+/// Bytes a second that one processor reads and writes beyond its caches, where the rows of a pipeline come from.
+fn copied_bytes_per_s() -> f64 {
+    const WORDS: usize = 4 << 20;
+    let (from, mut to) = (vec![1u64; WORDS], vec![0u64; WORDS]);
+    let mut best = f64::INFINITY;
+    for _ in 0..4 {
+        let since = Instant::now();
+        to.copy_from_slice(std::hint::black_box(&from));
+        std::hint::black_box(&to);
+        best = best.min(since.elapsed().as_secs_f64());
+    }
+    (2 * WORDS * size_of::<u64>()) as f64 / best
 }
 
 /// The least that the CPU needs for a morsel.

@@ -51,7 +51,9 @@ pub fn list_devices() -> Vec<FoundDevice> {
         is_usable: true,
         about: format!("{workers} processors, SIMD variant {variant}"),
         details: vec![match calibration::calibrate_cpu() {
-            Ok(measured) => format!("{measured}; {}", calibration::keep(&measured, &calibration::about_cpu())),
+            Ok(measured) => {
+                format!("{measured}; {}", calibration::keep(&measured, &calibration::about_cpu()))
+            }
             Err(error) => format!("not measured: {error}"),
         }],
     };

@@ -169,8 +169,12 @@ impl Job {
         let looked = self.checkpoints.as_ref().map(Checkpoints::look).transpose()?.flatten();
         let Some(checkpoints) = looked else { return Ok(None) };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let upgrade =
-            sabot_exec::upgrade(&self.name, &self.cut(workers, Placing::default())?, &self.bindings, &checkpoints)?;
+        let upgrade = sabot_exec::upgrade(
+            &self.name,
+            &self.cut(workers, Placing::default())?,
+            &self.bindings,
+            &checkpoints,
+        )?;
         Ok(upgrade.map(|upgrade| upgrade.to_string()))
     }
 

@@ -14,6 +14,12 @@ use crate::kit::lines;
 
 mod examples;
 mod groups;
+mod placement;
+
+/// Every morsel is a piece of work of its own, so that it is known which call fails.
+fn apart() -> GpuOptions {
+    GpuOptions { shipped_bytes: 0, ..GpuOptions::default() }
+}
 
 const ROWS: i64 = 4_000;
 const MORSEL_ROWS: usize = 256;
@@ -72,7 +78,7 @@ fn faults() -> [Fault; 3] {
 #[test]
 fn without_a_mishap_everything_runs_on_the_device() {
     let device = FakeDevice::new(Script::default());
-    let ran = run(&device, GpuOptions::default());
+    let ran = run(&device, apart());
     assert_eq!(ran.lines, wanted());
     assert_eq!(on_device(&ran), 16);
     assert_eq!((ran.counters["started"], ran.counters["finished"], ran.counters["fell_back"]), (16, 16, 0));
@@ -87,7 +93,7 @@ fn every_call_may_fail_once() {
             for number in 0..8 {
                 let device =
                     FakeDevice::new(Script::default().at(call, number, Mishap::Fault(fault.clone())));
-                let ran = run(&device, GpuOptions::default());
+                let ran = run(&device, apart());
                 let what = format!("{call:?} {number}: {fault}: {:?}", ran.counters);
                 assert_eq!(ran.lines, wanted, "{what}");
                 // A call that there was not could not fail.
@@ -124,7 +130,7 @@ fn every_call_may_fail_once() {
 fn work_that_hangs_is_given_up() {
     for number in [0, 3, 15] {
         let device = FakeDevice::new(Script::default().at(Call::Finish, number, Mishap::Hang));
-        let options = GpuOptions { timeout: Duration::from_millis(30), ..GpuOptions::default() };
+        let options = GpuOptions { timeout: Duration::from_millis(30), ..apart() };
         let ran = run(&device, options);
         assert_eq!(ran.lines, wanted());
         assert_eq!((ran.counters["timed_out"], ran.counters["lost"]), (1, 1), "{:?}", ran.counters);
@@ -136,12 +142,12 @@ fn a_morsel_that_does_not_fit_is_cut_in_two() {
     // A buffer holds 128 rows of an int64 and no more.
     let limits = Limits { memory_bytes: 1 << 20, buffer_bytes_max: 1024, workgroups_max: 65_535 };
     let device = FakeDevice::with_limits(Script::default(), limits);
-    let ran = run(&device, GpuOptions { halve_rows_min: 16, ..GpuOptions::default() });
+    let ran = run(&device, GpuOptions { halve_rows_min: 16, ..apart() });
     assert_eq!(ran.lines, wanted());
     assert!(ran.counters["halved"] >= 16 && ran.counters["fell_back"] == 0, "{:?}", ran.counters);
     // Where it may not be cut so far, the CPU takes it.
     let device = FakeDevice::with_limits(Script::default(), limits);
-    let ran = run(&device, GpuOptions::default());
+    let ran = run(&device, apart());
     assert_eq!(ran.lines, wanted());
     assert_eq!((ran.counters["halved"], ran.counters["fell_back"]), (0, 16), "{:?}", ran.counters);
 }
@@ -151,7 +157,7 @@ fn little_memory_only_makes_it_slow() {
     // Room for the buffers of one piece of work.
     let limits = Limits { memory_bytes: 20 << 10, buffer_bytes_max: 8 << 10, workgroups_max: 65_535 };
     let device = FakeDevice::with_limits(Script::default(), limits);
-    let ran = run(&device, GpuOptions { halve_rows_min: 16, ..GpuOptions::default() });
+    let ran = run(&device, GpuOptions { halve_rows_min: 16, ..apart() });
     assert_eq!(ran.lines, wanted());
     assert!(on_device(&ran) > 0, "{:?}", ran.counters);
 }
@@ -163,7 +169,7 @@ fn a_row_that_fails_is_named_as_on_the_cpu() {
     let rows = Stream::from_batches([rows]).unwrap().select([(lit(60) / col("n")).alias("q")]).unwrap();
     let message = |engine: Engine| rows.collect_on(&engine).unwrap_err().to_string();
     let device = FakeDevice::new(Script::default());
-    let backend: Arc<dyn Backend> = Arc::new(GpuBackend::new(device, GpuOptions::default()));
+    let backend: Arc<dyn Backend> = Arc::new(GpuBackend::new(device, apart()));
     let on_device = Engine::builder().backends(vec![backend]).compile_first(true).build().unwrap();
     assert_eq!(message(on_device), message(Engine::builder().build().unwrap()));
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::group::{self, Language, Type};
 use super::{Body, Parameters, Unprintable, bit_of, bitmaps, results};
 use crate::group::Grouping;
-use crate::ir::{Binary, Inst, Kind, Math, Program, Reg, Storage, Unary};
+use crate::ir::{Binary, Inst, Kind, Program, Reg, Storage, Unary};
 
 /// Prints a program as CUDA.
 ///
@@ -272,22 +272,7 @@ fn unary(op: Unary, kind: Kind, a: Reg) -> String {
         Unary::IsNan => format!("{a} != {a}"),
         Unary::BitCount if kind.bits() == 64 => format!("__popcll({})", unsigned(kind, a)),
         Unary::BitCount => format!("__popc({})", unsigned(kind, a)),
-        Unary::Math(function) => name(match function {
-            Math::Cbrt => "cbrt",
-            Math::Exp => "exp",
-            Math::Log => "log",
-            Math::Log2 => "log2",
-            Math::Log10 => "log10",
-            Math::Sin => "sin",
-            Math::Cos => "cos",
-            Math::Tan => "tan",
-            Math::Asin => "asin",
-            Math::Acos => "acos",
-            Math::Atan => "atan",
-            Math::Sinh => "sinh",
-            Math::Cosh => "cosh",
-            Math::Tanh => "tanh",
-        }),
+        Unary::Math(function) => name(function.name()),
     }
 }
 

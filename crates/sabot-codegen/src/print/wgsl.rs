@@ -234,12 +234,11 @@ fn refusal(program: &Program, inst: Inst, kind: Kind, features: WgslFeatures) ->
     };
     let inexact = || Some("arithmetic of floats that the device may round in its own way".to_owned());
     match inst {
-        Inst::Unary(Unary::Math(function), _) => {
-            Some(format!("WGSL has no {function:?} with a bound for all floats"))
-        }
-        Inst::Binary(Binary::Pow | Binary::Atan2 | Binary::Rem, _, _) if kind.is_float() => {
-            Some("WGSL has no such function of floats with a bound for all of them".to_owned())
-        }
+        // Those of 32 bits are computed in 64, because WGSL's own have no bound that is worth the name.
+        _ if inst.is_function(kind) => match features.float64 && features.int64 {
+            true => (!(features.exact64 && exact(kind))).then(inexact).flatten(),
+            false => missing("floats of 64 bits (SHADER_F64), in which functions of floats are computed"),
+        },
         Inst::Unary(Unary::Sqrt | Unary::Floor | Unary::Ceil | Unary::Trunc | Unary::Round, _)
         | Inst::Binary(Binary::Add | Binary::Sub | Binary::Mul | Binary::Div, _, _)
             if !exact(kind) =>
@@ -352,7 +351,7 @@ fn unary(op: Unary, kind: Kind, a: Reg) -> String {
         Unary::IsNan => format!("sabot_is_nan_{}({a})", suffix(kind)),
         Unary::BitCount if kind.bits() == 64 => format!("sabot_bit_count_{}({a})", suffix(kind)),
         Unary::BitCount => format!("countOneBits({a})"),
-        Unary::Math(function) => format!("{function:?}({a})"),
+        Unary::Math(function) => call_in_64(function.name(), kind, &[a]),
     }
 }
 
@@ -366,6 +365,9 @@ fn binary(op: Binary, kind: Kind, a: Reg, b: Reg) -> String {
             // A number and itself are told apart too: ∞ − ∞ is not 0.
             Binary::Sub => apart(kind, &format!("{a} - {}", apart(kind, &b.to_string()))),
             Binary::Mul => apart(kind, &format!("{a} * {b}")),
+            Binary::Rem => call_in_64("rem", kind, &[a, b]),
+            Binary::Pow => call_in_64("pow", kind, &[a, b]),
+            Binary::Atan2 => call_in_64("atan2", kind, &[a, b]),
             _ => apart(kind, &format!("{a} / {}", apart(kind, &b.to_string()))),
         };
     }
@@ -385,8 +387,19 @@ fn binary(op: Binary, kind: Kind, a: Reg, b: Reg) -> String {
         Binary::Eq => format!("{a} == {b}"),
         Binary::Lt => format!("{a} < {b}"),
         Binary::Le => format!("{a} <= {b}"),
+        // Of floats only.
         Binary::Pow | Binary::Atan2 => format!("{op:?}({a}, {b})"),
     }
+}
+
+/// A function of floats, of which there are those of 64 bits.
+fn call_in_64(name: &str, kind: Kind, arguments: &[Reg]) -> String {
+    let arguments: Vec<String> = arguments
+        .iter()
+        .map(|reg| if kind == Kind::F32 { convert(Kind::F32, Kind::F64, *reg) } else { reg.to_string() })
+        .collect();
+    let value = format!("sabot_{name}_f64({})", arguments.join(", "));
+    if kind == Kind::F32 { apart(Kind::F32, &format!("f32({value})")) } else { value }
 }
 
 fn convert(from: Kind, to: Kind, a: Reg) -> String {

@@ -12,7 +12,7 @@ use sabot_ops::testing::{CanaryBackend, Sabotage};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{MORSEL_ROWS, Ran, faults, run_pipeline};
+use super::{MORSEL_ROWS, Ran, apart, faults, run_pipeline};
 use crate::kit::lines;
 
 const ROWS: i64 = 4_000;
@@ -26,7 +26,7 @@ fn rows() -> Stream {
     Stream::from_batches([RecordBatch::try_from_iter(columns).unwrap()]).unwrap()
 }
 
-fn pipeline() -> Stream {
+pub(super) fn pipeline() -> Stream {
     let rows = rows().event_time("t", out_of_orderness(millis(12))).unwrap();
     let rows = rows.filter(col("n").is_null().or(col("n").gt(-490))).unwrap();
     let windows = rows.window(hopping(seconds(1), millis(500))).unwrap().group_by(["k"]).unwrap();
@@ -54,7 +54,7 @@ fn wanted() -> Vec<String> {
 
 /// A device and a backend for it, for engines of their own.
 fn backend() -> Arc<dyn Backend> {
-    Arc::new(GpuBackend::new(FakeDevice::new(Script::default()), GpuOptions::default()))
+    Arc::new(GpuBackend::new(FakeDevice::new(Script::default()), apart()))
 }
 
 fn engine(backend: Arc<dyn Backend>) -> EngineBuilder {
@@ -69,7 +69,7 @@ fn every_call_may_fail_once() {
         for fault in &faults() {
             for number in 0..10 {
                 let script = Script::default().at(call, number, Mishap::Fault(fault.clone()));
-                let ran = run(&FakeDevice::new(script), GpuOptions::default());
+                let ran = run(&FakeDevice::new(script), apart());
                 let what = format!("{call:?} {number}: {fault}: {:?}", ran.counters);
                 assert_eq!(ran.lines, wanted, "{what}");
                 assert_eq!(ran.metrics.fallback_morsels, ran.counters["fell_back"], "{what}");
@@ -82,13 +82,13 @@ fn every_call_may_fail_once() {
 fn work_that_hangs_and_memory_that_is_short() {
     let wanted = wanted();
     let device = FakeDevice::new(Script::default().at(Call::Finish, 2, Mishap::Hang));
-    let ran = run(&device, GpuOptions { timeout: Duration::from_millis(30), ..GpuOptions::default() });
+    let ran = run(&device, GpuOptions { timeout: Duration::from_millis(30), ..apart() });
     assert_eq!(ran.lines, wanted);
     assert_eq!((ran.counters["timed_out"], ran.counters["lost"]), (1, 1), "{:?}", ran.counters);
     // A table for fewer groups fits, of fewer rows.
     let limits = Limits { memory_bytes: 1 << 20, buffer_bytes_max: 16 << 10, workgroups_max: 65_535 };
     let device = FakeDevice::with_limits(Script::default(), limits);
-    let ran = run(&device, GpuOptions { halve_rows_min: 16, ..GpuOptions::default() });
+    let ran = run(&device, GpuOptions { halve_rows_min: 16, ..apart() });
     assert_eq!(ran.lines, wanted);
     assert!(ran.counters["halved"] > 0 && ran.counters["fell_back"] == 0, "{:?}", ran.counters);
 }
