@@ -225,3 +225,24 @@ fn random_group_bys_are_those_of_the_reference_on_the_first_adapter() {
     let many = check_group_bys(device, groups / 5, 50_000, 8).unwrap();
     assert!(many.groups > 10_000 && many.grown > 0, "{many:?}");
 }
+
+/// What a compiler knows of a constant must not meet what is done against what it knows of results.
+#[test]
+fn a_division_by_a_constant_zero_is_infinite_on_the_first_adapter() {
+    let Some(device) = device(WgpuOptions::default()) else { return };
+    let column: ArrayRef = Arc::new(Float64Array::from(vec![4.0, -0.5, 0.0, f64::NAN, f64::INFINITY]));
+    let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+    for zero in [sabot_expr::lit(0.0), sabot_expr::lit(-0.0), sabot_expr::lit(0.0f32)] {
+        let expr = col("x") / zero;
+        let expr = sabot_expr::resolve(&expr, batch.schema_ref(), &FunctionRegistry::new()).unwrap();
+        let projections = vec![Projection { name: "p".into(), expr }];
+        let spec = FilterProjectSpec { predicate: None, projections, carried: Vec::new() };
+        let program = lower_filter_projects(&[&spec]).unwrap().program;
+        let source = KernelSource::filter_project(program.clone(), device.dialect()).unwrap();
+        let ran = run_once(&*device, &source, batch.columns()).unwrap();
+        for row in 0..batch.num_rows() {
+            let (found, wanted) = (ran.row(row), evaluate(&program, batch.columns(), row));
+            assert!(same_row(&program, &found, &wanted), "{spec}, row {row}: {found:x?}, wanted {wanted:x?}");
+        }
+    }
+}

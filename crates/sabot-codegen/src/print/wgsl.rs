@@ -307,8 +307,9 @@ fn constant(kind: Kind, bits: u64) -> String {
         Kind::I32 => format!("bitcast<i32>({bits}u)"),
         Kind::U64 => format!("{bits}lu"),
         Kind::I64 => format!("bitcast<i64>({bits}lu)"),
-        Kind::F32 => format!("bitcast<f32>({bits}u | {zero})"),
-        Kind::F64 => format!("bitcast<f64>({bits}lu | u64({zero}))"),
+        // Shifted, as the XOR of `sabot_apart` with the same word would undo it where the bits are zero.
+        Kind::F32 => format!("bitcast<f32>({bits}u | ({zero} >> 1u))"),
+        Kind::F64 => format!("bitcast<f64>({bits}lu | u64({zero} >> 1u))"),
     }
 }
 

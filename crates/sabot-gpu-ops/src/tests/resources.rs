@@ -145,6 +145,62 @@ fn compile(nvcc: &str, folder: &Path, source: &KernelSource, architecture: u32) 
     (most(" registers").unwrap(), most(" bytes smem").unwrap_or(0))
 }
 
+/// What a disassembler says of the machine code that was compiled last.
+fn disassembled(nvdisasm: &str, folder: &Path) -> String {
+    let output = Command::new(nvdisasm).arg("-c").arg(folder.join("kernel.cubin")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Whether there is an instruction of this kind.
+fn has(code: &str, what: impl Fn(&str) -> bool) -> bool {
+    // "/*0010*/  @P0 LDG.E.64 R2, [R2] ;"
+    let of_line = |line: &str| {
+        let mut words = line.split_once("*/")?.1.split_whitespace();
+        let first = words.next()?.to_owned();
+        if first.starts_with('@') { words.next().map(str::to_owned) } else { Some(first) }
+    };
+    code.lines().filter_map(of_line).any(|instruction| what(&instruction))
+}
+
+/// Nothing lies in local memory, no atomic operation of shared memory is a loop that spins, and what is added up in the table of a
+/// launch is added by the memory itself.
+#[test]
+fn kernels_are_the_machine_code_that_they_were_written_to_be() {
+    let (Ok(nvcc), Ok(nvdisasm)) = (std::env::var("SABOT_NVCC"), std::env::var("SABOT_NVDISASM")) else {
+        println!("skipped: SABOT_NVCC and SABOT_NVDISASM do not name NVIDIA's compiler and disassembler");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let code = |source: &KernelSource, architecture| {
+        compile(&nvcc, folder.path(), source, architecture);
+        disassembled(&nvdisasm, folder.path())
+    };
+    let rows = samples().into_iter().map(|(name, predicate, exprs)| (name, source(predicate, exprs)));
+    let groups = groupings()
+        .into_iter()
+        .map(|(name, keys, windowed, aggregates)| (name, grouped(keys, windowed, aggregates)));
+    for (name, source) in rows.chain(groups) {
+        for architecture in ARCHITECTURES {
+            let code = code(&source, architecture);
+            let what = format!("{name} on sm_{architecture}");
+            assert!(has(&code, |i| i.starts_with("LDG")) && has(&code, |i| i == "EXIT"), "{what}:\n{code}");
+            assert!(!has(&code, |i| i.starts_with("LDL") || i.starts_with("STL")), "{what}: local memory");
+            assert!(!has(&code, |i| i.contains("SPIN")), "{what}: an atomic operation spins");
+            if source.float_words() > 0 {
+                let adds = |i: &str| (i.starts_with("RED") || i.starts_with("ATOMG")) && i.contains("F64");
+                assert!(has(&code, adds), "{what}: doubles are not added by the memory");
+            }
+        }
+    }
+    // A sum of 64 bits in shared memory is what spins.
+    let spins = "extern \"C\" __global__ void spins(unsigned long long* out) {\n  __shared__ unsigned long long sum;\n  \
+                 sum = 0;\n  __syncthreads();\n  atomicAdd(&sum, out[threadIdx.x]);\n  __syncthreads();\n  out[0] = sum;\n}\n";
+    let (_, predicate, exprs) = samples().remove(0);
+    let canary = KernelSource { text: spins.to_owned(), ..source(predicate, exprs) };
+    assert!(has(&code(&canary, 90), |i| i.contains("SPIN")), "the check finds nothing");
+}
+
 #[test]
 fn kernels_spill_nothing_and_take_what_the_table_says() {
     let Ok(nvcc) = std::env::var("SABOT_NVCC") else {
