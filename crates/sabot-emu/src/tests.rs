@@ -82,7 +82,7 @@ fn check(
         let (found, wanted) = (ran.row(row), evaluate(program, batch.columns(), row));
         failed |= wanted.failed;
         // A row that is an error has no values: what lies in a register need not fit its column.
-        let same = wanted.failed || same_row(program, &found, &wanted);
+        let same = wanted.failed || same_row(program, found, &wanted);
         assert!(
             same,
             "case {case}, row {row}: {spec}\nfound {found:x?}\nwanted {wanted:x?}\n{:?}\n{}",

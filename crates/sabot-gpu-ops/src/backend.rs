@@ -24,6 +24,9 @@ use crate::tickets::{Operation, Tickets};
 /// Rows that are taken to make one group: nobody knows before. With a tenth as many a record is still less than its rows.
 const ROWS_OF_A_GROUP: f64 = 100.0;
 
+/// The share of rows that a filter is taken to keep: nobody knows before.
+const KEPT: f64 = 0.5;
+
 /// What the kernels of one device share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -158,7 +161,8 @@ impl Plan {
             Some(grouping) => grouping.record_words(program) as f64 * 4.0 / ROWS_OF_A_GROUP,
             None => {
                 let values = self.source.stored.iter().filter(|storage| **storage != Storage::Bit).map(bits);
-                (values.sum::<f64>() + self.source.bitmaps.len() as f64) / 8.0
+                let share = if self.source.is_packed() { KEPT } else { 1.0 };
+                (share * values.sum::<f64>() + self.source.bitmaps.len() as f64) / 8.0
             }
         };
         let work = fragment.work();
@@ -183,7 +187,7 @@ impl Plan {
         match tail {
             Tail::Rows { columns, target } => {
                 let partition = target.zip(partition);
-                Arc::new(FilterProject { front, columns, partition })
+                Arc::new(FilterProject { front, columns, partition, claimed: AtomicUsize::new(0) })
             }
             Tail::Groups(groups) => {
                 Arc::new(GroupBy { front, groups, partition, slots: AtomicUsize::new(0) })

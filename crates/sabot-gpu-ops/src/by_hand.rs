@@ -1,12 +1,12 @@
 //! What skeletons do, in Rust: kernels of the device that is none.
 
 use sabot_codegen::{
-    Bitmap, Evaluated, Fold, Grouping, Kind, NOWHERE, Parameters, Program, Recorded, Storage, evaluate_with,
+    Bitmap, Evaluated, Fold, Grouping, Kind, NOWHERE, Parameters, Program, Recorded, evaluate_with,
 };
 use std::collections::HashMap;
 
 use crate::slab::load;
-use crate::source::{FULL, GROUPS, KernelSource};
+use crate::source::{CLAIMED, FULL, GROUPS, KernelSource, TILE};
 
 /// Runs an entry of a kernel.
 pub(crate) fn run(
@@ -68,6 +68,9 @@ impl Rows<'_> {
             let first = self.parameters[at.bitmap(number)] as usize;
             output[first..first + self.count().div_ceil(32)].fill(0);
         }
+        let mut kept: Vec<Vec<Evaluated>> = vec![Vec::new(); self.count().div_ceil(TILE as usize)];
+        let first = self.parameters[Parameters::CHUNKS] as usize;
+        let whole = kept.len() * TILE as usize;
         for (row, result) in self.live() {
             status[0] |= u32::from(result.failed);
             for (number, bitmap) in self.source.bitmaps.iter().enumerate() {
@@ -79,14 +82,34 @@ impl Rows<'_> {
                 let word = self.parameters[at.bitmap(number)] as usize + row / 32;
                 output[word] |= u32::from(set) << (row % 32);
             }
-            let stored = self.source.stored.iter().enumerate();
-            for (number, storage) in stored.filter(|(_, storage)| **storage != Storage::Bit) {
-                let value = result.outputs[number].unwrap_or(0);
-                let width = storage.bits() / 8;
-                let at = self.parameters[at.output(number)] as usize * 4 + row * width;
-                let bytes: &mut [u8] = bytemuck::cast_slice_mut(output);
-                bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+            if !self.source.is_packed() {
+                self.store(output, first, (whole, row), &result);
+            } else if result.keep {
+                kept[row / TILE as usize].push(result);
             }
+        }
+        if self.source.is_packed() {
+            // In another order than that of tiles.
+            for (tile, kept) in kept.iter().enumerate().rev() {
+                let at = status[CLAIMED] as usize;
+                output[self.parameters[Parameters::TILES] as usize + tile] = at as u32;
+                status[CLAIMED] += self.source.chunk.words(kept.len()) as u32;
+                for (row, result) in kept.iter().enumerate() {
+                    self.store(output, first + at, (kept.len(), row), result);
+                }
+            }
+        }
+    }
+
+    /// Writes a row of a chunk of so many.
+    fn store(&self, output: &mut [u32], at: usize, (count, row): (usize, usize), result: &Evaluated) {
+        for (number, storage) in self.source.stored.iter().enumerate() {
+            let Some(offset) = self.source.chunk.offset(number, count) else { continue };
+            let width = storage.bits() / 8;
+            let at = (at + offset) * 4 + row * width;
+            let value = result.outputs[number].unwrap_or(0);
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(output);
+            bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
         }
     }
 

@@ -1,5 +1,5 @@
 //! Rows that stay rows: only the columns that expressions read go to the device, and bitmaps and computed columns come
-//! back. A column that goes through as it is stays where it is.
+//! back, of the rows that are kept. A column that goes through as it is stays where it is.
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
@@ -8,13 +8,16 @@ use sabot_batch::{Morsel, RowKinds, Selection, unpaired};
 use sabot_codegen::ColumnSource;
 use sabot_ops::{Output, PartitionSpec};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::backend::Shared;
-use crate::device::WorkStep;
+use crate::device::{DeviceBuffer, Finished, WorkStep};
 use crate::front::{Front, Prepared};
+use crate::memory::Held;
+use crate::results::Results;
 use crate::slab::Layout;
-use crate::source::TILE;
+use crate::source::{CLAIMED, STATUS, TILE};
 use crate::tickets::{Next, Operation, Stop, Work, bug};
 
 /// A compiled fragment whose rows stay rows.
@@ -25,6 +28,24 @@ pub(crate) struct FilterProject {
     pub(crate) columns: Vec<ColumnSource>,
     /// The output that says which task owns a row's key, and how many tasks there are.
     pub(crate) partition: Option<(usize, PartitionSpec)>,
+    /// Words of chunks for [`SHARE`] rows, as the last morsel had them.
+    pub(crate) claimed: AtomicUsize,
+}
+
+/// How finely it is remembered how many rows are kept.
+const SHARE: usize = 1_024;
+
+/// A morsel whose rows lie on the device.
+struct Launched {
+    input: Morsel,
+    prepared: Prepared,
+    layout: Layout,
+    output: Arc<dyn DeviceBuffer>,
+    rows_max: usize,
+    /// Words of the output that are fetched.
+    words: usize,
+    /// How long the device has taken so far, where it says so.
+    elapsed: Option<Duration>,
 }
 
 impl Operation for FilterProject {
@@ -32,88 +53,166 @@ impl Operation for FilterProject {
         let prepared = self.front.prepare(input, rows_max)?;
         let source = &self.front.source;
         let layout = Layout::new(source, &prepared.columns, prepared.rows, prepared.live.is_some());
-        let (bindings, buffers, mut steps) = self.front.fill(shared, &prepared, &layout, (1, 0))?;
+        let (bindings, buffers, mut steps) = self.front.fill(shared, &prepared, &layout, (STATUS, 0))?;
         let device = &shared.device;
         let groups = (prepared.rows as u32).div_ceil(TILE).min(device.limits().workgroups_max).max(1);
         let (status, output) = (bindings.status.buffer.clone(), bindings.output.buffer.clone());
         steps.push(WorkStep::Launch { kernel: self.front.loaded.clone(), entry: 0, bindings, groups });
-        steps.push(WorkStep::Download { from: status, words: 1, to: device.slab(1)? });
-        let words = layout.output_words;
-        steps.push(WorkStep::Download { from: output, words, to: device.slab(words)? });
+        steps.push(WorkStep::Download { from: status, words: STATUS, to: device.slab(STATUS)? });
+        let words = self.expected_words(&layout, prepared.rows);
+        let to = device.slab(words)?;
+        steps.push(WorkStep::Download { from: output.clone(), words, to });
         let work = device.submit(steps)?;
         shared.counters.started.fetch_add(1, Ordering::Relaxed);
         let input = input.clone();
+        let launched = Launched { input, prepared, layout, output, rows_max, words, elapsed: None };
         Ok(Next::Work(Work {
             work,
             buffers,
-            then: Box::new(move |shared, finished, _| {
-                let [status, output] = &finished.downloaded[..] else {
-                    return Err(bug("a device gave back too few slabs"));
-                };
-                let result = if status.words()[0] == 0 {
-                    self.output(&input, prepared, &layout, output.words(), rows_max)?
-                } else {
-                    self.front.by_hand(shared, &input)?
-                };
-                Ok(Next::Done(Output { elapsed: finished.elapsed, ..result }))
-            }),
+            then: Box::new(move |shared, finished, buffers| self.answer(shared, launched, finished, buffers)),
         }))
     }
 }
 
 impl FilterProject {
+    /// Words of the output that are fetched before it is known how many rows are kept: an eighth more than the last time, as a
+    /// second way to the device costs more than some words.
+    fn expected_words(&self, layout: &Layout, rows: usize) -> usize {
+        if !self.front.source.is_packed() {
+            return layout.output_words;
+        }
+        let expected = self.claimed.load(Ordering::Relaxed) * rows.div_ceil(SHARE);
+        (layout.head_words + expected + expected / 8).min(layout.output_words)
+    }
+
+    /// What the device has left: all of it, or as much as was expected.
+    fn answer(
+        self: Arc<Self>,
+        shared: &Shared,
+        mut launched: Launched,
+        finished: Finished,
+        buffers: Vec<Held>,
+    ) -> Result<Next, Stop> {
+        let [status, output] = &finished.downloaded[..] else {
+            return Err(bug("a device gave back too few slabs"));
+        };
+        launched.elapsed = finished.elapsed;
+        let status = status.words();
+        if status[0] != 0 {
+            let elapsed = launched.elapsed;
+            return Ok(Next::Done(Output { elapsed, ..self.front.by_hand(shared, &launched.input)? }));
+        }
+        if self.front.source.is_packed() {
+            let claimed = status[CLAIMED] as usize;
+            self.claimed.store(claimed.div_ceil(launched.prepared.rows.div_ceil(SHARE)), Ordering::Relaxed);
+            let words = launched.layout.head_words + claimed;
+            if words > launched.layout.output_words {
+                return Err(bug(format!("{claimed} words of chunks were claimed")));
+            }
+            if words > launched.words {
+                return self.fetch(shared, launched, words, buffers);
+            }
+        }
+        Ok(Next::Done(self.output(launched, output.words())?))
+    }
+
+    /// Fetches the output once more, so many words of it.
+    fn fetch(
+        self: Arc<Self>,
+        shared: &Shared,
+        mut launched: Launched,
+        words: usize,
+        buffers: Vec<Held>,
+    ) -> Result<Next, Stop> {
+        let (from, to) = (launched.output.clone(), shared.device.slab(words)?);
+        let work = shared.device.submit(vec![WorkStep::Download { from, words, to }])?;
+        shared.counters.started.fetch_add(1, Ordering::Relaxed);
+        launched.words = words;
+        Ok(Next::Work(Work {
+            work,
+            buffers,
+            then: Box::new(move |_, finished, _| {
+                launched.elapsed = launched.elapsed.map(|first| first + finished.elapsed.unwrap_or_default());
+                let [output] = &finished.downloaded[..] else {
+                    return Err(bug("a device gave back too few slabs"));
+                };
+                Ok(Next::Done(self.output(launched, output.words())?))
+            }),
+        }))
+    }
+
     /// The result of a morsel, from what the device has left in the slab.
-    fn output(
-        &self,
-        input: &Morsel,
-        prepared: Prepared,
-        layout: &Layout,
-        slab: &[u32],
-        rows_max: usize,
-    ) -> Result<Output, Stop> {
+    fn output(&self, launched: Launched, slab: &[u32]) -> Result<Output, Stop> {
+        let Launched { input, prepared, layout, rows_max, words, elapsed, .. } = launched;
         let source = &self.front.source;
+        let slab = slab.get(..words).ok_or_else(|| bug("a device gave back too few words"))?;
+        let results = Results::new(source, &layout, slab).map_err(bug)?;
         let schema = self.front.fragment.output();
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-        for (from, field) in self.columns.iter().zip(schema.fields()) {
+        let mut wanted: Vec<(ColumnSource, Arc<Field>)> =
+            self.columns.iter().copied().zip(schema.fields().iter().cloned()).collect();
+        if let Some((number, _)) = &self.partition {
+            let target = Field::new("", DataType::UInt32, false);
+            wanted.push((ColumnSource::Computed(*number), Arc::new(target)));
+        }
+        let computed = |number: usize, field: &Field| {
+            results.column(number, (field.data_type(), field.is_nullable())).map_err(bug)
+        };
+        // Where the device has dropped rows of what it computed, the host drops the same of all other columns.
+        let mut loose: Vec<(ArrayRef, Arc<Field>)> = Vec::with_capacity(wanted.len());
+        for (from, field) in &wanted {
             let column = match *from {
                 ColumnSource::Passed(index) => {
                     let passed = prepared.columns.get(index).cloned();
-                    passed.ok_or_else(|| format!("no column {index} to pass on"))
+                    passed.ok_or_else(|| bug(format!("no column {index} to pass on")))?
                 }
-                ColumnSource::Computed(number) => {
-                    layout.unpack(source, number, (field.data_type(), field.is_nullable()), slab)
-                }
+                ColumnSource::Computed(_) if source.is_packed() => continue,
+                ColumnSource::Computed(number) => computed(number, field)?,
             };
-            columns.push(column.map_err(bug)?);
+            loose.push((column, field.clone()));
         }
-        let mut schema = schema.clone();
-        if let Some((number, _)) = &self.partition {
-            let target = layout.unpack(source, *number, (&DataType::UInt32, false), slab).map_err(bug)?;
-            columns.push(target);
-            let target = Arc::new(Field::new("", DataType::UInt32, false));
-            schema =
-                Arc::new(Schema::new(schema.fields().iter().cloned().chain([target]).collect::<Vec<_>>()));
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(prepared.rows));
-        let rows = RecordBatch::try_new_with_options(schema, columns, &options)
-            .map_err(|error| bug(error.to_string()))?;
-        let mut morsel = Morsel::new(rows)
+        let mut morsel = Morsel::new(self.batch(loose, prepared.rows)?)
             .with_kinds(input.kinds().clone())?
             .with_time_bounds(input.time_bounds())
             .with_origin(input.origin().cloned());
         if let Some(live) = prepared.live {
             morsel = morsel.with_selection(live)?;
         }
-        if let Some(kept) = layout.kept(source, slab) {
-            let words = kept.bit_chunks().iter_padded().collect();
+        if let Some(kept) = results.kept() {
+            let words = kept.values().bit_chunks().iter_padded().collect();
             morsel = morsel.with_selection(Selection::from_words(words, prepared.rows))?;
         }
+        let mut morsel = morsel.compact()?;
+        if source.is_packed() {
+            let dense = morsel.to_host()?;
+            let mut passed = dense.columns().iter().cloned();
+            let mut columns = Vec::with_capacity(wanted.len());
+            for (from, field) in wanted {
+                let column = match from {
+                    ColumnSource::Passed(_) => passed.next().ok_or_else(|| bug("a column was lost"))?,
+                    ColumnSource::Computed(number) => computed(number, &field)?,
+                };
+                columns.push((column, field));
+            }
+            morsel = Morsel::new(self.batch(columns, dense.num_rows())?)
+                .with_kinds(morsel.kinds().clone())?
+                .with_time_bounds(morsel.time_bounds())
+                .with_origin(morsel.origin().cloned());
+        }
         let mut morsels = Vec::new();
-        for (target, morsel) in self.parts(morsel.compact()?)? {
+        for (target, morsel) in self.parts(morsel)? {
             let pieces = if morsel.rows() > rows_max { morsel.split(rows_max)? } else { vec![morsel] };
             morsels.extend(pieces.into_iter().filter(|piece| piece.rows() > 0).map(|piece| (target, piece)));
         }
-        Ok(Output { morsels, late: prepared.late, ..Output::default() })
+        Ok(Output { morsels, late: prepared.late, elapsed, ..Output::default() })
+    }
+
+    /// Some columns of the output, of so many rows.
+    fn batch(&self, columns: Vec<(ArrayRef, Arc<Field>)>, rows: usize) -> Result<RecordBatch, Stop> {
+        let (columns, fields): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let schema = Schema::new_with_metadata(fields, self.front.fragment.output().metadata().clone());
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)
+            .map_err(|error| bug(error.to_string()))
     }
 
     /// Dense rows by the task that their last column names, without that column; within one task in their own order.

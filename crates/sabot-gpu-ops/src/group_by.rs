@@ -25,7 +25,8 @@ use crate::backend::Shared;
 use crate::device::{Bindings, Slab, WorkStep};
 use crate::front::{Front, Prepared};
 use crate::memory::Held;
-use crate::slab::{Layout, narrowed};
+use crate::results::narrowed;
+use crate::slab::Layout;
 use crate::source::{FULL, GROUPS, HEAD, TILE};
 use crate::tickets::{Next, Operation, Stop, Work, bug};
 

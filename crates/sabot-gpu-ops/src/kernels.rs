@@ -20,7 +20,7 @@ use std::time::Instant;
 use crate::device::{Bindings, Device, Fault, Part, WorkStep};
 use crate::once::carry_out;
 use crate::slab::Layout;
-use crate::source::{HEAD, KernelSource, TILE};
+use crate::source::{HEAD, KernelSource, STATUS, TILE};
 
 /// Launches of the longer piece of work.
 const LAUNCHES: usize = 9;
@@ -234,7 +234,7 @@ fn measured(device: &dyn Device, sample: &Sample, batch: &RecordBatch) -> Result
     let Ok(source) = source else { return Ok(None) };
     let rows = batch.num_rows();
     let mut layout = Layout::new(&source, batch.columns(), rows, false);
-    let mut status = 1;
+    let mut status = STATUS;
     if let Some(grouping) = &source.grouping {
         // Room for a million groups.
         let slots = (2 * rows).next_power_of_two().min(1 << 22);

@@ -22,6 +22,7 @@ mod measure;
 mod memory;
 mod once;
 mod probe;
+mod results;
 mod slab;
 mod source;
 #[cfg(any(test, feature = "testing"))]

@@ -1,15 +1,16 @@
 //! One kernel over columns of the host, once: for probes, calibration and tests.
 
 use arrow::array::ArrayRef;
-use sabot_codegen::{Bitmap, Evaluated, Parameters, Program, Storage};
+use sabot_codegen::{Evaluated, Parameters, Program, Storage};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::device::{Bindings, Device, Fault, Finished, Part, WorkStep};
-use crate::slab::{Layout, load};
-use crate::source::{KernelSource, TILE};
+use crate::results::Results;
+use crate::slab::Layout;
+use crate::source::{KernelSource, STATUS, TILE};
 
 /// How long is waited for a kernel.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,9 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a kernel has left.
 #[derive(Clone, Debug)]
 pub struct Ran {
-    source: KernelSource,
-    layout: Layout,
-    slab: Vec<u32>,
+    rows: Vec<Evaluated>,
     failed: bool,
 }
 
@@ -30,29 +29,8 @@ impl Ran {
     }
 
     /// What it made of a row; `failed` of any row is that of all.
-    pub fn row(&self, row: usize) -> Evaluated {
-        let parameters = self.source.parameters();
-        let bit = |number: usize| {
-            let at = self.layout.parameters[parameters.bitmap(number)] as usize;
-            self.slab[at + row / 32] >> (row % 32) & 1 == 1
-        };
-        let find = |wanted| self.source.bitmaps.iter().position(|bitmap| *bitmap == wanted);
-        let value = |number: usize| {
-            if find(Bitmap::Valid(number)).is_some_and(|valid| !bit(valid)) {
-                return None;
-            }
-            let stored = self.source.stored[number];
-            if stored == Storage::Bit {
-                return find(Bitmap::Values(number)).map(|values| u64::from(bit(values)));
-            }
-            let at = self.layout.parameters[parameters.output(number)] as usize;
-            Some(load(bytemuck::cast_slice(&self.slab), at, stored, row))
-        };
-        Evaluated {
-            keep: find(Bitmap::Keep).is_none_or(bit),
-            failed: self.failed,
-            outputs: (0..self.source.stored.len()).map(value).collect(),
-        }
+    pub fn row(&self, row: usize) -> &Evaluated {
+        &self.rows[row]
     }
 }
 
@@ -78,8 +56,10 @@ pub fn same_row(program: &Program, a: &Evaluated, b: &Evaluated) -> bool {
 pub fn run_once(device: &dyn Device, source: &KernelSource, columns: &[ArrayRef]) -> Result<Ran, Fault> {
     let rows = columns.first().map_or(0, |column| column.len());
     let layout = Layout::new(source, columns, rows, false);
-    let (status, slab) = once(device, source, columns, &layout, 1)?;
-    Ok(Ran { source: source.clone(), layout, slab, failed: status[0] != 0 })
+    let (status, slab) = once(device, source, columns, &layout, STATUS)?;
+    let failed = status[0] != 0;
+    let results = Results::new(source, &layout, &slab).map_err(Fault::Launch)?;
+    Ok(Ran { rows: results.rows(failed), failed })
 }
 
 /// Runs all entries of a kernel, with so many words of status; gives these and the output.

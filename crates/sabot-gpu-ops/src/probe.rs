@@ -89,7 +89,7 @@ fn probe(device: &dyn Device, bits: u32) -> Result<bool, String> {
     let found = run_once(device, &source, batch.columns()).map_err(|fault| fault.to_string())?;
     let wrong = (0..ROWS).find(|row| {
         let wanted = evaluate(&source.program, batch.columns(), *row);
-        !same_row(&source.program, &found.row(*row), &wanted)
+        !same_row(&source.program, found.row(*row), &wanted)
     });
     if let Some(row) = wrong {
         tracing::info!(device = %device.id(), bits, row, "the device rounds in its own way");

@@ -1,16 +1,14 @@
-//! Columns of the host as slabs of words, and back.
+//! Columns of the host as slabs of words.
 //!
 //! Every column begins at a multiple of [`ALIGNMENT`], so that devices may read it in whole lines. A slice is copied from
 //! its first row on, bitmaps shifted to their first bit.
 
-use arrow::array::{Array, ArrayRef, AsArray, make_array};
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use arrow::datatypes::{DataType, Int8Type, Int16Type, UInt8Type, UInt16Type};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::BooleanBuffer;
 use sabot_batch::Selection;
-use sabot_codegen::{Bitmap, NOWHERE, Parameters, Storage};
-use std::sync::Arc;
+use sabot_codegen::{NOWHERE, Parameters, Storage};
 
-use crate::source::KernelSource;
+use crate::source::{KernelSource, TILE};
 
 /// Words between which columns begin: 256 bytes.
 const ALIGNMENT: usize = 64;
@@ -24,6 +22,8 @@ pub(crate) struct Layout {
     pub(crate) input_words: usize,
     /// Words of the output's slab.
     pub(crate) output_words: usize,
+    /// Those of them in front of the chunks: bitmaps, and where which chunk begins.
+    pub(crate) head_words: usize,
 }
 
 /// A slab that is being planned.
@@ -60,15 +60,22 @@ impl Layout {
             }
         }
         let mut output = Plan::default();
-        for (number, storage) in source.stored.iter().enumerate().filter(|(_, s)| **s != Storage::Bit) {
-            parameters[at.output(number)] = output.take(*storage, rows);
-        }
         for number in 0..source.bitmaps.len() {
             parameters[at.bitmap(number)] = output.take(Storage::Bit, rows);
         }
+        let (tile, tiles) = (TILE as usize, rows.div_ceil(TILE as usize));
+        let chunks = if source.is_packed() {
+            parameters[Parameters::TILES] = output.take(Storage::U32, tiles);
+            tiles * source.chunk.words(tile)
+        } else {
+            source.chunk.words(tiles * tile)
+        };
+        let head_words = output.words;
+        parameters[Parameters::CHUNKS] = head_words as u32;
         // No device binds a buffer of nothing.
         let some = |words: usize| words.max(ALIGNMENT);
-        Self { parameters, input_words: some(input.words), output_words: some(output.words) }
+        let (input_words, output_words) = (some(input.words), some(head_words + chunks));
+        Self { parameters, input_words, output_words, head_words }
     }
 
     /// Writes the input's slab.
@@ -101,75 +108,6 @@ impl Layout {
             if let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) {
                 copy_bits(slab, self.parameters[at.input_valid(number)], nulls.inner());
             }
-        }
-    }
-
-    /// The bits of a bitmap of the output.
-    pub(crate) fn bitmap(&self, source: &KernelSource, number: usize, slab: &[u32]) -> BooleanBuffer {
-        let rows = self.parameters[Parameters::ROWS] as usize;
-        let at = self.parameters[source.parameters().bitmap(number)] as usize;
-        BooleanBuffer::new(Buffer::from_slice_ref(&slab[at..at + rows.div_ceil(32)]), 0, rows)
-    }
-
-    /// Which rows are kept; all are without.
-    pub(crate) fn kept(&self, source: &KernelSource, slab: &[u32]) -> Option<BooleanBuffer> {
-        let number = source.bitmaps.iter().position(|bitmap| *bitmap == Bitmap::Keep)?;
-        Some(self.bitmap(source, number, slab))
-    }
-
-    /// An output as an array of a type.
-    ///
-    /// # Errors
-    /// In words, when the type and what the kernel stores do not fit: a bug.
-    pub(crate) fn unpack(
-        &self,
-        source: &KernelSource,
-        number: usize,
-        (data_type, nullable): (&DataType, bool),
-        slab: &[u32],
-    ) -> Result<ArrayRef, String> {
-        let rows = self.parameters[Parameters::ROWS] as usize;
-        let find = |wanted| source.bitmaps.iter().position(|bitmap| *bitmap == wanted);
-        // Of rows that nobody asked for a value may be missing although the column has no nulls.
-        let valid = find(Bitmap::Valid(number)).filter(|_| nullable);
-        let nulls = valid.map(|valid| NullBuffer::new(self.bitmap(source, valid, slab)));
-        let stored = source.stored[number];
-        if stored == Storage::Bit {
-            let values = find(Bitmap::Values(number)).ok_or("a bool without values")?;
-            let values = self.bitmap(source, values, slab);
-            return Ok(Arc::new(arrow::array::BooleanArray::new(values, nulls)));
-        }
-        let at = self.parameters[source.parameters().output(number)] as usize;
-        let words = &slab[at..at + stored.bytes(rows) / 4];
-        let bytes: &[u8] = bytemuck::cast_slice(words);
-        let narrow = source.program.outputs()[number].storage;
-        let buffer = if narrow == stored {
-            Buffer::from_slice_ref(&bytes[..rows * stored.bits() / 8])
-        } else {
-            narrowed(narrow, &words[..rows])
-        };
-        let data =
-            arrow::array::ArrayData::builder(data_type.clone()).len(rows).add_buffer(buffer).nulls(nulls);
-        data.build().map(make_array).map_err(|error| error.to_string())
-    }
-}
-
-/// Values that were stored in words of their own.
-pub(crate) fn narrowed(storage: Storage, words: &[u32]) -> Buffer {
-    use arrow::array::PrimitiveArray;
-    let values = words.iter();
-    match storage {
-        Storage::I8 => {
-            PrimitiveArray::<Int8Type>::from_iter_values(values.map(|w| *w as i8)).values().inner().clone()
-        }
-        Storage::U8 => {
-            PrimitiveArray::<UInt8Type>::from_iter_values(values.map(|w| *w as u8)).values().inner().clone()
-        }
-        Storage::I16 => {
-            PrimitiveArray::<Int16Type>::from_iter_values(values.map(|w| *w as i16)).values().inner().clone()
-        }
-        _ => {
-            PrimitiveArray::<UInt16Type>::from_iter_values(values.map(|w| *w as u16)).values().inner().clone()
         }
     }
 }

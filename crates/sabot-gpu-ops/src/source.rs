@@ -1,7 +1,7 @@
 //! Kernels as text, ready for a device's compiler.
 
 use sabot_codegen::{
-    Bitmap, Body, Fold, Grouping, NOWHERE, Parameters, Program, Storage, Unprintable, WgslFeatures,
+    Bitmap, Body, ChunkLayout, Fold, Grouping, NOWHERE, Parameters, Program, Storage, Unprintable, WgslFeatures,
     print_cuda, print_cuda_groups, print_wgsl, print_wgsl_groups,
 };
 use std::fmt::Write as _;
@@ -10,6 +10,10 @@ use crate::device::Dialect;
 
 /// Rows that a workgroup takes at once, and its threads. Every device has as many; two warps hide less latency.
 pub const TILE: u32 = 256;
+
+/// Words of the status of a filter-project: whether a row failed, and how many words of chunks were claimed.
+pub(crate) const STATUS: usize = 2;
+pub(crate) const CLAIMED: usize = 1;
 
 /// Words in front of a table of groups: whether a row failed, whether the table is full, how many groups it has, how many
 /// records were written.
@@ -37,6 +41,8 @@ pub struct KernelSource {
     pub bitmaps: Vec<Bitmap>,
     /// How each output lies in memory.
     pub stored: Vec<Storage>,
+    /// How those that are no bitmaps lie next to each other.
+    pub chunk: ChunkLayout,
     /// How rows are folded, if they are.
     pub grouping: Option<Grouping>,
 }
@@ -52,20 +58,25 @@ impl KernelSource {
             Dialect::Wgsl(features) => print_wgsl(&program, features)?,
         };
         let bitmaps = body.bitmaps.len() as u32;
+        let packed = is_packed(&body.bitmaps, &body.chunk);
         let constants = [
             ("SABOT_BITMAPS", bitmaps),
             // An array has an element at least.
             ("SABOT_WORDS", bitmaps.max(1) * (TILE / 32)),
             ("SABOT_FIRST_BITMAP", Parameters::of(&program).bitmap(0) as u32),
+            ("SABOT_CHUNKS", Parameters::CHUNKS as u32),
+            ("SABOT_TILES", Parameters::TILES as u32),
+            ("SABOT_CLAIMED", CLAIMED as u32),
+            ("SABOT_PACKED", u32::from(packed)),
         ];
-        let Body { text, bitmaps, stored } = body;
+        let Body { text, bitmaps, stored, chunk } = body;
         let text = match dialect {
             Dialect::Cuda => cuda(&constants, &[&text, sabot_kernels::FILTER_PROJECT]),
             Dialect::Wgsl(features) => {
                 wgsl(&constants, features, &program, &[&text, sabot_shaders::FILTER_PROJECT])
             }
         };
-        Ok(Self { entries: &["sabot_filter_project"], text, program, bitmaps, stored, grouping: None })
+        Ok(Self { entries: &["sabot_filter_project"], text, program, bitmaps, stored, chunk, grouping: None })
     }
 
     /// The kernel of a group-by: its first entry folds rows, its second writes the groups down.
@@ -100,8 +111,8 @@ impl KernelSource {
             }
         };
         let entries = &["sabot_group_by", "sabot_groups"];
-        let (bitmaps, stored) = (Vec::new(), Vec::new());
-        Ok(Self { entries, text, program, bitmaps, stored, grouping: Some(grouping) })
+        let (bitmaps, stored, chunk) = (Vec::new(), Vec::new(), ChunkLayout::default());
+        Ok(Self { entries, text, program, bitmaps, stored, chunk, grouping: Some(grouping) })
     }
 
     /// Where in the parameters what is.
@@ -109,10 +120,20 @@ impl KernelSource {
         Parameters::of(&self.program)
     }
 
+    /// Whether rows that are kept lie in chunks of their own, next to each other.
+    pub fn is_packed(&self) -> bool {
+        is_packed(&self.bitmaps, &self.chunk)
+    }
+
     /// 64-bit words of a group that are summed as floats.
     pub fn float_words(&self) -> usize {
         self.grouping.as_ref().map_or(0, Grouping::floats)
     }
+}
+
+/// Rows that are dropped leave gaps, unless nothing but bitmaps is written.
+fn is_packed(bitmaps: &[Bitmap], chunk: &ChunkLayout) -> bool {
+    bitmaps.first() == Some(&Bitmap::Keep) && !chunk.is_empty()
 }
 
 /// Slots of a workgroup's table; one, which is not used, where it does not help: sums of floats have no place in it.

@@ -200,7 +200,7 @@ fn random_programs_are_what_they_are_by_hand_on_the_first_adapter() {
             failed |= wanted.failed;
             let found = ran.row(row);
             assert!(
-                same_row(&program, &found, &wanted),
+                same_row(&program, found, &wanted),
                 "case {case}, row {row}: {spec}\nfound {found:x?}\nwanted {wanted:x?}\n{:?}\n{}",
                 batch.slice(row, 1),
                 source.text
@@ -242,7 +242,7 @@ fn a_division_by_a_constant_zero_is_infinite_on_the_first_adapter() {
         let ran = run_once(&*device, &source, batch.columns()).unwrap();
         for row in 0..batch.num_rows() {
             let (found, wanted) = (ran.row(row), evaluate(&program, batch.columns(), row));
-            assert!(same_row(&program, &found, &wanted), "{spec}, row {row}: {found:x?}, wanted {wanted:x?}");
+            assert!(same_row(&program, found, &wanted), "{spec}, row {row}: {found:x?}, wanted {wanted:x?}");
         }
     }
 }

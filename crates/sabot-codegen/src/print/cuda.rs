@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::group::{self, Language, Type};
-use super::{Body, Parameters, Unprintable, bit_of, bitmaps, results};
+use super::{Body, ChunkLayout, Parameters, Unprintable, bit_of, bitmaps, results};
 use crate::group::Grouping;
 use crate::ir::{Binary, Inst, Kind, Program, Reg, Storage, Unary};
 
@@ -28,7 +28,6 @@ use crate::ir::{Binary, Inst, Kind, Program, Reg, Storage, Unary};
 /// [`Unprintable`] when it has too many results.
 pub fn print_cuda(program: &Program) -> Result<Body, Unprintable> {
     let bitmaps = bitmaps(program)?;
-    let parameters = Parameters::of(program);
     let mut text = row_function(program);
     text.push_str("SABOT_DEVICE sabot_u32 sabot_bits(const SabotRow& r) {\n  sabot_u32 bits = 0;\n");
     for (number, bitmap) in bitmaps.iter().enumerate() {
@@ -36,25 +35,26 @@ pub fn print_cuda(program: &Program) -> Result<Body, Unprintable> {
             let _ = writeln!(text, "  bits |= r.{reg} ? {}u : 0u;", 1u32 << number);
         }
     }
-    text.push_str(
-        "  return bits;\n}\n\n\
-         SABOT_DEVICE void sabot_store(sabot_u32* output, const sabot_u32* parameters, sabot_u32 row, const SabotRow& r) {\n",
+    text.push_str("  return bits;\n}\n\n");
+    let stored: Vec<Storage> = program.outputs().iter().map(|output| output.storage).collect();
+    let chunk = ChunkLayout::of(&stored);
+    let _ = writeln!(
+        text,
+        "SABOT_DEVICE sabot_u32 sabot_chunk_words(sabot_u32 count) {{\n  return {};\n}}\n",
+        chunk.words_text()
     );
-    let mut stored = Vec::new();
-    for (number, output) in program.outputs().iter().enumerate() {
-        stored.push(output.storage);
-        if output.storage != Storage::Bit {
-            let _ = writeln!(
-                text,
-                "  reinterpret_cast<{0}*>(output + parameters[{1}])[row] = static_cast<{0}>(r.{2});",
-                stored_type(output.storage),
-                parameters.output(number),
-                output.value
-            );
-        }
+    text.push_str(
+        "SABOT_DEVICE void sabot_store(sabot_u32* output, sabot_u32 at, sabot_u32 count, sabot_u32 row, const SabotRow& r) {\n",
+    );
+    for (number, storage, at) in chunk.columns_text() {
+        let (stored, value) = (stored_type(storage), program.outputs()[number].value);
+        let _ = writeln!(
+            text,
+            "  reinterpret_cast<{stored}*>(output + ({at}))[row] = static_cast<{stored}>(r.{value});"
+        );
     }
     text.push_str("}\n");
-    Ok(Body { text, bitmaps, stored })
+    Ok(Body { text, bitmaps, stored, chunk })
 }
 
 /// Prints a program whose rows are folded by key: the functions of `sabot_row` and those of the grouping.

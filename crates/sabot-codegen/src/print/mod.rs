@@ -2,16 +2,18 @@
 //!
 //! A printed [`Body`] has three functions of one row, in the dialect of its device: `sabot_row` computes it,
 //! `sabot_bits` packs what goes into bitmaps, one bit a bitmap, `sabot_store` writes the values that have words of their
-//! own. Everything else, the loop over rows, the bitmaps, the count of errors, stands in the skeleton and is the
+//! own to a chunk; `sabot_chunk_words` says how long one is. Everything else, the loop over rows, the bitmaps, the count of errors, stands in the skeleton and is the
 //! same for all programs.
 //!
 //! Columns lie in one slab of 32-bit words for the input and one for the output. Where in it is told by [`Parameters`],
 //! which the kernel reads, so that one kernel serves morsels of all sizes.
 
+mod chunk;
 mod cuda;
 mod group;
 mod wgsl;
 
+pub use chunk::ChunkLayout;
 pub use cuda::{print_cuda, print_cuda_groups};
 pub use wgsl::{WgslFeatures, print_wgsl, print_wgsl_groups};
 
@@ -25,14 +27,12 @@ pub const NOWHERE: u32 = u32::MAX;
 
 /// Where in a kernel's list of parameters what is.
 ///
-/// In front are the number of rows, the offset of the bitmap of live rows, a zero that compilers do not know of, and how many
-/// groups a table has room for. Then
-/// for each input the offsets of its values and of its validity, and for each output the same; bitmaps of the output
-/// stand at the end, in the order of their bits. Offsets count 32-bit words; [`NOWHERE`] stands for none.
+/// In front are the number of rows, the offset of the bitmap of live rows, a zero that compilers do not know of, how many
+/// groups a table has room for, and where chunks of values and the table of them begin in the output. Then for each input the offsets of
+/// its values and of its validity; bitmaps of the output stand at the end, in the order of their bits. Offsets count 32-bit words; [`NOWHERE`] stands for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameters {
     inputs: usize,
-    outputs: usize,
 }
 
 impl Parameters {
@@ -44,12 +44,16 @@ impl Parameters {
     pub const ZERO: usize = 2;
     /// The slots of a table of groups, a power of two; it is full when half of them are taken.
     pub const SLOTS: usize = 3;
-    /// Where the offsets begin.
-    const FIXED: usize = 4;
+    /// The offset of the chunks.
+    pub const CHUNKS: usize = 4;
+    /// The offset of the table in which stands for each tile how many words behind the first chunk its own begins.
+    pub const TILES: usize = 5;
+    /// Where the offsets of columns begin.
+    const FIXED: usize = 6;
 
     /// The parameters of a program.
     pub fn of(program: &Program) -> Self {
-        Self { inputs: program.inputs().len(), outputs: program.outputs().len() }
+        Self { inputs: program.inputs().len() }
     }
 
     /// The offset of an input's values.
@@ -62,14 +66,9 @@ impl Parameters {
         Self::FIXED + 1 + 2 * number
     }
 
-    /// The offset of an output's values, unless they are a bitmap.
-    pub fn output(self, number: usize) -> usize {
-        Self::FIXED + 2 * self.inputs + number
-    }
-
     /// The offset of a bitmap.
     pub fn bitmap(self, number: usize) -> usize {
-        Self::FIXED + 2 * self.inputs + self.outputs + number
+        Self::FIXED + 2 * self.inputs + number
     }
 
     /// How many parameters there are, of a kernel that writes so many bitmaps.
@@ -98,6 +97,8 @@ pub struct Body {
     pub bitmaps: Vec<Bitmap>,
     /// How each output lies in memory, which may be wider than its type.
     pub stored: Vec<Storage>,
+    /// How those lie next to each other that are no bitmaps.
+    pub chunk: ChunkLayout,
 }
 
 /// A program that a dialect cannot express.

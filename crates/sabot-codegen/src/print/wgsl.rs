@@ -10,7 +10,7 @@
 use std::fmt::Write as _;
 
 use super::group::{self, Language, Type};
-use super::{Body, Parameters, Unprintable, bit_of, bitmaps, check, results};
+use super::{Body, ChunkLayout, Parameters, Unprintable, bit_of, bitmaps, check, results};
 use crate::group::Grouping;
 use crate::ir::{Binary, Inst, Kind, Program, Reg, Storage, Unary};
 
@@ -54,7 +54,6 @@ pub struct WgslFeatures {
 pub fn print_wgsl(program: &Program, features: WgslFeatures) -> Result<Body, Unprintable> {
     check(program, |inst, kind| refusal(program, inst, kind, features))?;
     let bitmaps = bitmaps(program)?;
-    let parameters = Parameters::of(program);
     let mut text = row_function(program);
     text.push_str("fn sabot_bits(r: SabotRow) -> u32 {\n  var bits = 0u;\n");
     for (number, bitmap) in bitmaps.iter().enumerate() {
@@ -62,17 +61,18 @@ pub fn print_wgsl(program: &Program, features: WgslFeatures) -> Result<Body, Unp
             let _ = writeln!(text, "  bits |= select(0u, {}u, r.{reg});", 1u32 << number);
         }
     }
-    text.push_str("  return bits;\n}\n\nfn sabot_store(row: u32, r: SabotRow) {\n");
-    let mut stored = Vec::new();
-    for (number, output) in program.outputs().iter().enumerate() {
-        // Two threads cannot write parts of one word.
-        let storage = if output.storage.bounds().is_some() { Storage::I32 } else { output.storage };
-        stored.push(storage);
-        let at = format!("sabot_parameters[{}]", parameters.output(number));
-        let reg = output.value;
-        let _ = match storage {
-            Storage::Bit => Ok(()),
-            _ if storage.bits() == 64 => writeln!(
+    text.push_str("  return bits;\n}\n\n");
+    // Two threads cannot write parts of one word.
+    let whole = |storage: Storage| if storage.bounds().is_some() { Storage::I32 } else { storage };
+    let stored: Vec<Storage> = program.outputs().iter().map(|output| whole(output.storage)).collect();
+    let chunk = ChunkLayout::of(&stored);
+    let _ =
+        writeln!(text, "fn sabot_chunk_words(count: u32) -> u32 {{\n  return {};\n}}\n", chunk.words_text());
+    text.push_str("fn sabot_store(at: u32, count: u32, row: u32, r: SabotRow) {\n");
+    for (number, storage, at) in chunk.columns_text() {
+        let reg = program.outputs()[number].value;
+        let _ = match storage.bits() {
+            64 => writeln!(
                 text,
                 "  let w{number} = bitcast<u64>(r.{reg});\n  sabot_output[{at} + 2u * row] = u32(w{number} & 0xfffffffflu);\n  \
                  sabot_output[{at} + 2u * row + 1u] = u32(w{number} >> 32u);"
@@ -81,7 +81,7 @@ pub fn print_wgsl(program: &Program, features: WgslFeatures) -> Result<Body, Unp
         };
     }
     text.push_str("}\n");
-    Ok(Body { text, bitmaps, stored })
+    Ok(Body { text, bitmaps, stored, chunk })
 }
 
 /// Prints a program whose rows are folded by key: the functions of `sabot_row` and those of the grouping.
