@@ -29,6 +29,6 @@ pub use lower::{
     lower_filter_projects, lower_fragment, storage_of,
 };
 pub use print::{
-    BITMAPS_MAX, Bitmap, Body, ChunkLayout, NOWHERE, Parameters, Unprintable, WgslFeatures, print_cuda, print_cuda_groups,
-    print_wgsl, print_wgsl_groups,
+    BITMAPS_MAX, Bitmap, Body, ChunkLayout, NOWHERE, Parameters, Unprintable, WgslFeatures, print_cuda,
+    print_cuda_groups, print_wgsl, print_wgsl_groups,
 };

@@ -130,11 +130,18 @@ fn random_group_bys_are_those_of_the_reference() {
 /// Rows that fill whole lines of a slab, and no whole tile: what is read behind them is nobody's.
 const ROWS: usize = 33 * 32;
 
-/// A kernel that is broken by replacing some of its text.
+/// A kernel that is broken by replacing some of its text: whether its results are right nevertheless.
 fn broken(what: &str, by: &str) -> Result<bool, Fault> {
+    changed(EmuOptions { sanitize: true, seed: 1 }, |text| {
+        assert!(what.is_empty() || text.contains(what), "the kernel has no {what}");
+        text.replace(what, by)
+    })
+}
+
+fn changed(options: EmuOptions, change: impl Fn(&str) -> String) -> Result<bool, Fault> {
     use arrow::array::{ArrayRef, Int64Array};
     use arrow::record_batch::RecordBatch;
-    let device = EmuDevice::new(EmuOptions { sanitize: true, seed: 1 }).unwrap();
+    let device = EmuDevice::new(options).unwrap();
     let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS as i64));
     let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
     let registry = sabot_expr::FunctionRegistry::new();
@@ -146,8 +153,7 @@ fn broken(what: &str, by: &str) -> Result<bool, Fault> {
     };
     let program = lower_filter_projects(&[&spec]).unwrap().program;
     let mut source = KernelSource::filter_project(program.clone(), Dialect::Cuda).unwrap();
-    assert!(what.is_empty() || source.text.contains(what), "the kernel has no {what}");
-    source.text = source.text.replace(what, by);
+    source.text = change(&source.text);
     let ran = run_once(&*device, &source, batch.columns())?;
     Ok((0..ROWS).all(|row| {
         let (found, wanted) = (ran.row(row), evaluate(&program, batch.columns(), row));
@@ -173,6 +179,29 @@ fn a_missing_bound_and_a_divergent_collective_are_caught() {
     assert_eq!(broken("bits >> bitmap & 1u", "bits >> bitmap & 0u"), Ok(false));
 }
 
+/// Text without one of its barriers.
+fn without_barrier(text: &str, number: usize) -> String {
+    const BARRIER: &str = "__syncthreads();";
+    let (at, _) = text.match_indices(BARRIER).nth(number).unwrap();
+    [&text[..at], &text[at + BARRIER.len()..]].concat()
+}
+
+/// Counts of warps that are read before they are written, and a chunk that nobody has claimed yet.
+#[test]
+fn a_missing_barrier_between_kept_rows_is_caught() {
+    if device(EmuOptions::default()).is_none() {
+        return;
+    }
+    for seed in 0..8 {
+        let options = EmuOptions { sanitize: false, seed };
+        assert_eq!(changed(options, str::to_owned), Ok(true));
+        for barrier in [0, 1] {
+            let ran = changed(options, |text| without_barrier(text, barrier));
+            assert_ne!(ran, Ok(true), "seed {seed}: barrier {barrier} is missing");
+        }
+    }
+}
+
 /// A table that some threads read before others have emptied it, or give away before others have filled it.
 #[test]
 fn a_missing_barrier_is_caught() {
@@ -188,17 +217,13 @@ fn a_missing_barrier_is_caught() {
     let mode = GroupByMode::Partial;
     let spec = GroupBySpec { keys: vec![0], hashed: vec![0], seed: 0, aggregates, mode };
     let fragment = Fragment::new(batch.schema(), vec![spec.into()]).unwrap();
-    let barrier = "__syncthreads();";
     for seed in 0..8 {
         // None is missing, the first, or the second.
         let counts = [None, Some(0), Some(1)].map(|missing| {
             let device = EmuDevice::new(EmuOptions { sanitize: false, seed }).unwrap();
             let edit = move |text: &str| match missing {
                 None => text.to_owned(),
-                Some(number) => {
-                    let (at, _) = text.match_indices(barrier).nth(number).unwrap();
-                    [&text[..at], &text[at + barrier.len()..]].concat()
-                }
+                Some(number) => without_barrier(text, number),
             };
             sabot_gpu_ops::testing::count_groups(&*device, &fragment, &batch, edit)
         });

@@ -35,6 +35,10 @@ pub(crate) struct FilterProject {
 /// How finely it is remembered how many rows are kept.
 const SHARE: usize = 1_024;
 
+/// Words that are fetched without knowing that they are needed: 32 KiB are less than a microsecond on a link, a second way to the device
+/// and back is ten.
+const SPARE: usize = 8 << 10;
+
 /// A morsel whose rows lie on the device.
 struct Launched {
     input: Morsel,
@@ -75,14 +79,13 @@ impl Operation for FilterProject {
 }
 
 impl FilterProject {
-    /// Words of the output that are fetched before it is known how many rows are kept: an eighth more than the last time, as a
-    /// second way to the device costs more than some words.
+    /// Words of the output that are fetched before it is known how many rows are kept: somewhat more than the last time.
     fn expected_words(&self, layout: &Layout, rows: usize) -> usize {
         if !self.front.source.is_packed() {
             return layout.output_words;
         }
         let expected = self.claimed.load(Ordering::Relaxed) * rows.div_ceil(SHARE);
-        (layout.head_words + expected + expected / 8).min(layout.output_words)
+        (layout.head_words + expected + expected / 8 + SPARE).min(layout.output_words)
     }
 
     /// What the device has left: all of it, or as much as was expected.

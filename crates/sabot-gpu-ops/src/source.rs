@@ -1,8 +1,8 @@
 //! Kernels as text, ready for a device's compiler.
 
 use sabot_codegen::{
-    Bitmap, Body, ChunkLayout, Fold, Grouping, NOWHERE, Parameters, Program, Storage, Unprintable, WgslFeatures,
-    print_cuda, print_cuda_groups, print_wgsl, print_wgsl_groups,
+    Bitmap, Body, ChunkLayout, Fold, Grouping, NOWHERE, Parameters, Program, Storage, Unprintable,
+    WgslFeatures, print_cuda, print_cuda_groups, print_wgsl, print_wgsl_groups,
 };
 use std::fmt::Write as _;
 

@@ -1,17 +1,41 @@
 //! The whole host path over a device that is none, and kernels through the compiler of CUDA.
 
 mod groups;
+mod packing;
 mod resources;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use sabot_batch::Morsel;
 use sabot_expr::{FunctionRegistry, col, resolve};
 use sabot_ops::conformance::{self, Options, Required};
-use sabot_ops::{Backend, CompileJob, Failure, FilterProjectSpec, Fragment, Progress, TaskContext};
+use sabot_ops::{Backend, CompileJob, Failure, FilterProjectSpec, Fragment, Kernel, Progress, TaskContext};
 use std::sync::Arc;
 use std::task::Waker;
 
 use crate::{FakeDevice, GpuBackend, GpuOptions, Script};
+
+/// A fragment, compiled.
+fn kernel(backend: &GpuBackend, fragment: &Fragment) -> Box<dyn Kernel> {
+    let CompileJob::Pending(mut ask) = backend.compile(fragment).unwrap() else { panic!("at once") };
+    loop {
+        if let Some(program) = ask() {
+            return program.unwrap().kernel();
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// What becomes of a morsel.
+fn finished(kernel: &mut dyn Kernel, morsel: Morsel) -> Progress {
+    let mut cx = TaskContext { morsel_rows: 1 << 20, waker: Waker::noop() };
+    let ticket = kernel.submit(morsel, &mut cx);
+    loop {
+        match kernel.poll(ticket, &mut cx) {
+            Progress::Pending => {}
+            done => break done,
+        }
+    }
+}
 
 #[test]
 fn a_device_that_does_not_fail_passes_the_suite() {
@@ -36,24 +60,8 @@ fn a_morsel_of_other_columns_is_refused() {
     let spec = FilterProjectSpec { predicate: Some(predicate), projections: Vec::new(), carried: vec![0] };
     let fragment = Fragment::new(whole.schema(), vec![spec.into()]).unwrap();
     let backend = GpuBackend::new(FakeDevice::new(Script::default()), GpuOptions::default());
-    let CompileJob::Pending(mut ask) = backend.compile(&fragment).unwrap() else { panic!("at once") };
-    let program = loop {
-        if let Some(program) = ask() {
-            break program.unwrap();
-        }
-        std::thread::yield_now();
-    };
-    let mut kernel = program.kernel();
-    let mut cx = TaskContext { morsel_rows: 1024, waker: Waker::noop() };
-    let mut run = |batch: RecordBatch| {
-        let ticket = kernel.submit(Morsel::new(batch), &mut cx);
-        loop {
-            match kernel.poll(ticket, &mut cx) {
-                Progress::Pending => {}
-                done => break done,
-            }
-        }
-    };
+    let mut kernel = kernel(&backend, &fragment);
+    let mut run = |batch: RecordBatch| finished(&mut *kernel, Morsel::new(batch));
     let Progress::Done(output) = run(whole) else { panic!("it failed") };
     assert_eq!(output.morsels[0].1.rows(), 1);
     for wrong in [

@@ -1,0 +1,56 @@
+//! Rows that are dropped stay on the device.
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
+use sabot_batch::Morsel;
+use sabot_expr::{FunctionRegistry, col, resolve};
+use sabot_ops::{FilterProjectSpec, Fragment, Progress, Projection, reference};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{finished, kernel};
+use crate::{FakeDevice, GpuBackend, GpuOptions, Script};
+
+/// More tiles than one, the last of them not full.
+const ROWS: i64 = 100_001;
+
+/// Rows of which one in `of` has a zero.
+fn rows(of: i64) -> RecordBatch {
+    let n: ArrayRef = Arc::new(Int64Array::from_iter_values((0..ROWS).map(|n| n % of)));
+    let m: ArrayRef = Arc::new(Int64Array::from_iter((0..ROWS).map(|n| (n % 7 > 0).then_some(n))));
+    let s: ArrayRef = Arc::new(StringArray::from_iter_values((0..ROWS).map(|n| n.to_string())));
+    RecordBatch::try_from_iter([("n", n), ("m", m), ("s", s)]).unwrap()
+}
+
+#[test]
+fn what_is_kept_comes_back_in_its_order_and_no_more_than_that() {
+    let schema = rows(2).schema();
+    let typed = |expr| resolve(&expr, &schema, &FunctionRegistry::new()).unwrap();
+    // Values of every width, with nulls, and bits.
+    let exprs = [
+        ("wide", col("m") + 1),
+        ("narrow", (col("m") % 100).cast(DataType::Int8)),
+        ("middle", (col("m") % 10_000).cast(DataType::Int16)),
+        ("bit", (col("m") % 2).eq(0)),
+    ];
+    let projections =
+        exprs.into_iter().map(|(name, expr)| Projection { name: name.into(), expr: typed(expr) }).collect();
+    let spec = FilterProjectSpec { predicate: Some(typed(col("n").eq(0))), projections, carried: vec![2, 1] };
+    let fragment = Fragment::new(schema.clone(), vec![spec.into()]).unwrap();
+    let backend = GpuBackend::new(FakeDevice::new(Script::default()), GpuOptions::default());
+    let mut kernel = kernel(&backend, &fragment);
+    // How many rows there are for one that is kept, and how often work is started for them.
+    for (of, started) in [(ROWS, 1), (4, 2), (4, 1), (5, 1), (1, 2), (1, 1), (ROWS, 1), (2, 2)] {
+        let morsel = Morsel::new(rows(of));
+        let before = backend.counters().started.load(Ordering::Relaxed);
+        let Progress::Done(output) = finished(&mut *kernel, morsel.clone()) else { panic!("one in {of}") };
+        let wanted = reference::run(&fragment, &morsel).unwrap();
+        let batch = |morsels: &[(u32, Morsel)]| {
+            let batches: Vec<RecordBatch> = morsels.iter().map(|(_, m)| m.to_host().unwrap()).collect();
+            arrow::compute::concat_batches(fragment.output(), &batches).unwrap()
+        };
+        assert_eq!(batch(&output.morsels), batch(&wanted.morsels), "one in {of}");
+        assert_eq!(backend.counters().started.load(Ordering::Relaxed) - before, started, "one in {of}");
+    }
+    assert_eq!(backend.bytes_used(), 0);
+}
