@@ -61,7 +61,7 @@ struct Sample {
     window: bool,
 }
 
-const SAMPLES: [Sample; 7] = [
+const SAMPLES: [Sample; 8] = [
     Sample {
         name: "filter int32 to bitmap",
         floor_bytes: 4.125,
@@ -72,6 +72,17 @@ const SAMPLES: [Sample; 7] = [
         name: "project a * b + c int64",
         floor_bytes: 32.0,
         steps: |b| project(b, col("a").wrapping_mul(col("b")).wrapping_add(col("c"))),
+        window: false,
+    },
+    Sample {
+        name: "filter and pack int64, one row in two",
+        // Read, half of it written, and a bit.
+        floor_bytes: 12.125,
+        steps: |b| {
+            let predicate = Some(typed(col("a").gt(1_i64 << 39), b)?);
+            let projections = vec![projection(b, col("a").wrapping_add(1))?];
+            Ok(FilterProjectSpec { predicate, projections, carried: Vec::new() }.into())
+        },
         window: false,
     },
     Sample {
@@ -131,7 +142,7 @@ pub(crate) fn rates(device: &dyn Device, rows: usize) -> Result<(f64, f64), Faul
         let seconds = measured(device, sample, &batch)?;
         seconds.ok_or_else(|| Fault::Launch(format!("no kernel for: {}", sample.name)))
     };
-    let (short, long, groups) = (of(&SAMPLES[1])?, of(&chain)?, of(&SAMPLES[3])?);
+    let (short, long, groups) = (of(&SAMPLES[1])?, of(&chain)?, of(&SAMPLES[4])?);
     // Two operations are in the short one. Where memory hides all the others, they are as fast as all of them together.
     let more = (long - short).max(long / CHAIN as f64);
     Ok(((CHAIN - 2) as f64 * rows as f64 / more, rows as f64 / groups))
@@ -147,8 +158,12 @@ fn filter(batch: &RecordBatch, predicate: Expr) -> Result<OperatorSpec, String> 
 }
 
 fn project(batch: &RecordBatch, expr: Expr) -> Result<OperatorSpec, String> {
-    let projections = vec![Projection { name: "p".to_owned(), expr: typed(expr, batch)? }];
+    let projections = vec![projection(batch, expr)?];
     Ok(FilterProjectSpec { predicate: None, projections, carried: Vec::new() }.into())
+}
+
+fn projection(batch: &RecordBatch, expr: Expr) -> Result<Projection, String> {
+    Ok(Projection { name: "p".to_owned(), expr: typed(expr, batch)? })
 }
 
 fn by(batch: &RecordBatch, keys: &[&str], aggregates: Vec<AggregateSpec>) -> Result<OperatorSpec, String> {

@@ -66,7 +66,7 @@ impl Layout {
         let (tile, tiles) = (TILE as usize, rows.div_ceil(TILE as usize));
         let chunks = if source.is_packed() {
             parameters[Parameters::TILES] = output.take(Storage::U32, tiles);
-            tiles * source.chunk.words(tile)
+            rows / tile * source.chunk.words(tile) + source.chunk.words(rows % tile)
         } else {
             source.chunk.words(tiles * tile)
         };

@@ -33,6 +33,12 @@ pub struct Calibration {
 }
 
 /// The way to a device.
+///
+/// ```
+/// # use sabot_placement::DeviceClass;
+/// let link = DeviceClass::DatacenterGpu.assumed("cuda:0").link.unwrap();
+/// assert!(link.latency_us > 0.0 && link.up_bytes_per_s > 1e9 && link.down_bytes_per_s > 1e9);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
@@ -45,6 +51,13 @@ pub struct Link {
 }
 
 /// Where numbers are from.
+///
+/// ```
+/// # use sabot_placement::{Basis, DeviceClass};
+/// let assumed = DeviceClass::DiscreteGpu.assumed("wgpu:0").basis;
+/// assert_eq!(assumed, Basis::Assumed(DeviceClass::DiscreteGpu));
+/// assert_eq!(assumed.to_string(), "assumed for a GPU on a card");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
@@ -55,6 +68,13 @@ pub enum Basis {
 }
 
 /// Devices that are fast alike.
+///
+/// ```
+/// # use sabot_placement::DeviceClass;
+/// let memory = |class: DeviceClass| class.assumed("some").bytes_per_s;
+/// assert!(memory(DeviceClass::DatacenterGpu) > memory(DeviceClass::DiscreteGpu));
+/// assert!(memory(DeviceClass::DiscreteGpu) > memory(DeviceClass::IntegratedGpu));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceClass {
@@ -71,6 +91,12 @@ pub enum DeviceClass {
 impl DeviceClass {
     /// What is assumed of a device that was not measured. Of GPUs these are orders of magnitude from data sheets, a third below
     /// what they promise: a device that is thought too slow costs little, one that is thought too fast slows a pipeline.
+    ///
+    /// ```
+    /// # use sabot_placement::DeviceClass;
+    /// let cpu = DeviceClass::Cpu.assumed("cpu");
+    /// assert_eq!((cpu.device.as_str(), cpu.lanes, cpu.link), ("cpu", 1, None));
+    /// ```
     pub fn assumed(self, device: &str) -> Calibration {
         let (launch_us, bytes_per_s, operations_per_s, folds_per_s, link) = match self {
             // One core of an AMD EPYC (AVX-512), 2026-11-29: `sabot::calibrate_cpu`.

@@ -17,6 +17,6 @@ fn random_group_bys_are_those_of_the_reference() {
 fn every_kernel_that_is_measured_runs() {
     let device = FakeDevice::new(Script::default());
     let times = crate::measure_kernels(&*device, 3_000).unwrap();
-    assert_eq!(times.len(), 7);
+    assert_eq!(times.len(), 8);
     assert!(times.iter().all(|time| time.rows_per_s() > 0.0 && time.bytes_per_s() > 0.0), "{times:?}");
 }
