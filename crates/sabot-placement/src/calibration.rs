@@ -56,7 +56,7 @@ pub struct Link {
 /// # use sabot_placement::{Basis, DeviceClass};
 /// let assumed = DeviceClass::DiscreteGpu.assumed("wgpu:0").basis;
 /// assert_eq!(assumed, Basis::Assumed(DeviceClass::DiscreteGpu));
-/// assert_eq!(assumed.to_string(), "assumed for a GPU on a card");
+/// assert_eq!(assumed.to_string(), "assumed, as of a GPU on a card");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

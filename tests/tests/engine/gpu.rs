@@ -140,7 +140,7 @@ fn work_that_hangs_is_given_up() {
 #[test]
 fn a_morsel_that_does_not_fit_is_cut_in_two() {
     // A buffer holds the results of 128 rows, and not those of 256.
-    let limits = Limits { memory_bytes: 1 << 20, buffer_bytes_max: 2048, workgroups_max: 65_535 };
+    let limits = Limits { memory_bytes: 1 << 20, buffer_bytes_max: 1920, workgroups_max: 65_535 };
     let device = FakeDevice::with_limits(Script::default(), limits);
     let ran = run(&device, GpuOptions { halve_rows_min: 16, ..apart() });
     assert_eq!(ran.lines, wanted());
