@@ -136,7 +136,7 @@ fn random_work_is_right_on_the_first_cuda_device() {
         let ran = run_once(&*device, &source, batch.columns()).unwrap();
         for row in 0..batch.num_rows() {
             let (found, wanted) = (ran.row(row), evaluate(&program, batch.columns(), row));
-            assert!(wanted.failed || same_row(&program, &found, &wanted), "case {case}, row {row}: {spec}");
+            assert!(wanted.failed || same_row(&program, found, &wanted), "case {case}, row {row}: {spec}");
         }
     }
     check_group_bys(device.clone(), 200, 3_000, 1).unwrap();

@@ -49,7 +49,7 @@ fn random_programs_are_what_they_are_by_hand() {
             plain = EmuDevice::new(EmuOptions::default()).unwrap();
             checked = EmuDevice::new(EmuOptions { sanitize: true, seed: 7 }).unwrap();
         }
-        let device = if case / TOGETHER % 8 == 0 { &*checked } else { &*plain };
+        let device = if (case / TOGETHER).is_multiple_of(8) { &*checked } else { &*plain };
         let drawn: Vec<_> = (0..TOGETHER.min(programs() - case))
             .map(|_| {
                 let batch = random_batch(&mut rng, 300);

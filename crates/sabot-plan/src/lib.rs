@@ -32,6 +32,7 @@ mod dictionaries;
 mod digest;
 mod error;
 mod explain;
+mod forks;
 mod join;
 mod node;
 mod order;

@@ -26,7 +26,8 @@ pub struct Price {
 
 impl PhysicalPlan {
     /// The plan with every fragment cut again so that it costs least. A cut that saves nothing is not made, so fragments of
-    /// which no part is better elsewhere stay as they are.
+    /// which no part is better elsewhere stay as they are. Where devices read what a fragment makes for several, they may compute it
+    /// themselves.
     ///
     /// ```
     /// # use arrow::datatypes::{DataType, Field, Schema};
@@ -42,8 +43,9 @@ impl PhysicalPlan {
     /// ```
     #[must_use]
     pub fn cut_fragments(self, price: impl Fn(&Fragment) -> Price) -> Self {
-        let mut parts: Vec<Vec<Fragment>> = Vec::with_capacity(self.stages.len());
-        for stage in &self.stages {
+        let plan = self.fuse_forks(&price);
+        let mut parts: Vec<Vec<Fragment>> = Vec::with_capacity(plan.stages.len());
+        for stage in &plan.stages {
             parts.push(match &stage.kind {
                 StageKind::Fragment(spec) => in_runs(&spec.fragment, &price),
                 _ => Vec::new(),
@@ -59,7 +61,7 @@ impl PhysicalPlan {
             main.push(next - 1);
         }
         let mut stages = Vec::with_capacity(next);
-        for (mut stage, parts) in self.stages.into_iter().zip(parts) {
+        for (mut stage, parts) in plan.stages.into_iter().zip(parts) {
             for input in &mut stage.inputs {
                 let places = if input.port == Port::Late { &late } else { &main };
                 input.stage = places[input.stage];
@@ -73,12 +75,12 @@ impl PhysicalPlan {
                 _ => stages.push(stage),
             }
         }
-        Self { stages, ..self }
+        Self { stages, ..plan }
     }
 }
 
 /// Stages that name others.
-fn renumber(kind: &mut StageKind, main: &[usize]) {
+pub(crate) fn renumber(kind: &mut StageKind, main: &[usize]) {
     let others: &mut [usize] = match kind {
         StageKind::Source(source) => &mut source.after,
         StageKind::Keyed(KeyedStage::Rank(rank)) => &mut rank.feeders,
@@ -109,13 +111,21 @@ fn push_parts(
     }
 }
 
-/// The cheapest way through a fragment, step by step, as fragments; none where it is best left whole.
+/// The cheapest way through a fragment as fragments; none where it is best left whole.
 fn in_runs(fragment: &Fragment, price: &impl Fn(&Fragment) -> Price) -> Vec<Fragment> {
+    let (_, parts) = cheapest(fragment, price);
+    if parts.len() > 1 { parts } else { Vec::new() }
+}
+
+/// The cheapest way through a fragment, step by step, and what it costs.
+pub(crate) fn cheapest(fragment: &Fragment, price: &impl Fn(&Fragment) -> Price) -> (f64, Vec<Fragment>) {
     let steps = fragment.steps();
     // What goes into each step.
     let mut schemas = vec![fragment.input().clone()];
     for step in steps {
-        let Ok(output) = step.output_schema(&schemas[schemas.len() - 1]) else { return Vec::new() };
+        let Ok(output) = step.output_schema(&schemas[schemas.len() - 1]) else {
+            return (price(fragment).cpu, Vec::new());
+        };
         schemas.push(output);
     }
     // What the first steps cost, and the last part of them.
@@ -135,18 +145,17 @@ fn in_runs(fragment: &Fragment, price: &impl Fn(&Fragment) -> Price) -> Vec<Frag
         }
         best.push(cheapest);
     }
-    let mut parts = Vec::new();
-    let mut end = steps.len();
+    let (cost, mut parts, mut end) = (best[steps.len()].0, Vec::new(), steps.len());
     while let Some((start, part)) = best[end].1.take() {
         parts.push(part);
         end = start;
     }
     parts.reverse();
-    if parts.len() > 1 { parts } else { Vec::new() }
+    (cost, parts)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use arrow::datatypes::{DataType, Field, Schema};
     use sabot_common::KeyGroups;
@@ -154,7 +163,7 @@ mod tests {
     use sabot_ops::{FilterProjectSpec, OperatorSpec, PartitionSpec, UnionSpec};
     use std::sync::Arc;
 
-    fn schema() -> SchemaRef {
+    pub(crate) fn schema() -> SchemaRef {
         Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]))
     }
 
@@ -173,7 +182,7 @@ mod tests {
         names.chars().map(step).collect()
     }
 
-    fn letters(fragment: &Fragment) -> String {
+    pub(crate) fn letters(fragment: &Fragment) -> String {
         fragment.steps().iter().map(|step| step.name().chars().next().unwrap()).collect()
     }
 
@@ -212,9 +221,9 @@ mod tests {
         assert_eq!(with(11.0), [""; 0]);
     }
 
-    #[test]
-    fn stages_that_name_others_still_do() {
-        let source = |after| Stage {
+    /// A source that is read after others.
+    pub(crate) fn source(after: Vec<usize>) -> Stage {
+        Stage {
             operators: Vec::new(),
             inputs: Vec::new(),
             kind: StageKind::Source(crate::SourceStage {
@@ -228,28 +237,37 @@ mod tests {
                 after,
             }),
             output: schema(),
-        };
-        let input = |stage| vec![StageInput { stage, port: Port::Main, route: Route::Forward }];
-        let fragment = |stage, names: &str| Stage {
+        }
+    }
+
+    /// A fragment that reads a stage.
+    pub(crate) fn reader(stage: usize, names: &str) -> Stage {
+        let fragment = Fragment::new(schema(), steps(names)).unwrap();
+        Stage {
             operators: Vec::new(),
-            inputs: input(stage),
-            kind: StageKind::Fragment(FragmentStage {
-                fragment: Fragment::new(schema(), steps(names)).unwrap(),
-                late: None,
-            }),
+            inputs: vec![StageInput { stage, port: Port::Main, route: Route::Forward }],
+            kind: StageKind::Fragment(FragmentStage { fragment, late: None }),
             output: schema(),
-        };
-        let stages =
-            vec![source(vec![]), fragment(0, "fp"), source(vec![0]), fragment(2, "p"), fragment(1, "p")];
-        let plan =
-            PhysicalPlan { stages, hash_seed: 0, key_groups: KeyGroups::default(), keyed_parallelism: 2 };
-        let cut = plan.cut_fragments(|part| Price {
+        }
+    }
+
+    pub(crate) fn plan(stages: Vec<Stage>) -> PhysicalPlan {
+        PhysicalPlan { stages, hash_seed: 0, key_groups: KeyGroups::default(), keyed_parallelism: 2 }
+    }
+
+    /// The stages that each stage reads.
+    pub(crate) fn inputs(plan: &PhysicalPlan) -> Vec<Vec<usize>> {
+        plan.stages.iter().map(|stage| stage.inputs.iter().map(|input| input.stage).collect()).collect()
+    }
+
+    #[test]
+    fn stages_that_name_others_still_do() {
+        let stages = vec![source(vec![]), reader(0, "fp"), source(vec![0]), reader(2, "p"), reader(1, "p")];
+        let cut = plan(stages).cut_fragments(|part| Price {
             cpu: part.steps().len() as f64,
             device: letters(part).chars().all(|step| step == 'f').then_some(0.5),
         });
-        let inputs: Vec<Vec<usize>> =
-            cut.stages.iter().map(|stage| stage.inputs.iter().map(|input| input.stage).collect()).collect();
-        assert_eq!(inputs, [vec![], vec![0], vec![1], vec![], vec![3], vec![2]]);
+        assert_eq!(inputs(&cut), [vec![], vec![0], vec![1], vec![], vec![3], vec![2]]);
         let StageKind::Source(second) = &cut.stages[3].kind else { panic!("no source") };
         assert_eq!(second.after, [0]);
     }
