@@ -2,7 +2,8 @@
 //!
 //! A fork is computed once, so its rows leave the fragment that makes them. Between a device and its readers on devices that is a
 //! way to the host and back, for what would cost a few operations more in the kernels that read it: a reader that is a fragment may
-//! take the steps into its own, and reads what the fork reads.
+//! take the steps into its own, and reads what the fork reads. Fragments were cut before, so what a device and the CPU share is two
+//! stages, of which the first may be such a reader.
 
 use sabot_ops::{Fragment, OperatorSpec};
 
@@ -154,6 +155,14 @@ mod tests {
         let (inputs, steps) = fused(fork(&["p", "u", "p"]), 1.0);
         assert_eq!(inputs, [vec![], vec![0], vec![1], vec![0], vec![1]]);
         assert_eq!(steps, ["", "f", "p", "fu", "p"]);
+    }
+
+    /// What the CPU does then is none of the fork's business.
+    #[test]
+    fn a_reader_may_be_the_first_part_of_a_fragment() {
+        let (inputs, steps) = fused(fork(&["up", "u"]), 1.0);
+        assert_eq!(inputs, [vec![], vec![0], vec![1], vec![0]]);
+        assert_eq!(steps, ["", "fu", "p", "fu"]);
     }
 
     #[test]

@@ -43,11 +43,14 @@ impl PhysicalPlan {
     /// ```
     #[must_use]
     pub fn cut_fragments(self, price: impl Fn(&Fragment) -> Price) -> Self {
-        let plan = self.fuse_forks(&price);
-        let mut parts: Vec<Vec<Fragment>> = Vec::with_capacity(plan.stages.len());
-        for stage in &plan.stages {
+        self.cut_in_runs(&price).fuse_forks(&price)
+    }
+
+    fn cut_in_runs(self, price: &impl Fn(&Fragment) -> Price) -> Self {
+        let mut parts: Vec<Vec<Fragment>> = Vec::with_capacity(self.stages.len());
+        for stage in &self.stages {
             parts.push(match &stage.kind {
-                StageKind::Fragment(spec) => in_runs(&spec.fragment, &price),
+                StageKind::Fragment(spec) => in_runs(&spec.fragment, price),
                 _ => Vec::new(),
             });
         }
@@ -61,7 +64,7 @@ impl PhysicalPlan {
             main.push(next - 1);
         }
         let mut stages = Vec::with_capacity(next);
-        for (mut stage, parts) in plan.stages.into_iter().zip(parts) {
+        for (mut stage, parts) in self.stages.into_iter().zip(parts) {
             for input in &mut stage.inputs {
                 let places = if input.port == Port::Late { &late } else { &main };
                 input.stage = places[input.stage];
@@ -75,7 +78,7 @@ impl PhysicalPlan {
                 _ => stages.push(stage),
             }
         }
-        Self { stages, ..plan }
+        Self { stages, ..self }
     }
 }
 

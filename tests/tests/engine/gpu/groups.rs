@@ -3,8 +3,8 @@
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::record_batch::RecordBatch;
-use sabot::EngineBuilder;
 use sabot::prelude::*;
+use sabot::{Collected, EngineBuilder};
 use sabot_cpu::CpuBackend;
 use sabot_gpu_ops::{Call, FakeDevice, GpuBackend, GpuOptions, Limits, Mishap, Script};
 use sabot_ops::Backend;
@@ -130,6 +130,39 @@ fn a_device_runs_the_parts_that_it_can() {
         .flat_map(|stage| stage.morsels_by_device.keys().map(|id| id.as_str()))
         .collect();
     assert_eq!(devices, ["fake:0", "cpu", "fake:0"], "{metrics:?}");
+}
+
+/// What two read is computed by each of them, and never comes to the host.
+#[test]
+fn a_fork_is_computed_by_its_readers() {
+    let shared = rows().filter(col("n").gt(-490)).unwrap();
+    let shared = shared.with_columns([(col("n") * 7).alias("seven")]).unwrap();
+    let sums = |key: Expr| {
+        let keyed = shared.clone().group_by([key.alias("key")]).unwrap();
+        keyed.aggregate([sum(col("seven")).alias("sum"), count().alias("rows")]).unwrap()
+    };
+    let both = [sums(col("k")), sums(col("n") % 3)];
+    let run = |engine: Engine| {
+        let (sinks, tables): (Vec<_>, Vec<_>) = both.iter().map(|_| to_memory()).unzip();
+        let job = both.iter().zip(sinks).fold(Job::new("fork"), |job, (s, sink)| job.write(s, sink).unwrap());
+        let explained = job.explain_for(&engine).unwrap();
+        let metrics = engine.run(job).unwrap();
+        let sorted = |table: Collected| {
+            let mut rows = lines(&table.take());
+            rows.sort();
+            rows
+        };
+        (tables.into_iter().map(sorted).collect::<Vec<_>>(), explained, metrics)
+    };
+    let device = Arc::new(GpuBackend::new(FakeDevice::new(Script::default()), apart()));
+    let (found, explained, _) = run(engine(device.clone()).build().unwrap());
+    let (wanted, once, _) = run(Engine::builder().devices(Devices::Cpu).build().unwrap());
+    assert_eq!(found, wanted);
+    let fragments = |text: &str| text.matches("  fragment, from").count();
+    assert_eq!((fragments(&explained), fragments(&once)), (2, 3), "{explained}");
+    // Each morsel twice, and no third time for the fork.
+    let morsels = (ROWS as u64).div_ceil(MORSEL_ROWS as u64);
+    assert_eq!(device.counters().started.load(std::sync::atomic::Ordering::Relaxed), 2 * morsels);
 }
 
 #[test]
