@@ -269,7 +269,7 @@ impl CpuKernel {
     /// What the steps make of a morsel, and what is still to be unnested of it.
     fn run_steps(&mut self, input: &Morsel) -> Result<(Output, Option<Unnesting>), Halt> {
         let batch = input.to_host().map_err(Failure::from)?;
-        check_types(&self.fragment, &batch)?;
+        self.fragment.check(&batch)?;
         let (mut bounds, mut origin) = (input.time_bounds(), input.origin().cloned());
         let mut rows = Rows::new(&batch, input);
         let mut output = Output::default();
@@ -341,16 +341,6 @@ fn on_host(input: Morsel) -> Result<Morsel, Failure> {
         host = host.with_selection(selection.clone())?;
     }
     Ok(host)
-}
-
-fn check_types(fragment: &Fragment, batch: &arrow::array::RecordBatch) -> Result<(), Failure> {
-    let (wanted, got) = (fragment.input(), batch.schema());
-    let fits = wanted.fields().len() == got.fields().len()
-        && wanted.fields().iter().zip(got.fields()).all(|(a, b)| a.data_type() == b.data_type());
-    if fits {
-        return Ok(());
-    }
-    Err(Failure::Internal(format!("a morsel with the columns {got} for a fragment of {wanted}")))
 }
 
 /// The output with morsels of at most `rows` rows, an update pair aside.

@@ -24,9 +24,6 @@ use crate::tickets::{Operation, Tickets};
 /// Rows that are taken to make one group: nobody knows before. With a tenth as many a record is still less than its rows.
 const ROWS_OF_A_GROUP: f64 = 100.0;
 
-/// The share of rows that a filter is taken to keep: nobody knows before.
-const KEPT: f64 = 0.5;
-
 /// What the kernels of one device share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -161,7 +158,7 @@ impl Plan {
             Some(grouping) => grouping.record_words(program) as f64 * 4.0 / ROWS_OF_A_GROUP,
             None => {
                 let values = self.source.stored.iter().filter(|storage| **storage != Storage::Bit).map(bits);
-                let share = if self.source.is_packed() { KEPT } else { 1.0 };
+                let share = if self.source.is_packed() { limits::KEPT_SHARE_ASSUMED } else { 1.0 };
                 (share * values.sum::<f64>() + self.source.bitmaps.len() as f64) / 8.0
             }
         };

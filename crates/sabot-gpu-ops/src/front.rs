@@ -53,7 +53,7 @@ impl Front {
     /// Computes what the host has to. Late rows have at most `rows_max` rows a morsel.
     pub(crate) fn prepare(&self, input: &Morsel, rows_max: usize) -> Result<Prepared, Stop> {
         let batch = input.to_host()?;
-        self.check(&batch).map_err(bug)?;
+        self.fragment.check(&batch)?;
         let mut live = input.selection().filter(|s| s.alive() < s.rows()).cloned();
         let mut late = Vec::new();
         if let Some(rule) = &self.late {
@@ -111,18 +111,6 @@ impl Front {
             late.extend(if morsel.rows() > rows_max { morsel.split(rows_max)? } else { vec![morsel] });
         }
         Ok(late)
-    }
-
-    /// Columns of other types would be taken for what they are not.
-    fn check(&self, batch: &RecordBatch) -> Result<(), String> {
-        let (wanted, found) = (self.fragment.input(), batch.schema());
-        let fits = wanted.fields().len() == found.fields().len()
-            && wanted.fields().iter().zip(found.fields()).all(|(a, b)| a.data_type() == b.data_type());
-        if fits {
-            Ok(())
-        } else {
-            Err(format!("a morsel with the columns {found} for a fragment of {wanted}"))
-        }
     }
 
     /// What the reference implementation makes of a morsel in which some row has failed: it says which.

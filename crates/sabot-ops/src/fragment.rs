@@ -1,10 +1,11 @@
 //! Fragments: chains of specs that run as one.
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use crate::{OperatorSpec, SpecError, schema_serde};
+use crate::{Failure, OperatorSpec, SpecError, schema_serde};
 
 /// A chain of operators between two pipeline breakers: the unit of compilation and of placement.
 ///
@@ -81,6 +82,32 @@ impl Fragment {
             return Err(SpecError::Invalid { operator: second.name(), message });
         }
         Ok(Self { input, steps, output })
+    }
+
+    /// Whether a batch has columns of the types that go in: those of others would be taken for what they are not.
+    ///
+    /// ```
+    /// # use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+    /// # use arrow::datatypes::{DataType, Field, Schema};
+    /// # use sabot_ops::Fragment;
+    /// # use std::sync::Arc;
+    /// let input = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+    /// let column: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
+    /// let other = RecordBatch::try_from_iter([("n", column)]).unwrap();
+    /// assert!(Fragment::new(input, Vec::new())?.check(&other).is_err());
+    /// # Ok::<(), sabot_ops::SpecError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Failure::Internal`]: whoever made the morsel and whoever made the fragment do not agree.
+    pub fn check(&self, batch: &RecordBatch) -> Result<(), Failure> {
+        let (wanted, found) = (&self.input, batch.schema());
+        let fits = wanted.fields().len() == found.fields().len()
+            && wanted.fields().iter().zip(found.fields()).all(|(a, b)| a.data_type() == b.data_type());
+        if fits {
+            return Ok(());
+        }
+        Err(Failure::Internal(format!("a morsel with the columns {found} for a fragment of {wanted}")))
     }
 
     /// The schema of the morsels that go in.

@@ -120,6 +120,28 @@ impl DeviceClass {
     }
 }
 
+impl Calibration {
+    /// Whether all numbers are some that a device could have: what was read from a file may be anything.
+    ///
+    /// ```
+    /// # use sabot_placement::{Calibration, DeviceClass};
+    /// let cpu = DeviceClass::Cpu.assumed("cpu");
+    /// assert!(cpu.is_plausible());
+    /// assert!(!Calibration { folds_per_s: 0.0, ..cpu.clone() }.is_plausible());
+    /// assert!(!Calibration { launch_us: f64::NAN, ..cpu }.is_plausible());
+    /// ```
+    pub fn is_plausible(&self) -> bool {
+        let rate = |rate: f64| rate.is_finite() && rate > 0.0;
+        let time = |time: f64| time.is_finite() && time >= 0.0;
+        let link =
+            |link: &Link| time(link.latency_us) && rate(link.up_bytes_per_s) && rate(link.down_bytes_per_s);
+        self.lanes > 0
+            && time(self.launch_us)
+            && [self.bytes_per_s, self.operations_per_s, self.folds_per_s].into_iter().all(rate)
+            && self.link.as_ref().is_none_or(link)
+    }
+}
+
 impl fmt::Display for DeviceClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

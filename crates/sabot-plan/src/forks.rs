@@ -5,13 +5,11 @@
 //! take the steps into its own, and reads what the fork reads. Fragments were cut before, so what a device and the CPU share is two
 //! stages, of which the first may be such a reader.
 
+use sabot_common::limits;
 use sabot_ops::{Fragment, OperatorSpec};
 
 use crate::placed::{cheapest, renumber};
 use crate::{FragmentStage, PhysicalPlan, Port, Price, Route, Stage, StageKind};
-
-/// The share of rows that a filter is taken to keep: nobody knows before.
-const KEPT: f64 = 0.5;
 
 /// A reader of a fork that could take its steps.
 struct Reader {
@@ -41,7 +39,7 @@ impl PhysicalPlan {
         if readers.len() < 2 {
             return self;
         }
-        let share = if filters { KEPT } else { 1.0 };
+        let share = if filters { limits::KEPT_SHARE_ASSUMED } else { 1.0 };
         let could = readers.iter().filter_map(|at| self.reader(*at, &first, share, price));
         let mut could: Vec<Reader> = could.collect();
         let all = could.len() == readers.len() && {

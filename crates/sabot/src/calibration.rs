@@ -13,7 +13,7 @@ use sabot_ops::{
 use sabot_placement::{Basis, Calibration, DeviceClass};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -47,8 +47,8 @@ fn folder() -> Option<PathBuf> {
         .or_else(|| of("HOME").map(|home| home.join(".cache/sabot/calibrations")))
 }
 
-fn file(device: &str) -> Option<PathBuf> {
-    Some(folder()?.join(format!("{}.json", device.replace(':', "-"))))
+fn file(folder: &Path, device: &str) -> PathBuf {
+    folder.join(format!("{}.json", device.replace(':', "-")))
 }
 
 /// What a calibration depends on, besides the device.
@@ -58,21 +58,31 @@ fn key(about: &str) -> String {
     format!("sabot {}{build}, {about}", env!("CARGO_PKG_VERSION"))
 }
 
-/// What was measured of a device that is this one; what cannot be read was never measured.
+/// What was measured of a device that is this one; what cannot be read, or makes no sense, was never measured.
 pub(crate) fn kept(device: &str, about: &str) -> Option<Calibration> {
-    let text = fs::read_to_string(file(device)?).ok()?;
+    kept_in(&folder()?, device, about)
+}
+
+fn kept_in(folder: &Path, device: &str, about: &str) -> Option<Calibration> {
+    let text = fs::read_to_string(file(folder, device)).ok()?;
     let kept: Kept = serde_json::from_str(&text).ok()?;
-    (kept.measured_on == key(about) && kept.calibration.device == device).then_some(kept.calibration)
+    let is_this = kept.measured_on == key(about) && kept.calibration.device == device;
+    (is_this && kept.calibration.is_plausible()).then_some(kept.calibration)
 }
 
 /// Keeps what was measured; says where, or why not.
 pub(crate) fn keep(calibration: &Calibration, about: &str) -> String {
-    let Some(file) = file(&calibration.device) else { return "not kept: there is no home".to_owned() };
+    match folder() {
+        Some(folder) => keep_in(&folder, calibration, about),
+        None => "not kept: there is no home".to_owned(),
+    }
+}
+
+fn keep_in(folder: &Path, calibration: &Calibration, about: &str) -> String {
+    let file = file(folder, &calibration.device);
     let kept = Kept { measured_on: key(about), calibration: calibration.clone() };
     let write = || -> std::io::Result<()> {
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
-        }
+        fs::create_dir_all(folder)?;
         // Whoever reads it meanwhile sees the old one, or the new one.
         let new = file.with_extension(format!("{}.new", std::process::id()));
         fs::write(&new, serde_json::to_string_pretty(&kept)?)?;
@@ -224,5 +234,33 @@ pub(crate) fn of_gpu(device: &str, measured: &sabot_gpu_ops::Measured) -> Calibr
             up_bytes_per_s: measured.upload_bytes_per_s,
             down_bytes_per_s: measured.download_bytes_per_s,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_measured_is_found_again_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("calibrations");
+        let one = Calibration { basis: Basis::Measured, ..DeviceClass::DiscreteGpu.assumed("wgpu:0") };
+        assert_eq!(kept_in(&folder, "wgpu:0", "a card"), None);
+        let said = keep_in(&folder, &one, "a card");
+        assert_eq!(said, format!("kept in {}", folder.join("wgpu-0.json").display()));
+        assert_eq!(kept_in(&folder, "wgpu:0", "a card"), Some(one.clone()));
+        // Another card, another device, a file of somebody else's.
+        assert_eq!(kept_in(&folder, "wgpu:0", "another card"), None);
+        assert_eq!(kept_in(&folder, "wgpu:1", "a card"), None);
+        fs::copy(folder.join("wgpu-0.json"), folder.join("wgpu-1.json")).unwrap();
+        assert_eq!(kept_in(&folder, "wgpu:1", "a card"), None);
+        keep_in(&folder, &Calibration { bytes_per_s: -1.0, ..one.clone() }, "a card");
+        assert_eq!(kept_in(&folder, "wgpu:0", "a card"), None);
+        fs::write(folder.join("wgpu-0.json"), "{").unwrap();
+        assert_eq!(kept_in(&folder, "wgpu:0", "a card"), None);
+        // No folder.
+        let said = keep_in(&folder.join("wgpu-0.json"), &one, "a card");
+        assert!(said.starts_with("not kept: "), "{said}");
     }
 }

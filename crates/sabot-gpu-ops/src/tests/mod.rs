@@ -51,6 +51,16 @@ fn a_device_that_does_not_fail_passes_the_suite() {
     assert_eq!((device.live_buffers(), Arc::strong_count(&device)), (0, 1));
 }
 
+/// What one language of kernels has the other has too.
+#[test]
+fn the_same_is_required_of_cuda_and_of_wgsl() {
+    let cells = |text: &'static str| text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>();
+    let cuda = cells(include_str!("../../../../conformance/required/cuda.txt"));
+    let wgsl = cells(include_str!("../../../../conformance/required/wgpu.txt"));
+    assert!(cuda.len() > 600, "{} cells", cuda.len());
+    assert_eq!(cuda, wgsl);
+}
+
 /// The bits of another type are not taken for numbers.
 #[test]
 fn a_morsel_of_other_columns_is_refused() {

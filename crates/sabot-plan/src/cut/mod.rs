@@ -7,7 +7,7 @@
 //! * Every edge has one schema: the visible columns that somebody reads, in the plan's order, then the
 //!   hidden ones in the order of [`demand::HIDDEN`]. A stage may pass on more than one of its readers
 //!   wants, never less.
-//! * A fork is computed once, a source is read once for each event time that is declared on it.
+//! * A fork is computed once (until devices come into it: `forks`), a source is read once for each event time that is declared on it.
 //! * An expression that some row reaches is not moved before a filter or behind one.
 
 mod aggregate;
