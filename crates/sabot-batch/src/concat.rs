@@ -1,12 +1,16 @@
 //! Several morsels as one.
 
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
+use arrow::datatypes::DataType;
+use std::sync::Arc;
 
 use crate::{Morsel, MorselError, RowKind, RowKinds, RowOrigin, Selection, TimeBounds};
 
 impl Morsel {
     /// The rows of all parts in their order, on the host. It has time bounds where all parts have, and an origin where the rows
-    /// of all parts are one run of a source. Without parts there is no schema, and so no morsel.
+    /// of all parts are one run of a source. Without parts there is no schema, and so no morsel; nor is there one where the keys of
+    /// a dictionary might not number the values of all parts together.
     ///
     /// ```
     /// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
@@ -23,14 +27,19 @@ impl Morsel {
     /// ```
     ///
     /// # Errors
-    /// [`MorselError`] when a device copy fails, or Arrow cannot join the columns: dictionaries may have too many values together.
+    /// [`MorselError`] when a device copy fails, or Arrow cannot join the columns.
     pub fn concat(parts: &[Morsel]) -> Result<Option<Morsel>, MorselError> {
         let [first, rest @ ..] = parts else { return Ok(None) };
         if rest.is_empty() {
             return Ok(Some(first.clone()));
         }
         let batches = parts.iter().map(Morsel::to_host).collect::<Result<Vec<_>, _>>()?;
-        let batch = concat_batches(&first.schema(), &batches)?;
+        let schema = first.schema();
+        // Arrow's kernel takes it for granted that they do.
+        if !(0..schema.fields().len()).all(|column| keys_suffice(&batches, column)) {
+            return Ok(None);
+        }
+        let batch = concat_batches(&schema, &batches)?;
         let rows = batch.num_rows();
         let mut joined = Morsel::new(batch).with_time_bounds(bounds(parts)).with_origin(origin(parts));
         if parts.iter().any(|part| matches!(part.kinds(), RowKinds::PerRow(_))) {
@@ -54,6 +63,32 @@ impl Morsel {
             (own, next) => own.is_none() && next.is_none(),
         }
     }
+}
+
+/// Whether a column of all parts may become one: its dictionaries have few enough values for their keys, even if none of them is
+/// in two. Of dictionaries inside of other columns nobody knows.
+fn keys_suffice(batches: &[RecordBatch], column: usize) -> bool {
+    let nested =
+        |data_type: &DataType| data_type.is_nested() && format!("{data_type}").contains("Dictionary");
+    let columns = batches.iter().map(|batch| batch.column(column));
+    let DataType::Dictionary(key, _) = batches[0].column(column).data_type() else {
+        return !nested(batches[0].column(column).data_type());
+    };
+    // The last key that a type has is as good as any.
+    let keys = match **key {
+        DataType::Int8 => 1 << 7,
+        DataType::UInt8 => 1 << 8,
+        DataType::Int16 => 1 << 15,
+        DataType::UInt16 => 1 << 16,
+        _ => 1 << 31,
+    };
+    let mut known: Vec<&ArrayRef> = Vec::new();
+    for values in columns.filter_map(|column| column.as_any_dictionary_opt()).map(|array| array.values()) {
+        if !known.iter().any(|known| Arc::ptr_eq(known, values)) {
+            known.push(values);
+        }
+    }
+    known.iter().map(|values| values.len()).sum::<usize>() <= keys
 }
 
 fn bounds(parts: &[Morsel]) -> Option<TimeBounds> {
@@ -91,11 +126,9 @@ fn selection(parts: &[Morsel], rows: usize) -> Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{ArrayRef, AsArray, Int64Array};
+    use arrow::array::{DictionaryArray, FixedSizeBinaryArray, Int8Array, Int64Array};
     use arrow::datatypes::Int64Type;
-    use arrow::record_batch::RecordBatch;
     use sabot_common::EventTime;
-    use std::sync::Arc;
 
     fn part(from: i64, rows: i64) -> Morsel {
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + rows));
@@ -140,6 +173,26 @@ mod tests {
             let values = joined.host().unwrap().column(0).as_primitive::<Int64Type>().values().to_vec();
             assert_eq!(values, (0..at).collect::<Vec<_>>());
         }
+    }
+
+    /// Five times thirty values are more than a byte numbers.
+    #[test]
+    fn dictionaries_are_joined_as_far_as_their_keys_go() {
+        let values = |from: i64| -> ArrayRef {
+            let texts = (from..from + 30).map(|n| n.to_le_bytes());
+            Arc::new(FixedSizeBinaryArray::try_from_iter(texts).unwrap())
+        };
+        let part = |values: ArrayRef| {
+            let keys = Int8Array::from_iter_values(0..30);
+            let column: ArrayRef = Arc::new(DictionaryArray::new(keys, values));
+            Morsel::new(RecordBatch::try_from_iter([("d", column)]).unwrap())
+        };
+        let different: Vec<Morsel> = (0..5).map(|n| part(values(n * 30))).collect();
+        assert!(Morsel::concat(&different).unwrap().is_none());
+        assert_eq!(Morsel::concat(&different[..4]).unwrap().unwrap().rows(), 120);
+        let one = values(0);
+        let same: Vec<Morsel> = (0..5).map(|_| part(one.clone())).collect();
+        assert_eq!(Morsel::concat(&same).unwrap().unwrap().rows(), 150);
     }
 
     #[test]

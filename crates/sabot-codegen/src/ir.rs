@@ -376,7 +376,8 @@ impl Inst {
 }
 
 impl Program {
-    /// Whether every device computes the same bits: it has no function whose last digits libraries do not agree on.
+    /// Whether every device computes the same bits: it has no function whose last digits libraries do not agree on. Statements of
+    /// users have to give what their Rust gives.
     pub fn is_exact(&self) -> bool {
         let mut functions = self.insts.iter().filter(|(inst, kind)| inst.is_function(*kind));
         // What is left of a division is exact.

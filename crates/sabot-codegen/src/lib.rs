@@ -10,6 +10,7 @@
 //! No GPU library is known here.
 #![forbid(unsafe_code)]
 
+mod approximate;
 mod eval;
 mod group;
 mod ir;

@@ -164,3 +164,31 @@ fn times_equal_the_interpreter() {
     }
     assert!(lowered > 250, "{lowered} expressions have programs");
 }
+
+/// The last digits of a sine are another device's, so nothing may hang on them.
+#[test]
+fn what_is_approximate_decides_nothing() {
+    let schema = Schema::new(vec![Field::new("x", DataType::Float64, true)]);
+    let decides = |predicate: Option<sabot_expr::Expr>, expr: sabot_expr::Expr| {
+        let typed = |expr| resolve(&expr, &schema, &FunctionRegistry::new()).unwrap();
+        let projections = vec![Projection { name: "p".into(), expr: typed(expr) }];
+        let predicate = predicate.map(typed);
+        let spec = FilterProjectSpec { predicate, projections, carried: Vec::new() };
+        lower_filter_projects(&[&spec]).unwrap().program
+    };
+    let exactly = |predicate, expr| decides(predicate, expr).decides_exactly(&[]);
+    let x = || col("x");
+    for fine in [x().sin() * 2.0 + x(), -x().exp(), x().sqrt().floor(), x().cos().sqrt()] {
+        assert!(exactly(None, fine.clone()), "{fine:?}");
+        assert!(exactly(Some(x().gt(0.5)), fine.clone()), "{fine:?}");
+        assert!(!exactly(Some((x().sin()).gt(0.5)), fine), "a filter by a sine");
+    }
+    for decided in
+        [x().log(5.0).floor(), x().sin().gt(0.5), x().exp().round(), x().tan().cast(DataType::Int64)]
+    {
+        assert!(!exactly(None, decided.clone()), "{decided:?}");
+    }
+    // As a column it is one, as a key it is not.
+    let program = decides(None, x().sin());
+    assert!(program.decides_exactly(&[]) && !program.decides_exactly(&[0]));
+}

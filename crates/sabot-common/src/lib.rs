@@ -33,6 +33,8 @@ pub mod limits {
     pub const SHIPPED_BYTES_TARGET: usize = 16 << 20;
     /// Rows that a piece of a device's work has at most, however little of them is copied.
     pub const SHIPPED_ROWS_MAX: usize = 4 << 20;
+    /// Bytes of morsels that are joined for a piece of a device's work, with columns that only pass: what joining copies.
+    pub const GATHERED_BYTES_MAX: usize = 64 << 20;
     /// The share of rows that a filter is taken to keep, where nobody knows yet.
     pub const KEPT_SHARE_ASSUMED: f64 = 0.5;
     /// Morsels that an edge queue holds before its producer waits.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
-use crate::driver::{Context, Event, Memory, Module, Pinned, Stream};
+use crate::driver::{Context, Event, Memory, Module, Pinned, Stream, version_text};
 use crate::{cache, driver, nvrtc};
 
 /// Streams of a device: three pieces of work overlap, and a fourth waits behind the first.
@@ -74,6 +74,8 @@ pub struct CudaSummary {
     pub architecture: String,
     /// Bytes of memory that were free when it was opened, and all.
     pub memory_bytes: (usize, usize),
+    /// The version of CUDA that its driver is for: `12.8`.
+    pub driver: String,
     /// The version of the compiler.
     pub nvrtc: (i32, i32),
 }
@@ -91,6 +93,11 @@ pub struct CudaSummary {
 /// # Errors
 /// [`OpenError`] where there is no driver, or it does not start.
 pub fn devices() -> Result<usize, OpenError> {
+    counted().map(|(count, _)| count)
+}
+
+/// How many there are, and which version the driver is for.
+fn counted() -> Result<(usize, i32), OpenError> {
     if !driver::is_present() {
         return Err(OpenError::NoDriver);
     }
@@ -120,7 +127,7 @@ impl CudaDevice {
     /// [`OpenError`], which says what is missing.
     pub fn open(index: usize, options: CudaOptions) -> Result<Arc<Self>, OpenError> {
         let refused = |reason: String| OpenError::Refused { index, reason };
-        let found = devices()?;
+        let (found, driver) = counted()?;
         if index >= found {
             return Err(OpenError::NoDevice { index, found });
         }
@@ -144,7 +151,14 @@ impl CudaDevice {
             .map_err(|error| refused(error.to_string()))?;
         let memory_bytes = (free, total);
         Ok(Arc::new(Self {
-            summary: CudaSummary { index, name: context.name(), architecture, memory_bytes, nvrtc },
+            summary: CudaSummary {
+                index,
+                name: context.name(),
+                architecture,
+                memory_bytes,
+                driver: version_text(driver),
+                nvrtc,
+            },
             id,
             limits,
             cubins: options.cubins.or_else(cache::folder),

@@ -43,11 +43,11 @@ fn said(error: &DriverError) -> String {
     format!("{error:?}")
 }
 
-/// How many devices there are.
+/// How many devices there are, and which version of CUDA the driver is for: 12080 is 12.8.
 ///
 /// # Errors
 /// What the driver says.
-pub(crate) fn count() -> Result<usize, String> {
+pub(crate) fn count() -> Result<(usize, i32), String> {
     let (count, version) = first(|| {
         result::init()?;
         let mut version = 0;
@@ -56,10 +56,15 @@ pub(crate) fn count() -> Result<usize, String> {
         Ok((result::device::get_count()?, version))
     })?;
     if version < DRIVER_MIN {
-        let [found, wanted] = [version, DRIVER_MIN].map(|v| format!("{}.{}", v / 1_000, v % 1_000 / 10));
+        let [found, wanted] = [version, DRIVER_MIN].map(version_text);
         return Err(format!("the driver is for CUDA {found}; one for {wanted} or later is needed"));
     }
-    Ok(usize::try_from(count).unwrap_or(0))
+    Ok((usize::try_from(count).unwrap_or(0), version))
+}
+
+/// A version as NVIDIA writes it: 12.8 for 12080.
+pub(crate) fn version_text(version: i32) -> String {
+    format!("{}.{}", version / 1_000, version % 1_000 / 10)
 }
 
 /// What an error means for a device.

@@ -113,7 +113,7 @@ impl Compiler {
                 new.push(source);
             }
         }
-        self.compile_into(&mut kernels, &new)
+        if new.is_empty() { Ok(()) } else { self.compile_into(&mut kernels, &new) }
     }
 
     fn compile_into(&self, kernels: &mut Kernels, sources: &[&KernelSource]) -> Result<(), EmuError> {

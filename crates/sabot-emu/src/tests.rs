@@ -6,7 +6,9 @@ use rand_chacha::ChaCha8Rng;
 use sabot_codegen::testing::{random_batch, random_spec};
 use sabot_codegen::{Program, evaluate, lower_filter_projects};
 use sabot_gpu_ops::testing::check_group_bys;
-use sabot_gpu_ops::{Device, Dialect, Fault, GpuBackend, GpuOptions, KernelSource, run_once, same_row};
+use sabot_gpu_ops::{
+    Device, Dialect, Fault, GpuBackend, GpuOptions, KernelSource, run_in_groups, run_once, same_row,
+};
 use sabot_ops::FilterProjectSpec;
 use sabot_ops::conformance::{self, Options, Required};
 use std::sync::Arc;
@@ -76,7 +78,8 @@ fn check(
     case: usize,
 ) {
     let program = &source.program;
-    let ran = run_once(device, source, batch.columns()).unwrap();
+    // With one block, which takes one tile after the other, or with two.
+    let ran = run_in_groups(device, source, batch.columns(), 1 + case as u32 % 2).unwrap();
     let mut failed = false;
     for row in 0..batch.num_rows() {
         let (found, wanted) = (ran.row(row), evaluate(program, batch.columns(), row));
@@ -154,7 +157,7 @@ fn changed(options: EmuOptions, change: impl Fn(&str) -> String) -> Result<bool,
     let program = lower_filter_projects(&[&spec]).unwrap().program;
     let mut source = KernelSource::filter_project(program.clone(), Dialect::Cuda).unwrap();
     source.text = change(&source.text);
-    let ran = run_once(&*device, &source, batch.columns())?;
+    let ran = run_in_groups(&*device, &source, batch.columns(), 2)?;
     Ok((0..ROWS).all(|row| {
         let (found, wanted) = (ran.row(row), evaluate(&program, batch.columns(), row));
         found.keep == wanted.keep && (!wanted.keep || found.outputs == wanted.outputs)

@@ -6,9 +6,9 @@
 //! early on another worker or late on a device. The input of an open ticket is kept until it is done;
 //! what a device cannot finish, the CPU backend does.
 
-use sabot_batch::{Morsel, RowKind};
+use sabot_batch::Morsel;
 use sabot_common::{DeviceId, OperatorId};
-use sabot_ops::{Failure, Kernel, Output, Progress, Retry, TaskContext, Ticket};
+use sabot_ops::{Failure, Kernel, Output, Program, Progress, Retry, TaskContext, Ticket};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +24,7 @@ use crate::metrics::StageCounters;
 use crate::outputs::Outputs;
 use crate::programs::{Compiled, Programs};
 use crate::scheduler::{Step, Task};
+use crate::slots::{Item, Piece, Slot, half_of};
 use crate::stage_waker::StageWaker;
 use sabot_plan::Port;
 
@@ -56,29 +57,11 @@ struct Sequencer {
     gathering: Option<Gathering>,
     /// A morsel that was taken and could not join the others.
     next: Option<Element>,
-    /// Tickets that the device has.
+    /// Tickets that the device has, and rows on their way to it.
     on_device: usize,
     /// A lane found the window full, or results of its own that have not left, and sleeps until some have.
     starved: bool,
     ended: bool,
-}
-
-/// The results of one element.
-struct Slot {
-    pieces: Vec<Piece>,
-}
-
-/// The results of one part of a morsel; there are several only after it was cut smaller.
-struct Piece {
-    id: u32,
-    items: VecDeque<Item>,
-    complete: bool,
-}
-
-enum Item {
-    Rows(Port, u32, Charged),
-    Control(Element),
-    Failed(JobError),
 }
 
 impl Sequencer {
@@ -185,10 +168,11 @@ impl FragmentStage {
             match (element, &mut sequencer.gathering) {
                 (Element::Morsel(rows), None) => {
                     let sequence = sequencer.open(VecDeque::new(), false);
-                    if rows.morsel.rows() >= wanted {
-                        return Some(Accepted::Rows(sequence, vec![rows]));
-                    }
+                    let suffices = rows.morsel.rows() >= wanted;
                     sequencer.gathering = Some(Gathering::new(sequence, rows));
+                    if suffices {
+                        return self.gathered(sequencer);
+                    }
                 }
                 (Element::Morsel(rows), Some(gathering)) => {
                     if let Err(rows) = gathering.join(rows) {
@@ -215,6 +199,8 @@ impl FragmentStage {
         if let Some(watermark) = watermark {
             self.control(sequencer, watermark);
         }
+        // Counted before they are joined and copied: meanwhile others gather.
+        sequencer.on_device += 1;
         Some(Accepted::Rows(sequence, parts))
     }
 
@@ -258,15 +244,6 @@ impl FragmentStage {
     }
 }
 
-/// The first row of the second half of a morsel. An update pair is not parted: alone, each half of it would mean something
-/// else. `None` when there are no two halves.
-fn half_of(morsel: &Morsel) -> Option<usize> {
-    let middle = morsel.rows() / 2;
-    let parts_pair = middle > 0 && morsel.kinds().get(middle - 1) == Some(RowKind::UpdateBefore);
-    let half = middle + usize::from(parts_pair);
-    (half > 0 && half < morsel.rows()).then_some(half)
-}
-
 enum Accepted {
     /// Morsels whose results are those of one.
     Rows(u64, Vec<Charged>),
@@ -291,7 +268,7 @@ pub(crate) struct FragmentLane {
     stage: Arc<FragmentStage>,
     waker: Waker,
     compiled: Compiled,
-    primary: Option<(DeviceId, Box<dyn Kernel>)>,
+    primary: Option<(DeviceId, Arc<dyn Program>, Box<dyn Kernel>)>,
     cpu: Option<Box<dyn Kernel>>,
     open: Vec<Open>,
     flushes: Vec<Ticket>,
@@ -327,8 +304,9 @@ impl FragmentLane {
         if self.primary.is_none()
             && let Some((device, program)) = self.compiled.poll()
         {
-            self.stage.rows_wanted.store(program.rows_wanted().unwrap_or(0), Ordering::Relaxed);
-            self.primary = Some((device, program.kernel()));
+            let kernel = program.kernel();
+            self.primary = Some((device, program, kernel));
+            self.want_rows();
         }
         let on_primary = self.primary.is_some();
         let morsels = parts.len() as u64;
@@ -347,6 +325,13 @@ impl FragmentLane {
                 }
             }
         }
+        self.stage.lock().on_device -= 1;
+    }
+
+    /// A device that is lost wants no rows any more.
+    fn want_rows(&self) {
+        let wanted = self.primary.as_ref().and_then(|(_, program, _)| program.rows_wanted());
+        self.stage.rows_wanted.store(wanted.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Numbers for so many new pieces.
@@ -359,7 +344,7 @@ impl FragmentLane {
     fn submit(&mut self, on_primary: bool, (sequence, piece): (u64, u32), input: Charged, morsels: u64) {
         let mut cx = TaskContext { morsel_rows: self.stage.job.morsel_rows, waker: &self.waker };
         let kernel = match (&mut self.primary, on_primary) {
-            (Some((_, kernel)), true) => kernel,
+            (Some((.., kernel)), true) => kernel,
             _ => self.cpu.get_or_insert_with(|| self.stage.programs.cpu().kernel()),
         };
         let ticket = kernel.submit(input.morsel.clone(), &mut cx);
@@ -410,7 +395,7 @@ impl FragmentLane {
     fn ask(&mut self, ticket: Ticket, on_primary: bool) -> Progress {
         let mut cx = TaskContext { morsel_rows: self.stage.job.morsel_rows, waker: &self.waker };
         let kernel = match (&mut self.primary, on_primary) {
-            (Some((_, kernel)), true) => Some(kernel),
+            (Some((.., kernel)), true) => Some(kernel),
             _ => self.cpu.as_mut(),
         };
         kernel.map_or(Progress::Done(Output::default()), |kernel| kernel.poll(ticket, &mut cx))
@@ -464,14 +449,34 @@ impl FragmentLane {
                 Retry::Smaller if half_of(&open.input.morsel).is_some() => return self.halve(open),
                 Retry::Smaller | Retry::Elsewhere => {
                     tracing::debug!(operator = %self.stage.operator, %failure, "morsel goes to the CPU");
+                    self.want_rows();
                     self.stage.job.counters.fallback_morsels.fetch_add(open.morsels, Ordering::Relaxed);
                     return self.submit(false, (open.sequence, open.piece), open.input, open.morsels);
                 }
                 Retry::Never => {}
             }
         }
+        if matches!(failure, Failure::Row(_)) && open.morsels > 1 && !open.started {
+            return self.part(open);
+        }
         let error = self.error(&open, failure);
         self.stage.fill(open.sequence, open.piece, [Item::Failed(error)], true);
+    }
+
+    /// Does joined morsels once more, one by one: rows before the one that fails go on, as they had without the others.
+    fn part(&mut self, open: Open) {
+        let parts = match open.input.morsel.split(self.stage.job.morsel_rows) {
+            Ok(parts) => parts,
+            Err(error) => {
+                let error = self.error(&open, error.into());
+                return self.stage.fill(open.sequence, open.piece, [Item::Failed(error)], true);
+            }
+        };
+        let (pieces, account) = (self.pieces(parts.len()), self.stage.job.account.clone());
+        self.stage.cut(open.sequence, open.piece, pieces.clone());
+        for (piece, part) in pieces.zip(parts) {
+            self.submit(false, (open.sequence, piece), Charged::made(part, &account), 1);
+        }
     }
 
     fn halve(&mut self, open: Open) {
@@ -520,7 +525,7 @@ impl FragmentLane {
             return false;
         }
         self.unflushed = false;
-        if let Some((_, kernel)) = &mut self.primary {
+        if let Some((.., kernel)) = &mut self.primary {
             let mut cx = TaskContext { morsel_rows: self.stage.job.morsel_rows, waker: &self.waker };
             self.flushes.push(kernel.flush(&mut cx));
         }
@@ -529,7 +534,7 @@ impl FragmentLane {
 
     fn report(&mut self) {
         let counters = &self.stage.job.counters;
-        if let Some((device, _)) = &self.primary
+        if let Some((device, ..)) = &self.primary
             && self.done_on_primary > 0
         {
             counters.ran_on(&self.stage.counters, device, std::mem::take(&mut self.done_on_primary));

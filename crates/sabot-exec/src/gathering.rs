@@ -5,6 +5,7 @@
 //! are then before it, which it allows. All other control elements end a gathering.
 
 use sabot_batch::Morsel;
+use sabot_common::limits;
 
 use crate::element::{Charged, Element};
 
@@ -15,23 +16,30 @@ pub(crate) struct Gathering {
     pub(crate) sequence: u64,
     pub(crate) parts: Vec<Charged>,
     rows: usize,
+    bytes: usize,
     /// The newest watermark that came behind some of them.
     pub(crate) watermark: Option<Element>,
 }
 
 impl Gathering {
     pub(crate) fn new(sequence: u64, first: Charged) -> Self {
-        let rows = first.morsel.rows();
-        Self { sequence, parts: vec![first], rows, watermark: None }
+        let (rows, bytes) = (first.morsel.rows(), first.morsel.bytes());
+        Self { sequence, parts: vec![first], rows, bytes, watermark: None }
     }
 
     /// Takes one more, if its rows follow those that are there: where an error is, is known of one run of rows only.
     pub(crate) fn join(&mut self, next: Charged) -> Result<(), Charged> {
-        let follows = self.parts.last().is_none_or(|last| last.morsel.is_followed_by(&next.morsel));
-        if !follows || self.parts.iter().any(|part| part.morsel.host().is_none()) {
+        let joins = |last: &Charged| {
+            let on_host = last.morsel.host().is_some() && next.morsel.host().is_some();
+            on_host && last.morsel.is_followed_by(&next.morsel)
+        };
+        if !self.parts.last().is_none_or(joins)
+            || self.bytes + next.morsel.bytes() > limits::GATHERED_BYTES_MAX
+        {
             return Err(next);
         }
         self.rows += next.morsel.rows();
+        self.bytes += next.morsel.bytes();
         self.parts.push(next);
         Ok(())
     }

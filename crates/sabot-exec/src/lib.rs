@@ -35,6 +35,7 @@ mod programs;
 mod scheduler;
 mod shadow;
 mod sink_task;
+mod slots;
 mod source_task;
 mod stage_waker;
 mod supervisor;

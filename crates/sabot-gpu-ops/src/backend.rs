@@ -126,6 +126,17 @@ impl GpuBackend {
         let dialect = self.shared.device.dialect();
         let lowered = lower_fragment(fragment).map_err(|refused| refused.to_string())?;
         let LoweredFragment { program, derived, late, tail } = lowered;
+        let keys = match &tail {
+            Tail::Rows { .. } => &[][..],
+            Tail::Groups(groups) => &groups.grouping.keys,
+        };
+        if !program.decides_exactly(keys) {
+            return Err(
+                "rows are told apart by the last digits of a function of floats, of which each device has \
+                        others"
+                    .to_owned(),
+            );
+        }
         let source = match &tail {
             Tail::Rows { .. } => {
                 if program.keep().is_none() && program.failed().is_none() && program.outputs().is_empty() {
@@ -298,7 +309,7 @@ struct GpuProgram {
 
 impl Program for GpuProgram {
     fn rows_wanted(&self) -> Option<usize> {
-        self.rows_wanted
+        self.rows_wanted.filter(|_| self.shared.dead().is_none())
     }
 
     fn kernel(&self) -> Box<dyn Kernel> {

@@ -107,11 +107,11 @@ impl FilterProject {
         }
         if self.front.source.is_packed() {
             let claimed = status[CLAIMED] as usize;
-            self.claimed.store(claimed.div_ceil(launched.prepared.rows.div_ceil(SHARE)), Ordering::Relaxed);
             let words = launched.layout.head_words + claimed;
             if words > launched.layout.output_words {
                 return Err(bug(format!("{claimed} words of chunks were claimed")));
             }
+            self.claimed.store(claimed.div_ceil(launched.prepared.rows.div_ceil(SHARE)), Ordering::Relaxed);
             if words > launched.words {
                 return self.fetch(shared, launched, words, buffers);
             }

@@ -31,7 +31,7 @@ use crate::source::{FULL, GROUPS, HEAD, TILE};
 use crate::tickets::{Next, Operation, Stop, Work, bug};
 
 /// Slots of a table that nobody has found too small: two thousand groups.
-const SLOTS_MIN: usize = 4_096;
+pub(crate) const SLOTS_MIN: usize = 4_096;
 
 /// By how much a table grows that was full.
 const GROWTH: usize = 8;

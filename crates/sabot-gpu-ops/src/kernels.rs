@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::device::{Bindings, Device, Fault, Part, WorkStep};
+use crate::group_by::SLOTS_MIN;
 use crate::once::carry_out;
 use crate::slab::Layout;
 use crate::source::{HEAD, KernelSource, STATUS, TILE};
@@ -125,27 +126,30 @@ const CHAIN: usize = 64;
 /// # Errors
 /// [`Fault`] of the device; [`Fault::Launch`] where it has no such kernels.
 pub(crate) fn rates(device: &dyn Device, rows: usize) -> Result<(f64, f64), Fault> {
-    let chain = Sample {
-        name: "chain",
-        floor_bytes: 16.0,
-        steps: |b| {
-            let step = |expr: Expr, n: usize| match n % 2 {
-                0 => expr.wrapping_mul(col("b")),
-                _ => expr.wrapping_add(col("a")),
-            };
-            project(b, (0..CHAIN).fold(col("a"), step))
-        },
-        window: false,
-    };
     let batch = batch(rows).map_err(Fault::Launch)?;
-    let of = |sample: &Sample| -> Result<f64, Fault> {
-        let seconds = measured(device, sample, &batch)?;
+    let of = |sample: &Sample, slots_max: usize| -> Result<f64, Fault> {
+        let seconds = measured(device, sample, &batch, slots_max)?;
         seconds.ok_or_else(|| Fault::Launch(format!("no kernel for: {}", sample.name)))
     };
-    let (short, long, groups) = (of(&SAMPLES[1])?, of(&chain)?, of(&SAMPLES[4])?);
-    // Two operations are in the short one. Where memory hides all the others, they are as fast as all of them together.
-    let more = (long - short).max(long / CHAIN as f64);
-    Ok(((CHAIN - 2) as f64 * rows as f64 / more, rows as f64 / groups))
+    // Chains over the same columns differ in nothing but their length.
+    let chain = |name, steps| Sample { name, floor_bytes: 24.0, steps, window: false };
+    let short = of(&chain("a short chain", |b| project(b, chained(CHAIN))), 0)?;
+    let long = of(&chain("a long chain", |b| project(b, chained(4 * CHAIN))), 0)?;
+    let groups = chain("groups", |b| groups(b, &["i"]));
+    let groups = of(&groups, SLOTS_MIN)?;
+    let operations = 3 * CHAIN * rows;
+    // Where memory hides all of them, the device has shown no more than this.
+    let seconds = if long > short { long - short } else { long };
+    Ok((operations as f64 / seconds, rows as f64 / groups))
+}
+
+/// Products and sums, each of the one before.
+fn chained(operations: usize) -> Expr {
+    let step = |expr: Expr, n: usize| match n % 2 {
+        0 => expr.wrapping_mul(col("b")),
+        _ => expr.wrapping_add(col("a")),
+    };
+    (0..operations).fold(col("a"), step)
 }
 
 fn typed(expr: Expr, batch: &RecordBatch) -> Result<sabot_expr::TypedExpr, String> {
@@ -223,15 +227,21 @@ pub fn measure_kernels(device: &dyn Device, rows: usize) -> Result<Vec<KernelTim
     let batch = batch(rows).map_err(Fault::Launch)?;
     let mut times = Vec::new();
     for sample in &SAMPLES {
-        if let Some(seconds) = measured(device, sample, &batch)? {
+        // Room for a million groups.
+        if let Some(seconds) = measured(device, sample, &batch, 1 << 22)? {
             times.push(KernelTime { name: sample.name, rows, seconds, floor_bytes: sample.floor_bytes });
         }
     }
     Ok(times)
 }
 
-/// Seconds of a launch; none where the device has no such kernel.
-fn measured(device: &dyn Device, sample: &Sample, batch: &RecordBatch) -> Result<Option<f64>, Fault> {
+/// Seconds of a launch, with a table of groups of so many slots at most; none where the device has no such kernel.
+fn measured(
+    device: &dyn Device,
+    sample: &Sample,
+    batch: &RecordBatch,
+    slots_max: usize,
+) -> Result<Option<f64>, Fault> {
     let bug = |error: String| Fault::Launch(error);
     let mut steps: Vec<OperatorSpec> = Vec::new();
     if sample.window {
@@ -251,8 +261,7 @@ fn measured(device: &dyn Device, sample: &Sample, batch: &RecordBatch) -> Result
     let mut layout = Layout::new(&source, batch.columns(), rows, false);
     let mut status = STATUS;
     if let Some(grouping) = &source.grouping {
-        // Room for a million groups.
-        let slots = (2 * rows).next_power_of_two().min(1 << 22);
+        let slots = (2 * rows).next_power_of_two().min(slots_max);
         layout.parameters[Parameters::SLOTS] = slots as u32;
         layout.output_words = slots / 2 * grouping.record_words(&source.program);
         status = HEAD + slots * (1 + grouping.words(&source.program));

@@ -41,7 +41,7 @@ pub use device::{
 pub use fake::{Call, FakeDevice, Mishap, Script};
 pub use kernels::{KernelTime, measure_kernels};
 pub use measure::{Measured, measure};
-pub use once::{Ran, run_once, same_row};
+pub use once::{Ran, run_in_groups, run_once, same_row};
 pub use probe::probe_floats;
 pub use source::{KernelSource, TILE};
 pub use watch::{Landing, Watch, Watcher};

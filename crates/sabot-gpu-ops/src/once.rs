@@ -34,7 +34,7 @@ impl Ran {
     }
 }
 
-/// Whether two results of a row have the same values; all NaNs are the same, and rows that are not kept.
+/// Whether two results of a row have the same values; all NaNs are the same, and rows that neither side keeps.
 pub fn same_row(program: &Program, a: &Evaluated, b: &Evaluated) -> bool {
     let nan = |storage: Storage, bits: u64| match storage {
         Storage::F32 => f32::from_bits(bits as u32).is_nan(),
@@ -54,21 +54,34 @@ pub fn same_row(program: &Program, a: &Evaluated, b: &Evaluated) -> bool {
 /// # Errors
 /// [`Fault`] of the device, also when it does not answer within a minute.
 pub fn run_once(device: &dyn Device, source: &KernelSource, columns: &[ArrayRef]) -> Result<Ran, Fault> {
+    run_in_groups(device, source, columns, u32::MAX)
+}
+
+/// As [`run_once`], with so many workgroups at most, which then take several tiles each.
+///
+/// # Errors
+/// As [`run_once`].
+pub fn run_in_groups(
+    device: &dyn Device,
+    source: &KernelSource,
+    columns: &[ArrayRef],
+    groups_max: u32,
+) -> Result<Ran, Fault> {
     let rows = columns.first().map_or(0, |column| column.len());
     let layout = Layout::new(source, columns, rows, false);
-    let (status, slab) = once(device, source, columns, &layout, STATUS)?;
+    let (status, slab) = once(device, source, columns, &layout, (STATUS, groups_max))?;
     let failed = status[0] != 0;
     let results = Results::new(source, &layout, &slab).map_err(Fault::Launch)?;
     Ok(Ran { rows: results.rows(failed), failed })
 }
 
-/// Runs all entries of a kernel, with so many words of status; gives these and the output.
+/// Runs all entries of a kernel, with so many words of status and so many workgroups at most; gives the status and the output.
 pub(crate) fn once(
     device: &dyn Device,
     source: &KernelSource,
     columns: &[ArrayRef],
     layout: &Layout,
-    status: usize,
+    (status, groups_max): (usize, u32),
 ) -> Result<(Vec<u32>, Vec<u32>), Fault> {
     let kernel = device.load(source)?;
     let bindings = bindings(device, layout, status)?;
@@ -82,7 +95,8 @@ pub(crate) fn once(
         upload(values, &bindings.input),
         WorkStep::Clear { buffer: bindings.status.buffer.clone(), words: status },
     ];
-    let groups = layout.parameters[Parameters::ROWS].div_ceil(TILE);
+    let most = groups_max.min(device.limits().workgroups_max);
+    let groups = layout.parameters[Parameters::ROWS].div_ceil(TILE).min(most);
     for entry in 0..source.entries.len() {
         let (kernel, bindings) = (kernel.clone(), bindings.clone());
         steps.push(WorkStep::Launch { kernel, entry, bindings, groups });

@@ -133,6 +133,9 @@ impl<'a> Results<'a> {
 
     /// The bits of a value of a row of the input as a register holds them; `None` for null and for rows that are dropped.
     fn value(&self, number: usize, row: usize) -> Option<u64> {
+        if self.kept.as_ref().is_some_and(|kept| !kept.value(row)) {
+            return None;
+        }
         let bit = |bitmap: usize| self.bitmaps[bitmap].value(row);
         if self.find(Bitmap::Valid(number)).is_some_and(|valid| !bit(valid)) {
             return None;
@@ -142,7 +145,6 @@ impl<'a> Results<'a> {
             return self.find(Bitmap::Values(number)).map(|values| u64::from(bit(values)));
         }
         let (tile, place) = match self.source.is_packed() {
-            true if !self.kept.as_ref()?.value(row) => return None,
             true => (row / TILE as usize, self.bits(row / TILE as usize * TILE as usize, row)),
             false => (0, row),
         };

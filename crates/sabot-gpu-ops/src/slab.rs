@@ -1,6 +1,6 @@
 //! Columns of the host as slabs of words.
 //!
-//! Every column begins at a multiple of [`ALIGNMENT`], so that devices may read it in whole lines. A slice is copied from
+//! Every column of the input, and every bitmap, begins at a multiple of [`ALIGNMENT`], so that devices may read it in whole lines. A slice is copied from
 //! its first row on, bitmaps shifted to their first bit.
 
 use arrow::array::{Array, ArrayRef, AsArray};

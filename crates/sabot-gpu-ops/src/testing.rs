@@ -102,7 +102,7 @@ pub fn count_groups(
     let mut layout = Layout::new(&source, batch.columns(), rows, false);
     layout.parameters[Parameters::SLOTS] = slots as u32;
     layout.output_words = slots / 2 * record;
-    let ran = once(device, &source, batch.columns(), &layout, HEAD + slots * (1 + words));
+    let ran = once(device, &source, batch.columns(), &layout, (HEAD + slots * (1 + words), u32::MAX));
     let (status, output) = ran.map_err(|fault| fault.to_string())?;
     let count = status[GROUPS] as usize;
     let mut found: Vec<(u32, u32)> =

@@ -5,7 +5,7 @@
 //! take the steps into its own, and reads what the fork reads. Fragments were cut before, so what a device and the CPU share is two
 //! stages, of which the first may be such a reader.
 
-use sabot_common::limits;
+use sabot_expr::TypedExpr;
 use sabot_ops::{Fragment, OperatorSpec};
 
 use crate::placed::{cheapest, renumber};
@@ -22,15 +22,15 @@ struct Reader {
 
 impl PhysicalPlan {
     /// The plan in which devices compute again what is cheaper so. Where no device is concerned, nothing changes.
-    pub(crate) fn fuse_forks(mut self, price: &impl Fn(&Fragment) -> Price) -> Self {
+    pub(crate) fn fuse_forks(mut self, kept: f64, price: &impl Fn(&Fragment) -> Price) -> Self {
         // Forks of forks first: their readers become those of the fork before.
         for fork in (0..self.stages.len()).rev() {
-            self = self.fuse_fork(fork, price);
+            self = self.fuse_fork(fork, kept, price);
         }
         self
     }
 
-    fn fuse_fork(mut self, fork: usize, price: &impl Fn(&Fragment) -> Price) -> Self {
+    fn fuse_fork(mut self, fork: usize, kept: f64, price: &impl Fn(&Fragment) -> Price) -> Self {
         let Some(first) = pure(&self.stages[fork]) else { return self };
         let (first, filters) = (first.clone(), first.steps().iter().any(filters));
         let reads = |stage: &Stage| stage.inputs.iter().any(|input| input.stage == fork);
@@ -39,7 +39,7 @@ impl PhysicalPlan {
         if readers.len() < 2 {
             return self;
         }
-        let share = if filters { limits::KEPT_SHARE_ASSUMED } else { 1.0 };
+        let share = if filters { kept } else { 1.0 };
         let could = readers.iter().filter_map(|at| self.reader(*at, &first, share, price));
         let mut could: Vec<Reader> = could.collect();
         let all = could.len() == readers.len() && {
@@ -99,11 +99,16 @@ impl PhysicalPlan {
     }
 }
 
-/// The fragment of a stage that does nothing but filter and project: only that is worth being done again.
+/// The fragment of a stage that does nothing but filter and project: only that is worth being done again. What can fail is done
+/// once, so that whoever reports it has one name.
 fn pure(stage: &Stage) -> Option<&Fragment> {
     let StageKind::Fragment(FragmentStage { fragment, late: None }) = &stage.kind else { return None };
-    let pure = fragment.steps().iter().all(|step| matches!(step, OperatorSpec::FilterProject(_)));
-    (pure && stage.inputs.len() == 1).then_some(fragment)
+    let pure = |step: &OperatorSpec| {
+        let OperatorSpec::FilterProject(spec) = step else { return false };
+        let projected = spec.projections.iter().map(|projection| &projection.expr);
+        !projected.chain(&spec.predicate).any(TypedExpr::can_fail)
+    };
+    (fragment.steps().iter().all(pure) && stage.inputs.len() == 1).then_some(fragment)
 }
 
 fn filters(step: &OperatorSpec) -> bool {
@@ -118,7 +123,7 @@ mod tests {
     /// A device that runs everything but partitions, to which what a fork makes is a longer way than what it reads, and a CPU on which
     /// each step costs ten.
     fn fused(stages: Vec<Stage>, device: f64) -> (Vec<Vec<usize>>, Vec<String>) {
-        let fused = plan(stages).cut_fragments(|part| Price {
+        let fused = plan(stages).cut_fragments(0.5, |part| Price {
             cpu: 10.0 * part.steps().len() as f64,
             device: (!letters(part).contains('p')).then_some(if letters(part).starts_with('f') {
                 device

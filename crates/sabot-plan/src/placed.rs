@@ -27,7 +27,8 @@ pub struct Price {
 impl PhysicalPlan {
     /// The plan with every fragment cut again so that it costs least. A cut that saves nothing is not made, so fragments of
     /// which no part is better elsewhere stay as they are. Where devices read what a fragment makes for several, they may compute it
-    /// themselves.
+    /// themselves. `kept` is the share of rows
+    /// that a filter is taken to keep; 1 where prices only count parts.
     ///
     /// ```
     /// # use arrow::datatypes::{DataType, Field, Schema};
@@ -38,12 +39,12 @@ impl PhysicalPlan {
     /// # let plan = Plan::from_sinks(&[builder.sink(&flights, SinkRequest::new(Connector::slot("out")))?])?;
     /// let physical = cut(&plan, &CutOptions::default())?;
     /// let stages = physical.stages.len();
-    /// assert_eq!(physical.cut_fragments(|_| Price { cpu: 1.0, device: None }).stages.len(), stages);
+    /// assert_eq!(physical.cut_fragments(0.5, |_| Price { cpu: 1.0, device: None }).stages.len(), stages);
     /// # Ok::<(), sabot_plan::PlanError>(())
     /// ```
     #[must_use]
-    pub fn cut_fragments(self, price: impl Fn(&Fragment) -> Price) -> Self {
-        self.cut_in_runs(&price).fuse_forks(&price)
+    pub fn cut_fragments(self, kept: f64, price: impl Fn(&Fragment) -> Price) -> Self {
+        self.cut_in_runs(&price).fuse_forks(kept, &price)
     }
 
     fn cut_in_runs(self, price: &impl Fn(&Fragment) -> Price) -> Self {
@@ -266,7 +267,7 @@ pub(crate) mod tests {
     #[test]
     fn stages_that_name_others_still_do() {
         let stages = vec![source(vec![]), reader(0, "fp"), source(vec![0]), reader(2, "p"), reader(1, "p")];
-        let cut = plan(stages).cut_fragments(|part| Price {
+        let cut = plan(stages).cut_fragments(0.5, |part| Price {
             cpu: part.steps().len() as f64,
             device: letters(part).chars().all(|step| step == 'f').then_some(0.5),
         });

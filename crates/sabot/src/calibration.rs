@@ -1,7 +1,7 @@
 //! How fast the devices of this machine are: measured, and kept between runs.
 //!
 //! Each device has a file in the user's cache, in which what was measured stands next to what it was measured on: another
-//! device, driver or version of Sabot measures anew. The folder is that of `SABOT_CALIBRATIONS`, if it is set.
+//! device, driver or version of Sabot has to be measured again. The folder is that of `SABOT_CALIBRATIONS`, if it is set.
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use sabot_batch::Morsel;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -84,7 +85,9 @@ fn keep_in(folder: &Path, calibration: &Calibration, about: &str) -> String {
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(folder)?;
         // Whoever reads it meanwhile sees the old one, or the new one.
-        let new = file.with_extension(format!("{}.new", std::process::id()));
+        static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let new = file.with_extension(format!("{}-{number}.new", std::process::id()));
         fs::write(&new, serde_json::to_string_pretty(&kept)?)?;
         fs::rename(&new, &file)
     };
@@ -94,9 +97,13 @@ fn keep_in(folder: &Path, calibration: &Calibration, about: &str) -> String {
     }
 }
 
-/// What the CPU's numbers depend on.
+/// What the CPU's numbers depend on: homes are shared by machines.
 pub(crate) fn about_cpu() -> String {
-    CpuBackend::new().variant().to_string()
+    let variant = CpuBackend::new().variant();
+    let known = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model =
+        known.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
+    format!("{}, {variant}", model.map_or(std::env::consts::ARCH, |(_, model)| model))
 }
 
 /// The CPU with so many workers, as it was measured or else as it is assumed to be.
@@ -176,7 +183,7 @@ fn measure_cpu() -> Result<Calibration, String> {
     })
 }
 
-/// Bytes a second that one processor reads and writes beyond its caches, where the rows of a pipeline come from.
+/// Bytes a second that one processor reads and writes beyond its own caches, where the rows of a pipeline come from.
 fn copied_bytes_per_s() -> f64 {
     const WORDS: usize = 4 << 20;
     let (from, mut to) = (vec![1u64; WORDS], vec![0u64; WORDS]);

@@ -118,21 +118,36 @@ fn measured(id: &str, about: &str, device: &dyn sabot_gpu_ops::Device) -> String
     }
 }
 
-/// The devices that are worth weighing, and how fast they are. They are looked for once in a process: opening one takes a
-/// fraction of a second.
+/// A device that is worth weighing, as it was found.
+#[derive(Clone)]
+struct Candidate {
+    backend: Arc<dyn Backend>,
+    class: crate::DeviceClass,
+    about: String,
+}
+
+/// The devices that are worth weighing, and how fast they are as far as is known by now. They are looked for once in a process:
+/// opening one takes a fraction of a second.
 pub(crate) fn calibrated() -> Vec<(Arc<dyn Backend>, Calibration)> {
-    static FOUND: OnceLock<Vec<(Arc<dyn Backend>, Calibration)>> = OnceLock::new();
-    FOUND.get_or_init(|| calibrated_cuda().or_else(calibrated_wgpu).into_iter().collect()).clone()
+    static FOUND: OnceLock<Option<Candidate>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| candidate_cuda().or_else(candidate_wgpu)).clone();
+    let calibrated = |Candidate { backend, class, about }: Candidate| {
+        let id = backend.device();
+        let calibration =
+            calibration::kept(id.as_str(), &about).unwrap_or_else(|| class.assumed(id.as_str()));
+        (backend, calibration)
+    };
+    found.into_iter().map(calibrated).collect()
 }
 
 #[cfg(not(feature = "cuda"))]
-fn calibrated_cuda() -> Option<(Arc<dyn Backend>, Calibration)> {
+fn candidate_cuda() -> Option<Candidate> {
     None
 }
 
 /// The first of NVIDIA's devices.
 #[cfg(feature = "cuda")]
-fn calibrated_cuda() -> Option<(Arc<dyn Backend>, Calibration)> {
+fn candidate_cuda() -> Option<Candidate> {
     use sabot_gpu_ops::{GpuBackend, GpuOptions};
     let device = sabot_cuda::CudaDevice::open(0, sabot_cuda::CudaOptions::default()).ok()?;
     let summary = device.summary();
@@ -141,24 +156,24 @@ fn calibrated_cuda() -> Option<(Arc<dyn Backend>, Calibration)> {
         "sm_80" | "sm_90" | "sm_100" => crate::DeviceClass::DatacenterGpu,
         _ => crate::DeviceClass::DiscreteGpu,
     };
-    let calibration =
-        calibration::kept("cuda:0", &about_cuda(summary)).unwrap_or_else(|| class.assumed("cuda:0"));
-    Some((Arc::new(GpuBackend::new(device, GpuOptions::default())), calibration))
+    let about = about_cuda(summary);
+    Some(Candidate { backend: Arc::new(GpuBackend::new(device, GpuOptions::default())), class, about })
 }
 
 #[cfg(feature = "cuda")]
 fn about_cuda(summary: &sabot_cuda::CudaSummary) -> String {
-    format!("{} ({}), NVRTC {}.{}", summary.name, summary.architecture, summary.nvrtc.0, summary.nvrtc.1)
+    let ((major, minor), driver) = (summary.nvrtc, &summary.driver);
+    format!("{} ({}), driver for CUDA {driver}, NVRTC {major}.{minor}", summary.name, summary.architecture)
 }
 
 #[cfg(not(feature = "wgpu"))]
-fn calibrated_wgpu() -> Option<(Arc<dyn Backend>, Calibration)> {
+fn candidate_wgpu() -> Option<Candidate> {
     None
 }
 
 /// The first GPU that wgpu finds: none that the CPU plays.
 #[cfg(feature = "wgpu")]
-fn calibrated_wgpu() -> Option<(Arc<dyn Backend>, Calibration)> {
+fn candidate_wgpu() -> Option<Candidate> {
     use sabot_gpu_ops::{GpuBackend, GpuOptions};
     let adapter = sabot_wgpu::adapters().into_iter().find(|adapter| !adapter.is_software)?;
     let device = sabot_wgpu::WgpuDevice::open(adapter.index, sabot_wgpu::WgpuOptions::default()).ok()?;
@@ -166,9 +181,8 @@ fn calibrated_wgpu() -> Option<(Arc<dyn Backend>, Calibration)> {
         true => crate::DeviceClass::IntegratedGpu,
         false => crate::DeviceClass::DiscreteGpu,
     };
-    let id = format!("wgpu:{}", adapter.index);
-    let calibration = calibration::kept(&id, &about_wgpu(&adapter)).unwrap_or_else(|| class.assumed(&id));
-    Some((Arc::new(GpuBackend::new(device, GpuOptions::default())), calibration))
+    let about = about_wgpu(&adapter);
+    Some(Candidate { backend: Arc::new(GpuBackend::new(device, GpuOptions::default())), class, about })
 }
 
 #[cfg(feature = "wgpu")]

@@ -369,6 +369,7 @@ impl EngineBuilder {
     /// # Errors
     /// When the operating system refuses them, or a device that was asked for is not there.
     pub fn build(mut self) -> Result<Engine> {
+        let checks = Arc::new(ShadowCounters::default());
         let mut planner = None;
         match self.devices {
             Devices::Auto if self.config.backends.is_empty() => {
@@ -376,7 +377,17 @@ impl EngineBuilder {
                     true => crate::devices::calibrated(),
                     false => std::mem::take(&mut self.calibrated),
                 };
+                for (backend, calibration) in &devices {
+                    if !calibration.is_plausible() {
+                        let reason = format!("no device is so fast: {}: {calibration}", backend.device());
+                        return Err(Error::Device { devices: "auto", reason });
+                    }
+                }
                 if !devices.is_empty() {
+                    // What was found to differ from the CPU is not weighed any more.
+                    let devices =
+                        devices.into_iter().map(|(device, speed)| (self.shadowed(device, &checks), speed));
+                    let devices = devices.collect();
                     let cpu = (self.config.cpu.clone(), crate::calibration::cpu(self.config.workers));
                     let weighing = Arc::new(Planner::new(cpu, devices, self.config.morsel_rows));
                     self.config.backends = weighing.backends();
@@ -391,14 +402,20 @@ impl EngineBuilder {
                 self.config.compile_first = true;
             }
         }
-        let keyed_parallelism = self.keyed_parallelism.unwrap_or(self.config.workers);
-        let checks = Arc::new(ShadowCounters::default());
-        if let Some(one_in) = self.shadow_check {
-            let cpu = self.config.cpu.clone();
-            let shadowed = |device| Arc::new(Shadowed::new(device, cpu.clone(), one_in, checks.clone())) as _;
-            self.config.backends = self.config.backends.into_iter().map(shadowed).collect();
+        if planner.is_none() {
+            let backends = std::mem::take(&mut self.config.backends).into_iter();
+            self.config.backends = backends.map(|device| self.shadowed(device, &checks)).collect();
         }
+        let keyed_parallelism = self.keyed_parallelism.unwrap_or(self.config.workers);
         Ok(Engine { inner: sabot_exec::Engine::start(self.config)?, keyed_parallelism, checks, planner })
+    }
+
+    /// A device, some of whose morsels the CPU does a second time if that was asked for.
+    fn shadowed(&self, device: Arc<dyn Backend>, checks: &Arc<ShadowCounters>) -> Arc<dyn Backend> {
+        match self.shadow_check {
+            Some(one_in) => Arc::new(Shadowed::new(device, self.config.cpu.clone(), one_in, checks.clone())),
+            None => device,
+        }
     }
 }
 

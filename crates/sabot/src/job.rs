@@ -1,6 +1,6 @@
 //! Jobs: one or more streams and where they go.
 
-use sabot_common::DeviceId;
+use sabot_common::{DeviceId, limits};
 use sabot_exec::{Bindings, JobHandle, JobMetrics, Planner, StageMetrics};
 use sabot_ops::{Backend, Fragment, Support};
 use sabot_plan::{
@@ -312,7 +312,8 @@ impl Job {
             return Ok(physical);
         }
         let runs = |fragment: &Fragment| backends.iter().any(|b| b.supports(fragment) == Support::Yes);
-        Ok(physical.cut_fragments(|fragment| match planner {
+        let kept = if planner.is_some() { limits::KEPT_SHARE_ASSUMED } else { 1.0 };
+        Ok(physical.cut_fragments(kept, |fragment| match planner {
             Some(planner) => planner.price(fragment),
             // A device that was asked for has as many steps as it can, in as few parts as they can be.
             None => Price {

@@ -1,8 +1,8 @@
 //! Programs as text: a body for the hand-written skeletons of kernels.
 //!
 //! A printed [`Body`] has three functions of one row, in the dialect of its device: `sabot_row` computes it,
-//! `sabot_bits` packs what goes into bitmaps, one bit a bitmap, `sabot_store` writes the values that have words of their
-//! own to a chunk; `sabot_chunk_words` says how long one is. Everything else, the loop over rows, the bitmaps, the count of errors, stands in the skeleton and is the
+//! `sabot_bits` packs what goes into bitmaps, one bit a bitmap, and `sabot_store` writes the values that have words of their
+//! own to a chunk, whose length `sabot_chunk_words` says. Everything else, the loop over rows, the bitmaps, the count of errors, stands in the skeleton and is the
 //! same for all programs.
 //!
 //! Columns lie in one slab of 32-bit words for the input and one for the output. Where in it is told by [`Parameters`],

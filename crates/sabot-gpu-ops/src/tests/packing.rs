@@ -4,12 +4,12 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 use sabot_batch::Morsel;
 use sabot_expr::{FunctionRegistry, col, resolve};
-use sabot_ops::{FilterProjectSpec, Fragment, Progress, Projection, reference};
+use sabot_ops::{Failure, FilterProjectSpec, Fragment, Progress, Projection, reference};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{finished, kernel};
-use crate::{FakeDevice, GpuBackend, GpuOptions, Script};
+use crate::{Call, FakeDevice, Fault, GpuBackend, GpuOptions, Mishap, Script};
 
 /// More tiles than one, the last of them not full.
 const ROWS: i64 = 100_001;
@@ -22,11 +22,10 @@ fn rows(of: i64) -> RecordBatch {
     RecordBatch::try_from_iter([("n", n), ("m", m), ("s", s)]).unwrap()
 }
 
-#[test]
-fn what_is_kept_comes_back_in_its_order_and_no_more_than_that() {
+/// A filter, values of every width, with nulls, and bits.
+fn fragment() -> Fragment {
     let schema = rows(2).schema();
     let typed = |expr| resolve(&expr, &schema, &FunctionRegistry::new()).unwrap();
-    // Values of every width, with nulls, and bits.
     let exprs = [
         ("wide", col("m") + 1),
         ("narrow", (col("m") % 100).cast(DataType::Int8)),
@@ -36,7 +35,17 @@ fn what_is_kept_comes_back_in_its_order_and_no_more_than_that() {
     let projections =
         exprs.into_iter().map(|(name, expr)| Projection { name: name.into(), expr: typed(expr) }).collect();
     let spec = FilterProjectSpec { predicate: Some(typed(col("n").eq(0))), projections, carried: vec![2, 1] };
-    let fragment = Fragment::new(schema.clone(), vec![spec.into()]).unwrap();
+    Fragment::new(schema.clone(), vec![spec.into()]).unwrap()
+}
+
+fn joined(fragment: &Fragment, morsels: &[(u32, Morsel)]) -> RecordBatch {
+    let batches: Vec<RecordBatch> = morsels.iter().map(|(_, morsel)| morsel.to_host().unwrap()).collect();
+    arrow::compute::concat_batches(fragment.output(), &batches).unwrap()
+}
+
+#[test]
+fn what_is_kept_comes_back_in_its_order_and_no_more_than_that() {
+    let fragment = fragment();
     let backend = GpuBackend::new(FakeDevice::new(Script::default()), GpuOptions::default());
     let mut kernel = kernel(&backend, &fragment);
     // How many rows there are for one that is kept, and how often work is started for them.
@@ -45,12 +54,43 @@ fn what_is_kept_comes_back_in_its_order_and_no_more_than_that() {
         let before = backend.counters().started.load(Ordering::Relaxed);
         let Progress::Done(output) = finished(&mut *kernel, morsel.clone()) else { panic!("one in {of}") };
         let wanted = reference::run(&fragment, &morsel).unwrap();
-        let batch = |morsels: &[(u32, Morsel)]| {
-            let batches: Vec<RecordBatch> = morsels.iter().map(|(_, m)| m.to_host().unwrap()).collect();
-            arrow::compute::concat_batches(fragment.output(), &batches).unwrap()
-        };
-        assert_eq!(batch(&output.morsels), batch(&wanted.morsels), "one in {of}");
+        let (found, wanted) = (joined(&fragment, &output.morsels), joined(&fragment, &wanted.morsels));
+        assert_eq!(found, wanted, "one in {of}");
         assert_eq!(backend.counters().started.load(Ordering::Relaxed) - before, started, "one in {of}");
     }
     assert_eq!(backend.bytes_used(), 0);
+}
+
+/// Two copies are two chances to fail.
+#[test]
+fn either_copy_may_fail() {
+    let fragment = fragment();
+    let wanted = joined(&fragment, &reference::run(&fragment, &Morsel::new(rows(4))).unwrap().morsels);
+    let faults = [
+        Fault::OutOfMemory { bytes: 4096 },
+        Fault::Launch("a launch failed".to_owned()),
+        Fault::Lost("the device is gone".to_owned()),
+    ];
+    for (call, calls) in [(Call::Slab, 5), (Call::Submit, 2), (Call::Finish, 2)] {
+        for number in 0..=calls {
+            for fault in &faults {
+                let device =
+                    FakeDevice::new(Script::default().at(call, number, Mishap::Fault(fault.clone())));
+                let backend = GpuBackend::new(device.clone(), GpuOptions::default());
+                let mut kernel = kernel(&backend, &fragment);
+                let what = format!("{call:?} {number}: {fault}");
+                match finished(&mut *kernel, Morsel::new(rows(4))) {
+                    Progress::Done(output) if number == calls => {
+                        assert_eq!(joined(&fragment, &output.morsels), wanted, "{what}");
+                        assert_eq!(device.calls(call), calls, "{what}");
+                    }
+                    Progress::Failed(Failure::Device { .. }) if number < calls => {}
+                    other => panic!("{what}: {other:?}"),
+                }
+                assert_eq!(backend.bytes_used(), 0, "{what}");
+                drop((kernel, backend));
+                assert_eq!(device.live_buffers(), 0, "{what}");
+            }
+        }
+    }
 }

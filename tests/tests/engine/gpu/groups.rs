@@ -136,7 +136,7 @@ fn a_device_runs_the_parts_that_it_can() {
 #[test]
 fn a_fork_is_computed_by_its_readers() {
     let shared = rows().filter(col("n").gt(-490)).unwrap();
-    let shared = shared.with_columns([(col("n") * 7).alias("seven")]).unwrap();
+    let shared = shared.with_columns([col("n").wrapping_mul(7).alias("seven")]).unwrap();
     let sums = |key: Expr| {
         let keyed = shared.clone().group_by([key.alias("key")]).unwrap();
         keyed.aggregate([sum(col("seven")).alias("sum"), count().alias("rows")]).unwrap()

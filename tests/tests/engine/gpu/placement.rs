@@ -37,6 +37,7 @@ fn morsels_are_joined_while_the_device_is_busy() {
 #[test]
 fn what_is_joined_may_fail_at_every_call() {
     let wanted = wanted();
+    let (mut launched, mut failed) = (0, 0);
     for call in [Call::Allocate, Call::Slab, Call::Submit, Call::Finish] {
         for fault in &faults() {
             for number in 0..8 {
@@ -45,9 +46,13 @@ fn what_is_joined_may_fail_at_every_call() {
                 assert_eq!(ran.lines, wanted, "{call:?} {number}: {fault}");
                 let on_cpu = ran.metrics.morsels_by_device.get(&sabot_common::DeviceId::cpu());
                 assert!(on_cpu.copied().unwrap_or(0) >= ran.metrics.fallback_morsels, "{:?}", ran.metrics);
+                launched += launches(&ran);
+                failed += ran.counters["fell_back"] + ran.counters["launch_errors"];
             }
         }
     }
+    // Of 96 runs with 16 morsels each.
+    assert!(failed > 0 && launched < 96 * 16, "{launched} launches, {failed} failures");
 }
 
 /// Rows of event time whose watermarks come in between, and a window that closes on them.
@@ -60,12 +65,15 @@ fn windows_close_behind_rows_that_were_joined() {
         engine.run(Job::new("wanted").write_ordered(&windows, sink).unwrap()).unwrap();
         lines(&rows.take())
     };
+    let mut launched = Vec::new();
     for shipped_bytes in [1 << 10, 1 << 14, 1 << 20] {
         let options = GpuOptions { shipped_bytes, ..GpuOptions::default() };
         let ran = run_pipeline(&windows, &FakeDevice::new(Script::default()), options);
         assert_eq!(ran.lines, wanted, "{shipped_bytes} bytes");
         assert_eq!(ran.counters["fell_back"], 0);
+        launched.push(launches(&ran));
     }
+    assert!(launched[2] < launched[0], "{launched:?}");
 }
 
 /// The row that fails is that of the source, wherever it stands among those that were joined.
