@@ -263,12 +263,15 @@ struct Open {
     started: bool,
 }
 
+/// The device that was chosen, what it has compiled, and the lane's kernel of it.
+type Primary = (DeviceId, Arc<dyn Program>, Box<dyn Kernel>);
+
 /// One lane.
 pub(crate) struct FragmentLane {
     stage: Arc<FragmentStage>,
     waker: Waker,
     compiled: Compiled,
-    primary: Option<(DeviceId, Arc<dyn Program>, Box<dyn Kernel>)>,
+    primary: Option<Primary>,
     cpu: Option<Box<dyn Kernel>>,
     open: Vec<Open>,
     flushes: Vec<Ticket>,

@@ -106,7 +106,6 @@ fn weighing(calibration: Calibration) -> Engine {
 fn places(pipeline: &Stream, engine: &Engine) -> Vec<String> {
     let job = Job::new("placed").write(pipeline, to_memory().0).unwrap();
     let text = job.explain_for(engine).unwrap();
-    println!("{text}");
     assert!(text.contains("expected: cpu"), "{text}");
     let lines = text.lines().map(str::trim).filter(|line| line.starts_with("runs on"));
     lines.map(str::to_owned).collect()
