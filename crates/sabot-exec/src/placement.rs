@@ -143,7 +143,9 @@ impl Backend for Placed {
         if let no @ Support::No { .. } = self.inner().supports(fragment) {
             return no;
         }
-        let Some((best, expected)) = self.planner.best(fragment) else { return Support::Yes };
+        let Some((best, expected)) = self.planner.best(fragment) else {
+            return Support::No { reason: "it was lost just now".to_owned() };
+        };
         let faster = match self.planner.on_cpu(fragment).row_s() <= expected.row_s() {
             true => DeviceId::cpu(),
             false if best != self.at => self.planner.devices[best].backend.device(),

@@ -51,6 +51,8 @@ pub enum Mishap {
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     mishaps: BTreeMap<(Call, usize), Mishap>,
+    /// Of a kind of call, one in so many.
+    every: BTreeMap<Call, (usize, Mishap)>,
 }
 
 impl Script {
@@ -59,6 +61,18 @@ impl Script {
     pub fn at(mut self, call: Call, number: usize, mishap: Mishap) -> Self {
         self.mishaps.insert((call, number), mishap);
         self
+    }
+
+    /// Also one in so many calls of this kind fails, and each of them with 1.
+    #[must_use]
+    pub fn every(mut self, call: Call, one_in: usize, mishap: Mishap) -> Self {
+        self.every.insert(call, (one_in.max(1), mishap));
+        self
+    }
+
+    fn mishap(&self, call: Call, number: usize) -> Option<&Mishap> {
+        let every = self.every.get(&call).filter(|(one_in, _)| (number + 1).is_multiple_of(*one_in));
+        self.mishaps.get(&(call, number)).or(every.map(|(_, mishap)| mishap))
     }
 }
 
@@ -104,7 +118,7 @@ impl FakeDevice {
     fn enter(&self, call: Call) -> Result<Option<Mishap>, Fault> {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let number = calls.entry(call).or_default();
-        let mishap = self.script.mishaps.get(&(call, *number)).cloned();
+        let mishap = self.script.mishap(call, *number).cloned();
         *number += 1;
         drop(calls);
         // As with a real one, after the first such fault every call gives it.

@@ -27,8 +27,7 @@ pub struct Price {
 impl PhysicalPlan {
     /// The plan with every fragment cut again so that it costs least. A cut that saves nothing is not made, so fragments of
     /// which no part is better elsewhere stay as they are. Where devices read what a fragment makes for several, they may compute it
-    /// themselves. `kept` is the share of rows
-    /// that a filter is taken to keep; 1 where prices only count parts.
+    /// themselves. `kept` is the share of rows that a filter is taken to keep; 1 where prices only count parts.
     ///
     /// ```
     /// # use arrow::datatypes::{DataType, Field, Schema};

@@ -1,5 +1,6 @@
 //! What there is.
 
+use std::path::Path;
 use wgpu::{Adapter, Backends, Features, Instance, InstanceDescriptor};
 
 /// An adapter that can be opened.
@@ -25,6 +26,20 @@ pub struct AdapterSummary {
     pub atomic64: bool,
     /// Bytes of the largest buffer that a kernel can be given.
     pub buffer_bytes_max: u64,
+}
+
+/// Whether it is worth looking for a GPU: looking takes a tenth of a second, and loads drivers that write to the standard error
+/// what they think of a machine without a display. On Linux a GPU that a process may use has a file.
+///
+/// ```
+/// let is_gpu = |adapter: &sabot_wgpu::AdapterSummary| !adapter.is_software;
+/// assert!(sabot_wgpu::may_have_gpu() || !sabot_wgpu::adapters().iter().any(is_gpu));
+/// ```
+pub fn may_have_gpu() -> bool {
+    // Of most vendors, NVIDIA's own driver, Windows below, and those of phones and boards.
+    const FILES: [&str; 6] =
+        ["/dev/dri", "/dev/nvidiactl", "/dev/dxg", "/dev/kgsl-3d0", "/dev/mali0", "/dev/pvr_sync"];
+    !cfg!(target_os = "linux") || FILES.iter().any(|file| Path::new(file).exists())
 }
 
 /// The adapters of this machine, real devices first.

@@ -10,5 +10,5 @@ mod flight;
 #[cfg(test)]
 mod tests;
 
-pub use adapters::{AdapterSummary, adapters};
+pub use adapters::{AdapterSummary, adapters, may_have_gpu};
 pub use device::{OpenError, WgpuDevice, WgpuOptions};

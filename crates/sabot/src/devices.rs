@@ -175,6 +175,9 @@ fn candidate_wgpu() -> Option<Candidate> {
 #[cfg(feature = "wgpu")]
 fn candidate_wgpu() -> Option<Candidate> {
     use sabot_gpu_ops::{GpuBackend, GpuOptions};
+    if !sabot_wgpu::may_have_gpu() {
+        return None;
+    }
     let adapter = sabot_wgpu::adapters().into_iter().find(|adapter| !adapter.is_software)?;
     let device = sabot_wgpu::WgpuDevice::open(adapter.index, sabot_wgpu::WgpuOptions::default()).ok()?;
     let class = match adapter.is_integrated {

@@ -90,7 +90,8 @@ fn every_call_may_fail_once() {
     let wanted = wanted();
     for call in [Call::Load, Call::Allocate, Call::Slab, Call::Submit, Call::Finish] {
         for fault in &faults() {
-            for number in 0..8 {
+            // Each of its calls, and one that there is not.
+            for number in 0.. {
                 let device =
                     FakeDevice::new(Script::default().at(call, number, Mishap::Fault(fault.clone())));
                 let ran = run(&device, apart());
@@ -121,6 +122,34 @@ fn every_call_may_fail_once() {
                     }
                 }
                 assert_eq!(ran.metrics.fallback_morsels, count("fell_back"), "{what}");
+                if !failed {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_kth_call_may_fail() {
+    let wanted = wanted();
+    for call in [Call::Load, Call::Allocate, Call::Slab, Call::Submit, Call::Finish] {
+        for fault in [Fault::OutOfMemory { bytes: 4096 }, Fault::Launch("a launch failed".to_owned())] {
+            for one_in in 1..=5 {
+                let script = Script::default().every(call, one_in, Mishap::Fault(fault.clone()));
+                let ran = run(&FakeDevice::new(script), apart());
+                let what = format!("one in {one_in} of {call:?}: {fault}: {:?}", ran.counters);
+                assert_eq!(ran.lines, wanted, "{what}");
+                assert_eq!(ran.metrics.fallback_morsels, ran.counters["fell_back"], "{what}");
+                assert_eq!(ran.counters["lost"], 0, "{what}");
+                match (call, one_in) {
+                    // Without a kernel there is nothing to fall back from.
+                    (Call::Load, 1) => {
+                        assert_eq!((on_device(&ran), ran.counters["fell_back"]), (0, 0), "{what}")
+                    }
+                    (_, 1) => assert_eq!((on_device(&ran), ran.counters["fell_back"]), (0, 16), "{what}"),
+                    _ => assert_eq!(on_device(&ran), 16 - ran.counters["fell_back"], "{what}"),
+                }
             }
         }
     }
