@@ -151,11 +151,9 @@ fn sabot_is_log_edge_f64(x: f64) -> bool {
   return bits == 0lu || bits >= 0x7ff0000000000000lu;
 }
 
-// What the natural logarithm of 1 + f is less than f.
-fn sabot_log_less_f64(f: f64) -> f64 {
-  let s = f / (2.0lf + f);
-  let z = s * s;
-  var p = 0.08695652173913043lf;
+// The series of 2 atanh s in z = s * s, from the term of 2 / 23 to that of 2 / 5, with what is behind them.
+fn sabot_log_series_f64(behind: f64, z: f64) -> f64 {
+  var p = behind * z + 0.08695652173913043lf;
   p = p * z + 0.09523809523809523lf;
   p = p * z + 0.10526315789473684lf;
   p = p * z + 0.11764705882352941lf;
@@ -165,7 +163,14 @@ fn sabot_log_less_f64(f: f64) -> f64 {
   p = p * z + 0.2222222222222222lf;
   p = p * z + 0.2857142857142857lf;
   p = p * z + 0.4lf;
-  p = p * z + 0.6666666666666666lf;
+  return p;
+}
+
+// What the natural logarithm of 1 + f is less than f.
+fn sabot_log_less_f64(f: f64) -> f64 {
+  let s = f / (2.0lf + f);
+  let z = s * s;
+  let p = sabot_log_series_f64(0.0lf, z) * z + 0.6666666666666666lf;
   let half = 0.5lf * f * f;
   return sabot_apart_f64(half - sabot_apart_f64(s * sabot_apart_f64(half + p * z)));
 }
@@ -226,18 +231,7 @@ fn sabot_log_pair(x: f64) -> SabotPair {
   let cube_lo = sabot_apart_f64(cube.lo + sabot_apart_f64(s * z_lo + s_lo * z));
   let third = sabot_pair_product(cube.hi, 0.6666666666666666lf);
   let third_lo = third.lo + cube_lo * 0.6666666666666666lf + cube.hi * 3.700743415417188e-17lf;
-  var p = 0.08lf;
-  p = p * z + 0.08695652173913043lf;
-  p = p * z + 0.09523809523809523lf;
-  p = p * z + 0.10526315789473684lf;
-  p = p * z + 0.11764705882352941lf;
-  p = p * z + 0.13333333333333333lf;
-  p = p * z + 0.15384615384615385lf;
-  p = p * z + 0.18181818181818182lf;
-  p = p * z + 0.2222222222222222lf;
-  p = p * z + 0.2857142857142857lf;
-  p = p * z + 0.4lf;
-  let rest = s * z * z * p;
+  let rest = s * z * z * sabot_log_series_f64(0.08lf, z);
   let first = sabot_pair_sum(2.0lf * s, third.hi);
   let small = sabot_apart_f64(sabot_apart_f64(first.lo + 2.0lf * s_lo) + sabot_apart_f64(third_lo + rest));
   let k = f64(parts.exponent);

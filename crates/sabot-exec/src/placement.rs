@@ -78,11 +78,6 @@ impl Planner {
         (0..self.devices.len()).map(placed).collect()
     }
 
-    /// How fast each device is thought to be, the CPU first.
-    pub fn calibrations(&self) -> impl Iterator<Item = &Calibration> {
-        std::iter::once(&self.cpu).chain(&self.devices).map(|candidate| &candidate.calibration)
-    }
-
     /// What a fragment costs, in seconds for a row.
     pub fn price(&self, fragment: &Fragment) -> Price {
         let best = self.best(fragment).map(|(_, expected)| expected.row_s());
