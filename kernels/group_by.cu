@@ -2,8 +2,8 @@
 //
 // Tables are open addressing over rows: a slot holds the number of a row of its group, and one; a key is compared by
 // computing that row's key once more, so that keys of all types and widths are alike and a slot is one word. The table of
-// the launch lies behind the head of `status`: slots, then the words of each slot's group. A block gives its own groups to
-// it when it has no more rows. What finds no place in the few slots of the block goes there at once.
+// the launch lies behind the head of `status`: slots, then the words of each slot's group; the wide words of groups lie in
+// `wide`. A block gives its own groups to it when it has no more rows. What finds no place in the few slots of the block goes there at once.
 
 // The slot of a key in the table of the launch; none if the table is full, which is then known.
 SABOT_DEVICE sabot_u32 sabot_find(const sabot_u32* input, const sabot_u32* parameters, sabot_u32* status,
@@ -58,7 +58,7 @@ SABOT_DEVICE sabot_u32 sabot_find_near(const sabot_u32* input, const sabot_u32* 
 }
 
 SABOT_KERNEL sabot_group_by(const sabot_u32* input, sabot_u32* output, const sabot_u32* parameters, sabot_u32* status,
-                            double* floats) {
+                            sabot_u64* wide) {
   // Slots, then the words of each slot's group.
   __shared__ sabot_u32 near[SABOT_NEAR_WORDS];
   const sabot_u32 rows = parameters[SABOT_ROWS];
@@ -87,12 +87,12 @@ SABOT_KERNEL sabot_group_by(const sabot_u32* input, sabot_u32* output, const sab
       slot = sabot_find_near(input, parameters, near, keys, row);
     }
     if (slot != SABOT_NOWHERE) {
-      sabot_accumulate(input, parameters, near + SABOT_NEAR + slot * SABOT_GROUP_WORDS, floats, row, r);
+      sabot_accumulate_block(input, parameters, near + SABOT_NEAR + slot * SABOT_GROUP_WORDS, wide, row, r);
       continue;
     }
     slot = sabot_find(input, parameters, status, keys, row);
     if (slot != SABOT_NOWHERE) {
-      sabot_accumulate(input, parameters, groups + slot * SABOT_GROUP_WORDS, floats + slot * SABOT_GROUP_FLOATS, row, r);
+      sabot_accumulate_table(input, parameters, groups + slot * SABOT_TABLE_WORDS, wide + slot * SABOT_TABLE_WIDE, row, r);
     }
   }
   __syncthreads();
@@ -106,14 +106,15 @@ SABOT_KERNEL sabot_group_by(const sabot_u32* input, sabot_u32* output, const sab
     const sabot_u32 row = near[slot] - 1;
     const sabot_u32 to = sabot_find(input, parameters, status, sabot_keys(input, parameters, row), row);
     if (to != SABOT_NOWHERE) {
-      sabot_merge(input, parameters, near + SABOT_NEAR + slot * SABOT_GROUP_WORDS, groups + to * SABOT_GROUP_WORDS);
+      sabot_merge(input, parameters, near + SABOT_NEAR + slot * SABOT_GROUP_WORDS, groups + to * SABOT_TABLE_WORDS,
+                  wide + to * SABOT_TABLE_WIDE);
     }
   }
 }
 
 // Writes a record of each group, in any order.
 SABOT_KERNEL sabot_groups(const sabot_u32* input, sabot_u32* output, const sabot_u32* parameters, sabot_u32* status,
-                          double* floats) {
+                          sabot_u64* wide) {
   const sabot_u32 slots = parameters[SABOT_SLOTS];
   sabot_u32* groups = status + SABOT_HEAD + slots;
   // There is room for half as many records, and nobody wants them.
@@ -123,7 +124,7 @@ SABOT_KERNEL sabot_groups(const sabot_u32* input, sabot_u32* output, const sabot
   for (sabot_u32 slot = blockIdx.x * SABOT_TILE + threadIdx.x; slot < slots; slot += gridDim.x * SABOT_TILE) {
     if (status[SABOT_HEAD + slot] != 0) {
       const sabot_u32 place = atomicAdd(status + SABOT_WRITTEN, 1u);
-      sabot_record(input, parameters, groups + slot * SABOT_GROUP_WORDS, floats + slot * SABOT_GROUP_FLOATS,
+      sabot_record(input, parameters, groups + slot * SABOT_TABLE_WORDS, wide + slot * SABOT_TABLE_WIDE,
                    output + place * SABOT_RECORD_WORDS);
     }
   }

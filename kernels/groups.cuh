@@ -24,6 +24,33 @@ SABOT_DEVICE sabot_u32 sabot_add(sabot_u32* at, sabot_u32 word, sabot_u32 carry)
   return carried;
 }
 
+// Wide words are in the memory of the device, which adds to them by itself: nobody asks what stood there.
+SABOT_DEVICE void sabot_add_wide(sabot_u64* at, sabot_u64 value) {
+  if (value != 0) {
+    atomicAdd(at, value);
+  }
+}
+
+SABOT_DEVICE sabot_u64 sabot_joined(sabot_u32 low, sabot_u32 high) {
+  return static_cast<sabot_u64>(high) << 32u | low;
+}
+
+// Adds a number that one wide word may be too small for, as a low half, which is signed, and a high one. The high half of
+// small numbers is zero then, also of those below zero.
+SABOT_DEVICE void sabot_add_halves(sabot_u64* at, sabot_u32 low, sabot_u64 high) {
+  sabot_add_wide(at, sabot_joined(low, 0u - (low >> 31u)));
+  sabot_add_wide(at + 1, high + (low >> 31u));
+}
+
+// What is above the lowest 32 bits of a number that was added as halves.
+SABOT_DEVICE sabot_u64 sabot_carried(sabot_u64 low, sabot_u64 high) {
+  return high + static_cast<sabot_u64>(static_cast<sabot_i64>(low) >> 32u);
+}
+
+SABOT_DEVICE void sabot_add_float(sabot_u64* at, double value) {
+  atomicAdd(reinterpret_cast<double*>(at), value);
+}
+
 // Puts a value in the place of the one that was held, unless another one is there; gives what was there.
 SABOT_DEVICE sabot_u32 sabot_swap(sabot_u32* at, sabot_u32 held, sabot_u32 value) {
   return atomicCAS(at, held, value);

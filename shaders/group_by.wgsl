@@ -2,8 +2,8 @@
 //
 // Tables are open addressing over rows: a slot holds the number of a row of its group, and one; a key is compared by
 // computing that row's key once more, so that keys of all types and widths are alike and a slot is one word. The table of
-// the launch lies behind the head of `sabot_status`: slots, then the words of each slot's group. A workgroup gives its own
-// groups to it when it has no more rows. What finds no place in the few slots of the workgroup goes there at once. Nobody
+// the launch lies behind the head of `sabot_status`: slots, then the words of each slot's group; wide words, of devices
+// that have any, lie apart. A workgroup gives its own groups to it when it has no more rows. What finds no place in the few slots of the workgroup goes there at once. Nobody
 // waits for another thread: a swap that fails has seen what some other thread has done.
 
 // Slots, then the words of each slot's group.
@@ -158,7 +158,7 @@ fn sabot_take(row: u32) {
   slot = sabot_find(keys, row);
   if (slot != SABOT_NOWHERE) {
     let groups = SABOT_HEAD + sabot_parameters[SABOT_SLOTS];
-    sabot_accumulate_table(groups + slot * SABOT_GROUP_WORDS, slot * SABOT_GROUP_FLOATS, row, r);
+    sabot_accumulate_table(groups + slot * SABOT_TABLE_WORDS, slot * SABOT_TABLE_WIDE, row, r);
   }
 }
 
@@ -188,7 +188,7 @@ fn sabot_group_by(
       let to = sabot_find(sabot_keys(held - 1u), held - 1u);
       if (to != SABOT_NOWHERE) {
         let words = SABOT_HEAD + sabot_parameters[SABOT_SLOTS];
-        sabot_merge(SABOT_NEAR + slot * SABOT_GROUP_WORDS, words + to * SABOT_GROUP_WORDS);
+        sabot_merge(SABOT_NEAR + slot * SABOT_GROUP_WORDS, words + to * SABOT_TABLE_WORDS, to * SABOT_TABLE_WIDE);
       }
     }
   }
@@ -209,8 +209,8 @@ fn sabot_groups(
   for (var slot = group.x * SABOT_TILE + lane; slot < slots; slot += groups.x * SABOT_TILE) {
     if (sabot_read_table(SABOT_HEAD + slot) != 0u) {
       let place = atomicAdd(&sabot_status[SABOT_WRITTEN], 1u);
-      let words = SABOT_HEAD + slots + slot * SABOT_GROUP_WORDS;
-      sabot_record(words, slot * SABOT_GROUP_FLOATS, place * SABOT_RECORD_WORDS);
+      let words = SABOT_HEAD + slots + slot * SABOT_TABLE_WORDS;
+      sabot_record(words, slot * SABOT_TABLE_WIDE, place * SABOT_RECORD_WORDS);
     }
   }
 }

@@ -28,5 +28,8 @@ pub const FILTER_PROJECT: &str = include_str!("filter_project.wgsl");
 /// The skeleton of group-by.
 pub const GROUP_BY: &str = include_str!("group_by.wgsl");
 
-/// What a group-by with sums of floats needs.
+/// The wide words of a group-by; needs `SHADER_INT64_ATOMIC_ALL_OPS`.
+pub const GROUP_WIDE: &str = include_str!("group_wide.wgsl");
+
+/// What a group-by with sums of floats needs besides.
 pub const GROUP_FLOATS: &str = include_str!("group_floats.wgsl");

@@ -4,10 +4,33 @@
 //! as zeros. The first says which row of the group came first, as the greatest complement of a row's number. An integer
 //! sum has a word more than its argument, as many rows add up to more than one holds: words are added from the lowest on, each
 //! with the carry of the one before. A least or greatest value is the row that has it, and one: rows are compared by
-//! computing their values once more, so values of all types are alike. Only sums of floats stand elsewhere, in 64-bit words
-//! of their own.
+//! computing their values once more, so values of all types are alike.
+//!
+//! A group of the launch's table, the last of its tables, has *wide* words besides, of 64 bits. Sums of floats stand in them,
+//! and nowhere else. With [`Sums::Wide`] those of integers do so too, which memory then adds by itself: nobody waits for a
+//! carry. An argument of 32 bits is added to one wide word. One of 64 bits is taken apart into a low half that is signed
+//! and a high half, each added to a wide word of its own, as fewer than 2^32 halves cannot overflow one; the high half of
+//! a small number, of either sign, is zero, and is not added.
 
 use crate::ir::{Kind, Program};
+
+/// How the launch's table keeps the sums of integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sums {
+    /// In words of 32 bits, as the table of a block does: where no other atomic operations are promised.
+    Carried,
+    /// In words of 64 bits, where memory adds to them by itself.
+    Wide,
+}
+
+/// Where a table keeps what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In 32-bit words, from this one of a group.
+    Words(usize),
+    /// In wide words, from this one of a group.
+    Wide(usize),
+}
 
 /// How rows are folded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,12 +102,48 @@ impl Grouping {
         self.offset(program, self.accumulators.len())
     }
 
+    /// Where the table of a launch keeps an accumulator.
+    pub(crate) fn place(&self, program: &Program, accumulator: usize, sums: Sums) -> Place {
+        let before = 0..accumulator;
+        match self.wide_of(program, accumulator, sums) {
+            0 => Place::Words(1 + before.map(|n| self.table_words_of(program, n, sums)).sum::<usize>()),
+            _ => Place::Wide(before.map(|n| self.wide_of(program, n, sums)).sum()),
+        }
+    }
+
+    /// 32-bit words of a group in the table of a launch.
+    pub fn table_words(&self, program: &Program, sums: Sums) -> usize {
+        1 + (0..self.accumulators.len()).map(|n| self.table_words_of(program, n, sums)).sum::<usize>()
+    }
+
+    fn table_words_of(&self, program: &Program, accumulator: usize, sums: Sums) -> usize {
+        match self.wide_of(program, accumulator, sums) {
+            0 => self.words_of(program, accumulator),
+            _ => 0,
+        }
+    }
+
+    /// Wide words of a group in the table of a launch.
+    pub fn wide_words(&self, program: &Program, sums: Sums) -> usize {
+        (0..self.accumulators.len()).map(|n| self.wide_of(program, n, sums)).sum()
+    }
+
+    /// Wide words of an accumulator.
+    fn wide_of(&self, program: &Program, accumulator: usize, sums: Sums) -> usize {
+        match (self.accumulators[accumulator].fold, sums) {
+            (Fold::SumFloats, _) => 1,
+            // As many as its argument has words.
+            (Fold::Sum, Sums::Wide) => self.words_of(program, accumulator) - 1,
+            _ => 0,
+        }
+    }
+
     /// Which sum of floats an accumulator is, from 0.
     pub fn float(&self, accumulator: usize) -> usize {
         self.accumulators[..accumulator].iter().filter(|a| a.fold == Fold::SumFloats).count()
     }
 
-    /// 64-bit words of a group, for sums of floats.
+    /// Sums of floats of a group.
     pub fn floats(&self) -> usize {
         self.float(self.accumulators.len())
     }

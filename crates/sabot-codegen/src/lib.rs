@@ -23,7 +23,7 @@ pub mod testing;
 mod tests;
 
 pub use eval::{Evaluated, evaluate, evaluate_with, load};
-pub use group::{Accumulator, Fold, Grouping, Recorded};
+pub use group::{Accumulator, Fold, Grouping, Recorded, Sums};
 pub use ir::{Binary, Input, Inst, Kind, Math, Output, Program, Reg, Storage, Unary, UserFunction};
 pub use lower::{
     ColumnSource, Derived, Groups, Late, Lowered, LoweredFragment, Refused, StateColumn, Tail,

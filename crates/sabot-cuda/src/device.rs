@@ -358,14 +358,14 @@ impl Held {
                     let function = loaded.0.functions.get(entry).copied();
                     let function = function.ok_or_else(|| Fault::Launch(format!("no entry {entry}")))?;
                     let parts = [&bindings.input, &bindings.output, &bindings.parameters, &bindings.status];
-                    let parts = parts.map(Some).into_iter().chain([bindings.floats.as_ref()]);
+                    let parts = parts.map(Some).into_iter().chain([bindings.wide.as_ref()]);
                     let mut pointers = [None; 5];
                     for (pointer, part) in pointers.iter_mut().zip(parts) {
                         *pointer = part.map(|Part { buffer, .. }| memory(buffer)).transpose()?;
                     }
                     self.stream.launch(function, (groups, TILE), pointers)?;
                     let all = [bindings.input, bindings.output, bindings.parameters, bindings.status];
-                    self.buffers.extend(all.into_iter().chain(bindings.floats).map(|part| part.buffer));
+                    self.buffers.extend(all.into_iter().chain(bindings.wide).map(|part| part.buffer));
                 }
                 WorkStep::Download { from, words, to } => {
                     self.downloaded.push(to);

@@ -121,7 +121,7 @@ impl Compiler {
         let mut text = HEADER.to_owned();
         let mut call = String::from(
             "\nextern \"C\" void emu_entry(unsigned entry, const unsigned* input, unsigned* output, const unsigned* parameters, \
-             unsigned* status, double* floats) {\n",
+             unsigned* status, unsigned long long* wide) {\n",
         );
         let mut entries = 0;
         let mut first = Vec::new();
@@ -135,7 +135,7 @@ impl Compiler {
             for entry in source.entries {
                 let _ = writeln!(
                     call,
-                    "  if (entry == {entries}u) k{space}::{entry}(input, output, parameters, status, floats);"
+                    "  if (entry == {entries}u) k{space}::{entry}(input, output, parameters, status, wide);"
                 );
                 entries += 1;
             }

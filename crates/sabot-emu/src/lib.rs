@@ -147,7 +147,7 @@ impl Device for EmuDevice {
                         output: copy(&bindings.output)?,
                         parameters: copy(&bindings.parameters)?,
                         status: copy(&bindings.status)?,
-                        floats: bindings.floats.as_ref().map(copy).transpose()?.unwrap_or_default(),
+                        wide: bindings.wide.as_ref().map(copy).transpose()?.unwrap_or_default(),
                     };
                     let answer = kernel.0.lock().unwrap_or_else(PoisonError::into_inner).run(&request);
                     let answer = answer.map_err(|reason| {
@@ -157,7 +157,7 @@ impl Device for EmuDevice {
                     let parts = [
                         (Some(&bindings.output), answer.output),
                         (Some(&bindings.status), answer.status),
-                        (bindings.floats.as_ref(), answer.floats),
+                        (bindings.wide.as_ref(), answer.wide),
                     ];
                     for (part, result) in parts.into_iter().filter_map(|(part, result)| Some((part?, result)))
                     {

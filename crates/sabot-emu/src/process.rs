@@ -16,14 +16,14 @@ pub(crate) struct Request {
     pub(crate) output: Vec<u32>,
     pub(crate) parameters: Vec<u32>,
     pub(crate) status: Vec<u32>,
-    pub(crate) floats: Vec<u32>,
+    pub(crate) wide: Vec<u32>,
 }
 
 /// What it has left.
 pub(crate) struct Answer {
     pub(crate) output: Vec<u32>,
     pub(crate) status: Vec<u32>,
-    pub(crate) floats: Vec<u32>,
+    pub(crate) wide: Vec<u32>,
 }
 
 /// A process that runs one kernel again and again. It starts with the first launch and is ended when this is dropped.
@@ -61,8 +61,8 @@ impl Process {
         let (Some(to), Some(from)) = (&mut child.stdin, &mut child.stdout) else {
             return Err(std::io::Error::other("a process without pipes"));
         };
-        let Request { seed, blocks, threads, entry, input, output, parameters, status, floats } = request;
-        let parts = [input, output, parameters, status, floats];
+        let Request { seed, blocks, threads, entry, input, output, parameters, status, wide } = request;
+        let parts = [input, output, parameters, status, wide];
         let mut header = vec![*seed, *blocks, *threads, self.program.first + *entry];
         header.extend(parts.map(|part| part.len() as u32));
         let mut message: Vec<u8> = Vec::new();
@@ -72,9 +72,9 @@ impl Process {
         // It reads all of it before it writes.
         to.write_all(&message)?;
         to.flush()?;
-        let [output, status, floats] = [output, status, floats].map(|part| vec![0; part.len()]);
-        let mut answer = Answer { output, status, floats };
-        for part in [&mut answer.output, &mut answer.status, &mut answer.floats] {
+        let [output, status, wide] = [output, status, wide].map(|part| vec![0; part.len()]);
+        let mut answer = Answer { output, status, wide };
+        for part in [&mut answer.output, &mut answer.status, &mut answer.wide] {
             from.read_exact(bytemuck::cast_slice_mut(part))?;
         }
         Ok(answer)

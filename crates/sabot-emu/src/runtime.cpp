@@ -6,8 +6,8 @@
 // process says where and ends with a status of its own.
 //
 // The kernel is a shared object, named by the first argument. Requests come on the standard input, answers go to the standard output, in words of 32 bits:
-//   request: seed, blocks, threads, entry, words of input, output, parameters, status and floats; these
-//   answer: output, status, floats
+//   request: seed, blocks, threads, entry, words of input, output, parameters, status and wide words; these
+//   answer: output, status, wide
 
 #include <cstdint>
 #include <cstdio>
@@ -29,7 +29,7 @@
 #endif
 
 typedef void Entry(unsigned entry, const unsigned* input, unsigned* output, const unsigned* parameters,
-                   unsigned* status, double* floats);
+                   unsigned* status, unsigned long long* wide);
 typedef void Shared(char** from, char** to);
 
 struct emu_index {
@@ -68,7 +68,7 @@ const unsigned* the_input;
 unsigned* the_output;
 const unsigned* the_parameters;
 unsigned* the_status;
-double* the_floats;
+unsigned long long* the_wide;
 unsigned the_number;
 uint64_t random_state;
 
@@ -179,7 +179,7 @@ void run_lane() {
 #if EMU_ASAN
   __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_size);
 #endif
-  the_entry(the_number, the_input, the_output, the_parameters, the_status, the_floats);
+  the_entry(the_number, the_input, the_output, the_parameters, the_status, the_wide);
   lanes[current].state = State::done;
   leave(lanes[current], true);
   std::abort();
@@ -315,9 +315,9 @@ int main(int, char** arguments) {
     unsigned* output = piece(header[5]);
     unsigned* parameters = piece(header[6]);
     unsigned* status = piece(header[7]);
-    unsigned* floats = piece(header[8]);
+    unsigned* wide = piece(header[8]);
     the_input = input, the_output = output, the_parameters = parameters, the_status = status;
-    the_floats = reinterpret_cast<double*>(floats);
+    the_wide = reinterpret_cast<unsigned long long*>(wide);
     if (lanes.size() != threads) {
       lanes.resize(threads);
       for (Lane& lane : lanes) {
@@ -335,9 +335,9 @@ int main(int, char** arguments) {
     }
     std::fwrite(output, 4, header[5], stdout);
     std::fwrite(status, 4, header[7], stdout);
-    std::fwrite(floats, 4, header[8], stdout);
+    std::fwrite(wide, 4, header[8], stdout);
     std::fflush(stdout);
-    for (unsigned* memory : {input, output, parameters, status, floats}) std::free(memory);
+    for (unsigned* memory : {input, output, parameters, status, wide}) std::free(memory);
   }
   return 0;
 }

@@ -107,8 +107,16 @@ pub struct Bindings {
     pub parameters: Part,
     /// Changed by atomic operations: a word that says whether some row failed, and what else the kernel keeps.
     pub status: Part,
-    /// 64-bit words, changed by atomic operations, of kernels that have [`KernelSource::float_words`].
-    pub floats: Option<Part>,
+    /// The wide words of kernels that have any ([`KernelSource::has_wide_words`]), changed by atomic operations of 64 bits.
+    pub wide: Option<Part>,
+}
+
+impl Bindings {
+    /// The steps that clear what a launch changes.
+    pub(crate) fn clear(&self) -> impl Iterator<Item = WorkStep> {
+        let cleared = std::iter::once(&self.status).chain(&self.wide);
+        cleared.map(|part| WorkStep::Clear { buffer: part.buffer.clone(), words: part.words })
+    }
 }
 
 /// A step of work.

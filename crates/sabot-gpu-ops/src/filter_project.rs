@@ -57,7 +57,7 @@ impl Operation for FilterProject {
         let prepared = self.front.prepare(input, rows_max)?;
         let source = &self.front.source;
         let layout = Layout::new(source, &prepared.columns, prepared.rows, prepared.live.is_some());
-        let (bindings, buffers, mut steps) = self.front.fill(shared, &prepared, &layout, (STATUS, 0))?;
+        let (bindings, buffers, mut steps) = self.front.fill(shared, &prepared, &layout)?;
         let device = &shared.device;
         let groups = (prepared.rows as u32).div_ceil(TILE).min(device.limits().workgroups_max).max(1);
         let (status, output) = (bindings.status.buffer.clone(), bindings.output.buffer.clone());

@@ -119,18 +119,17 @@ impl Front {
         reference::run(&self.fragment, input)
     }
 
-    /// Buffers for a launch over a morsel, and the steps that fill them. A status and floats, if there are any, of so many
-    /// words are cleared.
+    /// Buffers for a launch over a morsel, and the steps that fill and clear them.
     pub(crate) fn fill(
         &self,
         shared: &Shared,
         prepared: &Prepared,
         layout: &Layout,
-        (status, floats): (usize, usize),
     ) -> Result<(Bindings, Vec<Held>, Vec<WorkStep>), Fault> {
         let (device, memory) = (&shared.device, &shared.memory);
         let bytes_max = device.limits().buffer_bytes_max;
-        let most = layout.input_words.max(layout.output_words).max(status).max(2 * floats);
+        let (status, wide) = self.source.cleared(layout.slots());
+        let most = layout.input_words.max(layout.output_words).max(status).max(wide);
         if most * 4 > bytes_max {
             return Err(Fault::OutOfMemory { bytes: most * 4 });
         }
@@ -146,7 +145,7 @@ impl Front {
             output: part(layout.output_words)?,
             parameters: part(layout.parameters.len())?,
             status: part(status)?,
-            floats: (floats > 0).then(|| part(2 * floats)).transpose()?,
+            wide: (wide > 0).then(|| part(wide)).transpose()?,
         };
         let mut columns = device.slab(layout.input_words)?;
         layout.pack(&self.source, &prepared.columns, prepared.live.as_ref(), columns.words_mut());
@@ -155,15 +154,10 @@ impl Front {
             words: to.words,
             to: to.buffer.clone(),
         };
-        let clear = |part: &Part| WorkStep::Clear { buffer: part.buffer.clone(), words: part.words };
         let mut parameters = device.slab(layout.parameters.len())?;
         parameters.words_mut()[..layout.parameters.len()].copy_from_slice(&layout.parameters);
-        let mut steps = vec![
-            upload(parameters, &bindings.parameters),
-            upload(columns, &bindings.input),
-            clear(&bindings.status),
-        ];
-        steps.extend(bindings.floats.as_ref().map(clear));
+        let mut steps = vec![upload(parameters, &bindings.parameters), upload(columns, &bindings.input)];
+        steps.extend(bindings.clear());
         Ok((bindings, held, steps))
     }
 }

@@ -104,9 +104,7 @@ impl GroupBy {
         layout.parameters[Parameters::SLOTS] = slots as u32;
         let record = grouping.record_words(&source.program);
         layout.output_words = (slots / 2).max(1) * record;
-        let table = HEAD + slots * (1 + grouping.words(&source.program));
-        let floats = slots * grouping.floats();
-        let (bindings, buffers, mut steps) = self.front.fill(shared, &prepared, &layout, (table, floats))?;
+        let (bindings, buffers, mut steps) = self.front.fill(shared, &prepared, &layout)?;
         let blocks =
             (prepared.rows as u32).div_ceil(TILE).min(WORKGROUPS_MAX).min(device.limits().workgroups_max);
         let sweep = (slots as u32).div_ceil(TILE).min(WORKGROUPS_MAX).min(device.limits().workgroups_max);

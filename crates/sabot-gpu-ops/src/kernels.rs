@@ -17,11 +17,11 @@ use sabot_time::TumblingWindow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::device::{Bindings, Device, Fault, Part, WorkStep};
+use crate::device::{Device, Fault, Part, WorkStep};
 use crate::group_by::SLOTS_MIN;
-use crate::once::carry_out;
+use crate::once::{bindings, carry_out};
 use crate::slab::Layout;
-use crate::source::{HEAD, KernelSource, STATUS, TILE};
+use crate::source::{KernelSource, TILE};
 
 /// Launches of the longer piece of work.
 const LAUNCHES: usize = 9;
@@ -259,22 +259,13 @@ fn measured(
     let Ok(source) = source else { return Ok(None) };
     let rows = batch.num_rows();
     let mut layout = Layout::new(&source, batch.columns(), rows, false);
-    let mut status = STATUS;
     if let Some(grouping) = &source.grouping {
         let slots = (2 * rows).next_power_of_two().min(slots_max);
         layout.parameters[Parameters::SLOTS] = slots as u32;
         layout.output_words = slots / 2 * grouping.record_words(&source.program);
-        status = HEAD + slots * (1 + grouping.words(&source.program));
     }
     let kernel = device.load(&source)?;
-    let part = |words: usize| Ok::<_, Fault>(Part { buffer: device.allocate(words * 4)?, words });
-    let bindings = Bindings {
-        input: part(layout.input_words)?,
-        output: part(layout.output_words)?,
-        parameters: part(layout.parameters.len())?,
-        status: part(status)?,
-        floats: None,
-    };
+    let bindings = bindings(device, &source, &layout)?;
     let mut columns = device.slab(layout.input_words)?;
     layout.pack(&source, batch.columns(), None, columns.words_mut());
     let mut parameters = device.slab(layout.parameters.len())?;
@@ -287,7 +278,7 @@ fn measured(
     let seconds = |launches: usize| -> Result<f64, Fault> {
         let mut work = Vec::new();
         for _ in 0..launches {
-            work.push(WorkStep::Clear { buffer: bindings.status.buffer.clone(), words: status });
+            work.extend(bindings.clear());
             let (kernel, bindings) = (kernel.clone(), bindings.clone());
             work.push(WorkStep::Launch { kernel, entry: 0, bindings, groups });
         }

@@ -7,7 +7,7 @@ use crate::device::{Device, DeviceBuffer, Fault, WorkStep};
 use crate::kernels::rates;
 use crate::once::{bindings, carry_out};
 use crate::slab::Layout;
-use crate::source::{KernelSource, STATUS, TILE};
+use crate::source::{KernelSource, TILE};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use sabot_codegen::lower_filter_projects;
 use sabot_expr::{FunctionRegistry, col, resolve};
@@ -51,7 +51,7 @@ pub fn measure(device: &dyn Device) -> Result<Measured, Fault> {
     let source = KernelSource::filter_project(program, device.dialect()).map_err(|e| bug(e.to_string()))?;
     let layout = Layout::new(&source, batch.columns(), ROWS, false);
     let kernel = device.load(&source)?;
-    let bindings = bindings(device, &layout, STATUS)?;
+    let bindings = bindings(device, &source, &layout)?;
     let upload = |words: usize, to: &Arc<dyn DeviceBuffer>| -> Result<WorkStep, Fault> {
         let mut from = device.slab(layout.input_words)?;
         layout.pack(&source, batch.columns(), None, from.words_mut());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::device::{Bindings, Device, Fault, Finished, Part, WorkStep};
 use crate::results::Results;
 use crate::slab::Layout;
-use crate::source::{KernelSource, STATUS, TILE};
+use crate::source::{KernelSource, TILE};
 
 /// How long is waited for a kernel.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,32 +69,29 @@ pub fn run_in_groups(
 ) -> Result<Ran, Fault> {
     let rows = columns.first().map_or(0, |column| column.len());
     let layout = Layout::new(source, columns, rows, false);
-    let (status, slab) = once(device, source, columns, &layout, (STATUS, groups_max))?;
+    let (status, slab) = once(device, source, columns, &layout, groups_max)?;
     let failed = status[0] != 0;
     let results = Results::new(source, &layout, &slab).map_err(Fault::Launch)?;
     Ok(Ran { rows: results.rows(failed), failed })
 }
 
-/// Runs all entries of a kernel, with so many words of status and so many workgroups at most; gives the status and the output.
+/// Runs all entries of a kernel, with so many workgroups at most; gives the status and the output.
 pub(crate) fn once(
     device: &dyn Device,
     source: &KernelSource,
     columns: &[ArrayRef],
     layout: &Layout,
-    (status, groups_max): (usize, u32),
+    groups_max: u32,
 ) -> Result<(Vec<u32>, Vec<u32>), Fault> {
     let kernel = device.load(source)?;
-    let bindings = bindings(device, layout, status)?;
+    let bindings = bindings(device, source, layout)?;
     let mut values = device.slab(layout.input_words)?;
     layout.pack(source, columns, None, values.words_mut());
     let mut parameters = device.slab(layout.parameters.len())?;
     parameters.words_mut()[..layout.parameters.len()].copy_from_slice(&layout.parameters);
     let upload = |from, part: &Part| WorkStep::Upload { from, words: part.words, to: part.buffer.clone() };
-    let mut steps = vec![
-        upload(parameters, &bindings.parameters),
-        upload(values, &bindings.input),
-        WorkStep::Clear { buffer: bindings.status.buffer.clone(), words: status },
-    ];
+    let mut steps = vec![upload(parameters, &bindings.parameters), upload(values, &bindings.input)];
+    steps.extend(bindings.clear());
     let most = groups_max.min(device.limits().workgroups_max);
     let groups = layout.parameters[Parameters::ROWS].div_ceil(TILE).min(most);
     for entry in 0..source.entries.len() {
@@ -113,14 +110,19 @@ pub(crate) fn once(
 }
 
 /// Buffers of their own for a launch.
-pub(crate) fn bindings(device: &dyn Device, layout: &Layout, status: usize) -> Result<Bindings, Fault> {
+pub(crate) fn bindings(
+    device: &dyn Device,
+    source: &KernelSource,
+    layout: &Layout,
+) -> Result<Bindings, Fault> {
+    let (status, wide) = source.cleared(layout.slots());
     let part = |words: usize| Ok::<_, Fault>(Part { buffer: device.allocate(words * 4)?, words });
     Ok(Bindings {
         input: part(layout.input_words)?,
         output: part(layout.output_words)?,
         parameters: part(layout.parameters.len())?,
         status: part(status)?,
-        floats: None,
+        wide: (wide > 0).then(|| part(wide)).transpose()?,
     })
 }
 

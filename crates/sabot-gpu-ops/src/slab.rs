@@ -42,6 +42,11 @@ impl Plan {
 }
 
 impl Layout {
+    /// Slots of a table of groups.
+    pub(crate) fn slots(&self) -> usize {
+        self.parameters[Parameters::SLOTS] as usize
+    }
+
     /// The layout for these columns, of which those with nulls need a bitmap. All offsets fit 32 bits as long as the
     /// slabs do not exceed 16 GiB.
     pub(crate) fn new(source: &KernelSource, columns: &[ArrayRef], rows: usize, live: bool) -> Self {

@@ -1,7 +1,7 @@
 //! Kernels as text, ready for a device's compiler.
 
 use sabot_codegen::{
-    Bitmap, Body, ChunkLayout, Fold, Grouping, NOWHERE, Parameters, Program, Storage, Unprintable,
+    Bitmap, Body, ChunkLayout, Fold, Grouping, NOWHERE, Parameters, Program, Storage, Sums, Unprintable,
     WgslFeatures, print_cuda, print_cuda_groups, print_wgsl, print_wgsl_groups,
 };
 use std::fmt::Write as _;
@@ -45,6 +45,8 @@ pub struct KernelSource {
     pub chunk: ChunkLayout,
     /// How rows are folded, if they are.
     pub grouping: Option<Grouping>,
+    /// How the table of a launch keeps sums.
+    pub(crate) sums: Sums,
 }
 
 impl KernelSource {
@@ -76,7 +78,16 @@ impl KernelSource {
                 wgsl(&constants, features, &program, &[&text, sabot_shaders::FILTER_PROJECT])
             }
         };
-        Ok(Self { entries: &["sabot_filter_project"], text, program, bitmaps, stored, chunk, grouping: None })
+        Ok(Self {
+            entries: &["sabot_filter_project"],
+            text,
+            program,
+            bitmaps,
+            stored,
+            chunk,
+            grouping: None,
+            sums: Sums::Carried,
+        })
     }
 
     /// The kernel of a group-by: its first entry folds rows, its second writes the groups down.
@@ -84,10 +95,15 @@ impl KernelSource {
     /// # Errors
     /// [`Unprintable`] for what the dialect does not have.
     pub fn group_by(program: Program, grouping: Grouping, dialect: Dialect) -> Result<Self, Unprintable> {
-        let body = match dialect {
-            Dialect::Cuda => print_cuda_groups(&program, &grouping),
-            Dialect::Wgsl(features) => print_wgsl_groups(&program, &grouping, features)?,
+        let sums = match dialect {
+            Dialect::Wgsl(features) if !features.atomic64 => Sums::Carried,
+            _ => Sums::Wide,
         };
+        let body = match dialect {
+            Dialect::Cuda => print_cuda_groups(&program, &grouping, sums),
+            Dialect::Wgsl(features) => print_wgsl_groups(&program, &grouping, sums, features)?,
+        };
+        let wide = grouping.wide_words(&program, sums);
         let words = grouping.words(&program);
         let near = near_slots(&grouping, words);
         let constants = [
@@ -100,19 +116,21 @@ impl KernelSource {
             ("SABOT_NEAR", near as u32),
             ("SABOT_NEAR_WORDS", (near * (1 + words)) as u32),
             ("SABOT_GROUP_WORDS", words as u32),
-            ("SABOT_GROUP_FLOATS", grouping.floats() as u32),
+            ("SABOT_TABLE_WORDS", grouping.table_words(&program, sums) as u32),
+            ("SABOT_TABLE_WIDE", wide as u32),
             ("SABOT_RECORD_WORDS", grouping.record_words(&program) as u32),
         ];
         let text = match dialect {
             Dialect::Cuda => cuda(&constants, &[sabot_kernels::GROUPS, &body, sabot_kernels::GROUP_BY]),
             Dialect::Wgsl(features) => {
+                let sums = if wide > 0 { sabot_shaders::GROUP_WIDE } else { "" };
                 let floats = if grouping.floats() > 0 { sabot_shaders::GROUP_FLOATS } else { "" };
-                wgsl(&constants, features, &program, &[floats, &body, sabot_shaders::GROUP_BY])
+                wgsl(&constants, features, &program, &[sums, floats, &body, sabot_shaders::GROUP_BY])
             }
         };
         let entries = &["sabot_group_by", "sabot_groups"];
         let (bitmaps, stored, chunk) = (Vec::new(), Vec::new(), ChunkLayout::default());
-        Ok(Self { entries, text, program, bitmaps, stored, chunk, grouping: Some(grouping) })
+        Ok(Self { entries, text, program, bitmaps, stored, chunk, grouping: Some(grouping), sums })
     }
 
     /// Where in the parameters what is.
@@ -125,9 +143,17 @@ impl KernelSource {
         is_packed(&self.bitmaps, &self.chunk)
     }
 
-    /// 64-bit words of a group that are summed as floats.
-    pub fn float_words(&self) -> usize {
-        self.grouping.as_ref().map_or(0, Grouping::floats)
+    /// Whether groups have 64-bit words, in a buffer of their own.
+    pub fn has_wide_words(&self) -> bool {
+        self.cleared(1).1 > 0
+    }
+
+    /// 32-bit words that are cleared before a launch: of the status, in which a table of so many slots is, and of the wide
+    /// words of its groups.
+    pub(crate) fn cleared(&self, slots: usize) -> (usize, usize) {
+        let Some(grouping) = &self.grouping else { return (STATUS, 0) };
+        let words = 1 + grouping.table_words(&self.program, self.sums);
+        (HEAD + slots * words, 2 * slots * grouping.wide_words(&self.program, self.sums))
     }
 }
 

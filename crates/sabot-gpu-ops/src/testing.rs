@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use crate::once::once;
 use crate::slab::Layout;
-use crate::source::{GROUPS, HEAD};
+use crate::source::GROUPS;
 use crate::{Device, GpuBackend, GpuOptions, KernelSource};
 
 /// How many keys a column has that is made for it.
@@ -94,7 +94,6 @@ pub fn count_groups(
     let lowered = lower_fragment(fragment).map_err(|refused| refused.to_string())?;
     let Tail::Groups(groups) = lowered.tail else { return Err("rows stay rows".to_owned()) };
     let record = groups.grouping.record_words(&lowered.program);
-    let words = groups.grouping.words(&lowered.program);
     let mut source = KernelSource::group_by(lowered.program, groups.grouping, device.dialect())
         .map_err(|error| error.to_string())?;
     source.text = edit(&source.text);
@@ -102,7 +101,7 @@ pub fn count_groups(
     let mut layout = Layout::new(&source, batch.columns(), rows, false);
     layout.parameters[Parameters::SLOTS] = slots as u32;
     layout.output_words = slots / 2 * record;
-    let ran = once(device, &source, batch.columns(), &layout, (HEAD + slots * (1 + words), u32::MAX));
+    let ran = once(device, &source, batch.columns(), &layout, u32::MAX);
     let (status, output) = ran.map_err(|fault| fault.to_string())?;
     let count = status[GROUPS] as usize;
     let mut found: Vec<(u32, u32)> =

@@ -27,6 +27,8 @@ pub struct WgpuOptions {
     pub int64: bool,
     /// Floats of 64 bits, where there are any.
     pub float64: bool,
+    /// Atomic operations on integers of 64 bits, where there are any.
+    pub atomic64: bool,
     /// Bytes of device memory that the buffers of kernels may take: no interface says how many there are. What wgpu
     /// copies through comes on top, as much again at most.
     pub memory_bytes: usize,
@@ -35,7 +37,7 @@ pub struct WgpuOptions {
 impl Default for WgpuOptions {
     /// All of it, and a gibibyte of memory.
     fn default() -> Self {
-        Self { int64: true, float64: true, memory_bytes: 1 << 30 }
+        Self { int64: true, float64: true, atomic64: true, memory_bytes: 1 << 30 }
     }
 }
 
@@ -72,7 +74,7 @@ pub struct WgpuDevice {
     summary: AdapterSummary,
     device: wgpu::Device,
     queue: wgpu::Queue,
-    /// The bindings of kernels without sums of floats, and with.
+    /// The bindings of kernels without wide words, and with.
     layouts: [BindGroupLayout; 2],
     limits: Limits,
     features: WgslFeatures,
@@ -96,7 +98,10 @@ impl WgpuDevice {
         let mut wanted = Features::empty();
         wanted.set(Features::SHADER_INT64, options.int64 && summary.int64);
         wanted.set(Features::SHADER_F64, options.float64 && summary.float64);
-        wanted.set(Features::SHADER_INT64_ATOMIC_ALL_OPS, options.int64 && summary.atomic64);
+        wanted.set(
+            Features::SHADER_INT64_ATOMIC_ALL_OPS,
+            options.int64 && options.atomic64 && summary.atomic64,
+        );
         let has = adapter.limits();
         let required = wgpu::Limits {
             max_buffer_size: has.max_buffer_size,
@@ -180,8 +185,8 @@ impl WgpuDevice {
     }
 }
 
-/// The bindings of a kernel: input, output, parameters, status, and sums of floats if it has any.
-fn layout(device: &wgpu::Device, floats: bool) -> BindGroupLayout {
+/// The bindings of a kernel: input, output, parameters, status, and wide words if it has any.
+fn layout(device: &wgpu::Device, wide: bool) -> BindGroupLayout {
     let entry = |binding: u32, read_only: bool| BindGroupLayoutEntry {
         binding,
         visibility: ShaderStages::COMPUTE,
@@ -195,7 +200,7 @@ fn layout(device: &wgpu::Device, floats: bool) -> BindGroupLayout {
     device.create_bind_group_layout(&BindGroupLayoutDescriptor {
         label: Some("sabot"),
         entries: &[entry(0, true), entry(1, false), entry(2, true), entry(3, false), entry(4, false)]
-            [..if floats { 5 } else { 4 }],
+            [..if wide { 5 } else { 4 }],
     })
 }
 
@@ -221,8 +226,8 @@ fn buffer(of: &Arc<dyn DeviceBuffer>) -> Result<&Buffer, Fault> {
 struct WgpuKernel {
     /// One an entry.
     pipelines: Vec<ComputePipeline>,
-    /// Whether it has sums of floats.
-    floats: bool,
+    /// Whether it has wide words.
+    wide: bool,
 }
 
 impl LoadedKernel for WgpuKernel {
@@ -246,7 +251,7 @@ impl Device for WgpuDevice {
     }
 
     fn load(&self, source: &KernelSource) -> Result<Arc<dyn LoadedKernel>, Fault> {
-        let floats = source.float_words() > 0;
+        let wide = source.has_wide_words();
         let label = source.entries.first().copied();
         let pipelines = self.checked(|| {
             let module = self.device.create_shader_module(ShaderModuleDescriptor {
@@ -255,7 +260,7 @@ impl Device for WgpuDevice {
             });
             let layout = self.device.create_pipeline_layout(&PipelineLayoutDescriptor {
                 label,
-                bind_group_layouts: &[Some(&self.layouts[usize::from(floats)])],
+                bind_group_layouts: &[Some(&self.layouts[usize::from(wide)])],
                 immediate_size: 0,
             });
             let pipeline = |entry: &&'static str| {
@@ -274,7 +279,7 @@ impl Device for WgpuDevice {
             };
             source.entries.iter().map(pipeline).collect()
         })?;
-        Ok(Arc::new(WgpuKernel { pipelines, floats }))
+        Ok(Arc::new(WgpuKernel { pipelines, wide }))
     }
 
     fn allocate(&self, bytes: usize) -> Result<Arc<dyn DeviceBuffer>, Fault> {
@@ -329,7 +334,7 @@ impl WgpuDevice {
                     let pipeline = pipeline.ok_or_else(|| Fault::Launch(format!("no entry {entry}")))?;
                     let all = [&bindings.input, &bindings.output, &bindings.parameters, &bindings.status];
                     let mut entries = Vec::with_capacity(all.len() + 1);
-                    for (binding, part) in (0..).zip(all.into_iter().chain(&bindings.floats)) {
+                    for (binding, part) in (0..).zip(all.into_iter().chain(&bindings.wide)) {
                         let resource = BindingResource::Buffer(BufferBinding {
                             buffer: buffer(&part.buffer)?,
                             offset: 0,
@@ -339,7 +344,7 @@ impl WgpuDevice {
                     }
                     let group = self.device.create_bind_group(&BindGroupDescriptor {
                         label: None,
-                        layout: &self.layouts[usize::from(kernel.floats)],
+                        layout: &self.layouts[usize::from(kernel.wide)],
                         entries: &entries,
                     });
                     let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());

@@ -229,6 +229,15 @@ fn random_group_bys_are_those_of_the_reference_on_the_first_adapter() {
     assert!(many.groups > 10_000 && many.grown > 0, "{many:?}");
 }
 
+/// Where memory does not add 64 bits by itself, words of 32 bits are added with carry.
+#[test]
+fn random_group_bys_are_those_of_the_reference_without_atomic_operations_of_64_bits() {
+    let options = WgpuOptions { atomic64: false, ..WgpuOptions::default() };
+    let Some(device) = device(options) else { return };
+    check_group_bys(device.clone(), group_bys() / 2, 3_000, 9).unwrap();
+    check_group_bys(device, group_bys() / 10, 50_000, 10).unwrap();
+}
+
 /// What a compiler knows of a constant must not meet what is done against what it knows of results.
 #[test]
 fn a_division_by_a_constant_zero_is_infinite_on_the_first_adapter() {

@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use super::group::{self, Language, Type};
+use super::group::{self, Language, Table, Type};
 use super::{Body, ChunkLayout, Parameters, Unprintable, bit_of, bitmaps, results};
-use crate::group::Grouping;
+use crate::group::{Grouping, Sums};
 use crate::ir::{Binary, Inst, Kind, Program, Reg, Storage, Unary};
 
 /// Prints a program as CUDA.
@@ -58,8 +58,8 @@ pub fn print_cuda(program: &Program) -> Result<Body, Unprintable> {
 }
 
 /// Prints a program whose rows are folded by key: the functions of `sabot_row` and those of the grouping.
-pub fn print_cuda_groups(program: &Program, grouping: &Grouping) -> String {
-    row_function(program) + &group::functions::<Cuda>(program, grouping)
+pub fn print_cuda_groups(program: &Program, grouping: &Grouping, sums: Sums) -> String {
+    row_function(program) + &group::functions::<Cuda>(program, grouping, sums)
 }
 
 /// `sabot_row`, and what it gives.
@@ -104,14 +104,19 @@ impl Cuda {
             Type::Row => "const SabotRow&",
             Type::Keys => "SabotKeys",
             Type::Words | Type::Record => "sabot_u32*",
-            Type::Floats => "double*",
+            Type::Wide => "sabot_u64*",
         }
     }
 }
 
 impl Language for Cuda {
     // A pointer may lead anywhere.
-    const MEMORIES: &'static [&'static str] = &[""];
+    const APART: bool = false;
+    const STRUCT_END: &'static str = "};";
+
+    fn variable(name: &str, value: &str) -> String {
+        format!("  sabot_u32 {name} = {value};\n")
+    }
 
     fn instructions(text: &mut String, program: &Program, wanted: &[bool]) {
         let parameters = Parameters::of(program);
@@ -173,20 +178,16 @@ impl Language for Cuda {
         format!("  return {name}{{{}}};\n", members.join(", "))
     }
 
-    fn read(_memory: &str, at: &str) -> String {
+    fn read(_table: Table, at: &str) -> String {
         format!("sabot_peek({at})")
+    }
+
+    fn read_wide(number: usize) -> String {
+        format!("wide[{number}]")
     }
 
     fn write(at: &str, value: &str) -> String {
         format!("  *({at}) = {value};\n")
-    }
-
-    fn float_word(number: usize, half: usize) -> String {
-        Self::word(Kind::F64, &format!("floats[{number}]"), half)
-    }
-
-    fn add_float(number: usize, value: &str) -> String {
-        format!("    atomicAdd(floats + {number}, {value});\n")
     }
 }
 

@@ -2,13 +2,13 @@
 //! taken, and in nothing else.
 //!
 //! A skeleton finds the group of a row and calls these. `sabot_keys` computes the key of a row once more, `sabot_hash` and
-//! `sabot_same` look at its words, `sabot_accumulate` folds a row into the words of its group, `sabot_merge` those of a
-//! group in a block's own memory into the ones in the device's, `sabot_record` writes a group down at the end. In WGSL a
-//! function has one kind of memory, so those that change words are printed twice.
+//! `sabot_same` look at its words, `sabot_accumulate` folds a row into the words of its group, once for the table of a block
+//! and once for that of the launch, `sabot_merge` gives the words of a group in the former to the one in the latter,
+//! `sabot_record` writes a group down at the end: records are alike, however the table keeps its sums.
 
 use std::fmt::Write as _;
 
-use crate::group::{Fold, Grouping, Recorded, words_of_kind};
+use crate::group::{Fold, Grouping, Place, Recorded, Sums, words_of_kind};
 use crate::ir::{Kind, Output, Program, Reg};
 use crate::sweep::operands;
 
@@ -30,16 +30,44 @@ pub(super) trait Language {
     fn member(kind: Kind, name: &str) -> String;
     /// A value of a struct.
     fn make(name: &str, members: &[String]) -> String;
-    /// The memories in which groups are, as endings of functions.
-    const MEMORIES: &'static [&'static str];
+    /// Whether a function knows one kind of memory, and has to be printed for each.
+    const APART: bool;
+    /// What is behind the last member of a struct.
+    const STRUCT_END: &'static str;
+    /// A word that is changed later.
+    fn variable(name: &str, value: &str) -> String;
     /// Reading a word of a group.
-    fn read(memory: &str, at: &str) -> String;
+    fn read(table: Table, at: &str) -> String;
+    /// Reading a wide word of a group in the table of the launch.
+    fn read_wide(number: usize) -> String;
     /// Writing a word of a record.
     fn write(at: &str, value: &str) -> String;
-    /// The bits of a sum of floats.
-    fn float_word(number: usize, half: usize) -> String;
-    /// Adds a float to a sum.
-    fn add_float(number: usize, value: &str) -> String;
+}
+
+/// Which table a group is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    /// That of a block, in its own memory.
+    Block,
+    /// That of the launch.
+    Launch,
+}
+
+impl Table {
+    const BOTH: [Self; 2] = [Self::Block, Self::Launch];
+
+    /// How functions end that are printed for each table.
+    pub(super) fn ending(self) -> &'static str {
+        match self {
+            Self::Block => "_block",
+            Self::Launch => "_table",
+        }
+    }
+
+    /// How those of a language do that need not be.
+    fn helper<L: Language>(self) -> &'static str {
+        if L::APART { self.ending() } else { "" }
+    }
 }
 
 /// A type of what functions are given.
@@ -50,8 +78,8 @@ pub(super) enum Type {
     Keys,
     /// Where the words of a group begin.
     Words,
-    /// Where its sums of floats begin.
-    Floats,
+    /// Where its wide words begin.
+    Wide,
     /// Where its record begins.
     Record,
 }
@@ -59,7 +87,7 @@ pub(super) enum Type {
 const ROW: (&str, Type) = ("row", Type::Value(Kind::U32));
 
 /// The functions of a grouping.
-pub(super) fn functions<L: Language>(program: &Program, grouping: &Grouping) -> String {
+pub(super) fn functions<L: Language>(program: &Program, grouping: &Grouping, sums: Sums) -> String {
     let mut text = String::new();
     keys::<L>(&mut text, program, grouping);
     let keep = program.keep().map_or("true".to_owned(), |reg| format!("r.{reg}"));
@@ -70,14 +98,11 @@ pub(super) fn functions<L: Language>(program: &Program, grouping: &Grouping) -> 
             best::<L>(&mut text, program, number, program.outputs()[output].value, greatest);
         }
     }
-    for memory in L::MEMORIES {
-        accumulate::<L>(&mut text, program, grouping, memory);
+    for table in Table::BOTH {
+        accumulate::<L>(&mut text, program, grouping, sums, table);
     }
-    // From the first memory to the last.
-    if let (Some(from), Some(to)) = (L::MEMORIES.first(), L::MEMORIES.last()) {
-        merge::<L>(&mut text, program, grouping, from, to);
-        record::<L>(&mut text, program, grouping, to);
-    }
+    merge::<L>(&mut text, program, grouping, sums);
+    record::<L>(&mut text, program, grouping, sums);
     text
 }
 
@@ -111,12 +136,11 @@ fn keys<L: Language>(text: &mut String, program: &Program, grouping: &Grouping) 
     for reg in &regs {
         let _ = writeln!(text, "  {}", L::member(program.kind(*reg), &reg.to_string()));
     }
-    let closing = if L::MEMORIES.len() > 1 { "}" } else { "};" };
     let members = |of: &str| -> Vec<String> {
         std::iter::once("0u".to_owned()).chain(regs.iter().map(|reg| format!("{of}{reg}"))).collect()
     };
     let head = L::head("sabot_keys_of", &[("r", Type::Row)], Some(Type::Keys));
-    let _ = writeln!(text, "{closing}\n\n{head} {{\n{}}}\n", L::make("SabotKeys", &members("r.")));
+    let _ = writeln!(text, "{}\n\n{head} {{\n{}}}\n", L::STRUCT_END, L::make("SabotKeys", &members("r.")));
     let head = L::head("sabot_keys", &[ROW], Some(Type::Keys));
     let _ = writeln!(text, "{head} {{");
     L::instructions(text, program, &needed(program, regs.iter().copied()));
@@ -154,16 +178,11 @@ fn best<L: Language>(text: &mut String, program: &Program, number: usize, value:
         less("value", "best"),
         less("best", "value")
     );
-    for memory in L::MEMORIES {
+    for table in Table::BOTH.into_iter().filter(|table| L::APART || *table == Table::Launch) {
+        let memory = table.helper::<L>();
         let parameters = [("at", Type::Words), ("value", Type::Value(kind)), ROW];
         let head = L::head(&format!("sabot_best_{number}{memory}"), &parameters, None);
-        let start = format!("{}  for (;;) {{\n", {
-            let held = L::read(memory, "at");
-            match L::MEMORIES.len() {
-                1 => format!("  sabot_u32 held = {held};\n"),
-                _ => format!("  var held = {held};\n"),
-            }
-        });
+        let start = format!("{}  for (;;) {{\n", L::variable("held", &L::read(table, "at")));
         let better = L::call(&format!("sabot_better_{number}"), &["value", "row", "held - 1u"]);
         let _ = writeln!(
             text,
@@ -182,75 +201,99 @@ fn where_valid(output: Option<Output>, of: &str, statement: &str) -> String {
     }
 }
 
-fn accumulate<L: Language>(text: &mut String, program: &Program, grouping: &Grouping, memory: &str) {
-    let parameters = [("at", Type::Words), ("floats", Type::Floats), ROW, ("r", Type::Row)];
-    let head = L::head(&format!("sabot_accumulate{memory}"), &parameters, None);
+fn accumulate<L: Language>(
+    text: &mut String,
+    program: &Program,
+    grouping: &Grouping,
+    sums: Sums,
+    table: Table,
+) {
+    let memory = table.helper::<L>();
+    let parameters = [("at", Type::Words), ("wide", Type::Wide), ROW, ("r", Type::Row)];
+    let head = L::head(&format!("sabot_accumulate{}", table.ending()), &parameters, None);
     let _ = writeln!(text, "{head} {{\n  sabot_first{memory}(at, ~row);");
     for (number, accumulator) in grouping.accumulators.iter().enumerate() {
         let output = accumulator.output.map(|output| program.outputs()[output]);
-        let at = format!("at + {}u", grouping.offset(program, number));
-        let statement = match (accumulator.fold, output) {
-            (Fold::SumFloats, Some(output)) => {
-                L::add_float(grouping.float(number), &format!("r.{}", output.value))
+        let place = match table {
+            Table::Block => Place::Words(grouping.offset(program, number)),
+            Table::Launch => grouping.place(program, number, sums),
+        };
+        let statement = match (accumulator.fold, output, place) {
+            (Fold::SumFloats, Some(output), Place::Wide(at)) => {
+                format!("    sabot_add_float(wide + {at}u, r.{});\n", output.value)
             }
-            (Fold::Sum, Some(output)) => {
+            // Where floats are summed, blocks have no tables.
+            (Fold::SumFloats, ..) => continue,
+            (Fold::Sum, Some(output), place) => {
                 let (kind, value) = (program.kind(output.value), format!("r.{}", output.value));
-                let words: Vec<String> =
+                let mut words: Vec<String> =
                     (0..words_of_kind(kind)).map(|word| L::word(kind, &value, word)).collect();
                 // What the value is continued with.
-                let sign = match words.last() {
+                words.push(match words.last() {
                     Some(high) if kind.is_signed() => format!("(0u - (({high}) >> 31u))"),
                     _ => "0u".to_owned(),
-                };
-                let words = words.into_iter().chain(std::iter::once(sign));
-                added::<L>(memory, grouping.offset(program, number), words)
+                });
+                added::<L>(table, place, words)
             }
-            (Fold::Best { .. }, Some(output)) => {
-                let value = format!("r.{}", output.value);
+            (Fold::Best { .. }, Some(output), Place::Words(at)) => {
+                let (at, value) = (format!("at + {at}u"), format!("r.{}", output.value));
                 let call = L::call(&format!("sabot_best_{number}{memory}"), &[&at, &value, "row"]);
                 format!("    {call};\n")
             }
-            _ => added::<L>(memory, grouping.offset(program, number), ["1u".to_owned()]),
+            _ => added::<L>(table, place, vec!["1u".to_owned()]),
         };
         text.push_str(&where_valid(output, "r.", &statement));
     }
     text.push_str("}\n\n");
 }
 
-/// Adds words to those of a sum, from the lowest on.
-fn added<L: Language>(memory: &str, offset: usize, words: impl IntoIterator<Item = String>) -> String {
+/// Adds a number, given by its words from the lowest on, to a sum.
+fn added<L: Language>(table: Table, place: Place, words: Vec<String>) -> String {
+    let offset = match place {
+        Place::Words(offset) => offset,
+        Place::Wide(at) => {
+            return match &words[..] {
+                [low, middle, high] => {
+                    format!("    sabot_add_halves(wide + {at}u, {low}, sabot_joined({middle}, {high}));\n")
+                }
+                words => format!("    sabot_add_wide(wide + {at}u, sabot_joined({}));\n", words.join(", ")),
+            };
+        }
+    };
     let mut statement = String::new();
     let mut carry = "0u".to_owned();
     for (number, word) in words.into_iter().enumerate() {
-        let value = format!("sabot_add{memory}(at + {}u, {word}, {carry})", offset + number);
+        let value = format!("sabot_add{}(at + {}u, {word}, {carry})", table.helper::<L>(), offset + number);
         carry = format!("carry{number}");
         statement += &format!("  {}", L::name(Type::Value(Kind::U32), &carry, &value));
     }
     statement
 }
 
-fn merge<L: Language>(text: &mut String, program: &Program, grouping: &Grouping, from: &str, to: &str) {
-    let parameters = [("near", Type::Words), ("at", Type::Words)];
+fn merge<L: Language>(text: &mut String, program: &Program, grouping: &Grouping, sums: Sums) {
+    let to = Table::Launch.helper::<L>();
+    let parameters = [("near", Type::Words), ("at", Type::Words), ("wide", Type::Wide)];
     let head = L::head("sabot_merge", &parameters, None);
-    let _ = writeln!(text, "{head} {{\n  sabot_first{to}(at, {});", L::read(from, "near"));
+    let _ = writeln!(text, "{head} {{\n  sabot_first{to}(at, {});", L::read(Table::Block, "near"));
     for (number, accumulator) in grouping.accumulators.iter().enumerate() {
         let offset = grouping.offset(program, number);
-        let word = |word: usize| L::read(from, &format!("near + {}u", offset + word));
-        let statement = match accumulator.fold {
-            Fold::SumFloats => continue,
-            Fold::Best { .. } => {
+        let word = |word: usize| L::read(Table::Block, &format!("near + {}u", offset + word));
+        let statement = match (accumulator.fold, grouping.place(program, number, sums)) {
+            (Fold::SumFloats, _) => continue,
+            (Fold::Best { .. }, Place::Words(at)) => {
                 let value = L::call(&format!("sabot_value_{number}"), &["row - 1u"]);
                 let call = L::call(
                     &format!("sabot_best_{number}{to}"),
-                    &[&format!("at + {offset}u"), &value, "row - 1u"],
+                    &[&format!("at + {at}u"), &value, "row - 1u"],
                 );
                 format!(
                     "  {}    if (row != 0u) {{\n      {call};\n    }}\n",
                     L::name(Type::Value(Kind::U32), "row", &word(0))
                 )
             }
-            Fold::Count | Fold::Sum => {
-                added::<L>(to, offset, (0..grouping.words_of(program, number)).map(word))
+            (_, place) => {
+                let words = (0..grouping.words_of(program, number)).map(word).collect();
+                added::<L>(Table::Launch, place, words)
             }
         };
         let _ = write!(text, "  {{\n{statement}  }}\n");
@@ -258,22 +301,40 @@ fn merge<L: Language>(text: &mut String, program: &Program, grouping: &Grouping,
     text.push_str("}\n\n");
 }
 
-fn record<L: Language>(text: &mut String, program: &Program, grouping: &Grouping, memory: &str) {
-    let parameters = [("at", Type::Words), ("floats", Type::Floats), ("to", Type::Record)];
-    let head = L::head("sabot_record", &parameters, None);
-    let _ = writeln!(text, "{head} {{");
-    let words = grouping.words(program);
-    for word in 0..words {
-        text.push_str(&L::write(&format!("to + {word}u"), &L::read(memory, &format!("at + {word}u"))));
-    }
-    for number in 0..grouping.floats() {
-        for half in 0..2 {
-            let to = format!("to + {}u", words + 2 * number + half);
-            text.push_str(&L::write(&to, &L::float_word(number, half)));
+/// Writes down what accumulators have: their words, as the table of a block has them, then the sums of floats.
+fn accumulated<L: Language>(text: &mut String, program: &Program, grouping: &Grouping, sums: Sums) {
+    let half = |word: &str, half: usize| L::word(Kind::U64, word, half);
+    text.push_str(&L::write("to", &L::read(Table::Launch, "at")));
+    for number in 0..grouping.accumulators.len() {
+        let count = grouping.words_of(program, number);
+        let words: Vec<String> = match (grouping.place(program, number, sums), count) {
+            (Place::Words(at), _) => {
+                (at..at + count).map(|word| L::read(Table::Launch, &format!("at + {word}u"))).collect()
+            }
+            (Place::Wide(at), 3) => {
+                let low = L::read_wide(at);
+                let high = format!("sabot_carried({low}, {})", L::read_wide(at + 1));
+                vec![half(&low, 0), half(&high, 0), half(&high, 1)]
+            }
+            (Place::Wide(at), _) => (0..2).map(|number| half(&L::read_wide(at), number)).collect(),
+        };
+        let to = match count {
+            0 => grouping.words(program) + 2 * grouping.float(number),
+            _ => grouping.offset(program, number),
+        };
+        for (word, value) in words.iter().enumerate() {
+            text.push_str(&L::write(&format!("to + {}u", to + word), value));
         }
     }
+}
+
+fn record<L: Language>(text: &mut String, program: &Program, grouping: &Grouping, sums: Sums) {
+    let parameters = [("at", Type::Words), ("wide", Type::Wide), ("to", Type::Record)];
+    let head = L::head("sabot_record", &parameters, None);
+    let _ = writeln!(text, "{head} {{");
+    accumulated::<L>(text, program, grouping, sums);
     if grouping.recorded.iter().any(|recorded| matches!(recorded, Recorded::Key(_))) {
-        let first = format!("~{}", L::read(memory, "at"));
+        let first = format!("~{}", L::read(Table::Launch, "at"));
         text.push_str(&L::name(Type::Keys, "k", &L::call("sabot_keys", &[&first])));
     }
     for (number, recorded) in grouping.recorded.iter().enumerate() {
@@ -295,7 +356,8 @@ fn record<L: Language>(text: &mut String, program: &Program, grouping: &Grouping
                 text.push_str(&values(&format!("k.{}", output.value), at + usize::from(flag.is_some())));
             }
             Recorded::Best(accumulator) => {
-                let row = L::read(memory, &format!("at + {}u", grouping.offset(program, accumulator)));
+                let Place::Words(found) = grouping.place(program, accumulator, sums) else { continue };
+                let row = L::read(Table::Launch, &format!("at + {found}u"));
                 let value = L::call(&format!("sabot_value_{accumulator}"), &["row - 1u"]);
                 let _ = write!(
                     text,

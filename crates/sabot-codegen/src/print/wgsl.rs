@@ -9,9 +9,9 @@
 
 use std::fmt::Write as _;
 
-use super::group::{self, Language, Type};
+use super::group::{self, Language, Table, Type};
 use super::{Body, ChunkLayout, Parameters, Unprintable, bit_of, bitmaps, check, results};
-use crate::group::Grouping;
+use crate::group::{Grouping, Sums};
 use crate::ir::{Binary, Inst, Kind, Program, Reg, Storage, Unary};
 
 /// What of WGSL a device has beyond the core.
@@ -87,10 +87,11 @@ pub fn print_wgsl(program: &Program, features: WgslFeatures) -> Result<Body, Unp
 /// Prints a program whose rows are folded by key: the functions of `sabot_row` and those of the grouping.
 ///
 /// # Errors
-/// As [`print_wgsl`]; also for sums of floats where the device has no atomic operations of 64 bits.
+/// As [`print_wgsl`]; also for wide sums, and for those of floats, where the device has no atomic operations of 64 bits.
 pub fn print_wgsl_groups(
     program: &Program,
     grouping: &Grouping,
+    sums: Sums,
     features: WgslFeatures,
 ) -> Result<String, Unprintable> {
     check(program, |inst, kind| refusal(program, inst, kind, features))?;
@@ -98,7 +99,7 @@ pub fn print_wgsl_groups(
         let missing = "sums of floats need atomic operations of 64 bits (SHADER_INT64_ATOMIC_ALL_OPS) and exact doubles";
         return Err(Unprintable(missing.to_owned()));
     }
-    Ok(row_function(program) + &group::functions::<Wgsl>(program, grouping))
+    Ok(row_function(program) + &group::functions::<Wgsl>(program, grouping, sums))
 }
 
 /// `sabot_row`, and what it gives.
@@ -142,13 +143,18 @@ impl Wgsl {
             Type::Row => "SabotRow",
             Type::Keys => "SabotKeys",
             // Places in an array.
-            Type::Words | Type::Record | Type::Floats => "u32",
+            Type::Words | Type::Record | Type::Wide => "u32",
         }
     }
 }
 
 impl Language for Wgsl {
-    const MEMORIES: &'static [&'static str] = &["_block", "_table"];
+    const APART: bool = true;
+    const STRUCT_END: &'static str = "}";
+
+    fn variable(name: &str, value: &str) -> String {
+        format!("  var {name} = {value};\n")
+    }
 
     fn instructions(text: &mut String, program: &Program, wanted: &[bool]) {
         let parameters = Parameters::of(program);
@@ -199,20 +205,16 @@ impl Language for Wgsl {
         format!("  return {name}({});\n", members.join(", "))
     }
 
-    fn read(memory: &str, at: &str) -> String {
-        format!("sabot_read{memory}({at})")
+    fn read(table: Table, at: &str) -> String {
+        format!("sabot_read{}({at})", table.ending())
+    }
+
+    fn read_wide(number: usize) -> String {
+        format!("sabot_read_wide(wide + {number}u)")
     }
 
     fn write(at: &str, value: &str) -> String {
         format!("  sabot_output[{at}] = {value};\n")
-    }
-
-    fn float_word(number: usize, half: usize) -> String {
-        format!("sabot_float_word(floats + {number}u, {half}u)")
-    }
-
-    fn add_float(number: usize, value: &str) -> String {
-        format!("    sabot_add_float(floats + {number}u, {value});\n")
     }
 }
 

@@ -6,7 +6,7 @@
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sabot_batch::hidden;
-use sabot_codegen::{Tail, lower_filter_projects, lower_fragment};
+use sabot_codegen::{Fold, Tail, lower_filter_projects, lower_fragment};
 use sabot_common::Span;
 use sabot_expr::{Expr, FunctionRegistry, col, greatest, resolve, when};
 use sabot_ops::{
@@ -187,9 +187,16 @@ fn kernels_are_the_machine_code_that_they_were_written_to_be() {
             assert!(has(&code, |i| i.starts_with("LDG")) && has(&code, |i| i == "EXIT"), "{what}:\n{code}");
             assert!(!has(&code, |i| i.starts_with("LDL") || i.starts_with("STL")), "{what}: local memory");
             assert!(!has(&code, |i| i.contains("SPIN")), "{what}: an atomic operation spins");
-            if source.float_words() > 0 {
-                let adds = |i: &str| (i.starts_with("RED") || i.starts_with("ATOMG")) && i.contains("F64");
-                assert!(has(&code, adds), "{what}: doubles are not added by the memory");
+            let folds = source.grouping.iter().flat_map(|grouping| &grouping.accumulators);
+            for accumulator in folds {
+                // Without an answer: nobody waits for what stood there.
+                let added = match accumulator.fold {
+                    Fold::SumFloats => "F64",
+                    Fold::Sum => "ADD.64",
+                    Fold::Count | Fold::Best { .. } => continue,
+                };
+                let adds = |i: &str| i.starts_with("RED") && i.contains(added);
+                assert!(has(&code, adds), "{what}: sums are not added by the memory:\n{code}");
             }
         }
     }
