@@ -74,7 +74,7 @@ SABOT_KERNEL sabot_group_by(const sabot_u32* input, sabot_u32* output, const sab
     if (row >= rows || !sabot_is_valid(input, live, row)) {
       continue;
     }
-    const SabotRow r = sabot_row(input, parameters, row);
+    const SabotRow r = sabot_row(sabot_fetch(input, parameters, row));
     if (r.failed) {
       atomicOr(status, 1u);
     }

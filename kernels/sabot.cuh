@@ -6,9 +6,11 @@ typedef long long sabot_i64;
 typedef unsigned long long sabot_u64;
 
 #ifndef SABOT_DEVICE
-// Four blocks a multiprocessor leave 64 registers a thread. Without that number ptxas 13.5 aims at 32 on sm_100, and spills.
+// Four blocks a multiprocessor leave 64 registers a thread, and two, for rows with many results, 128. Without that number ptxas
+// 13.5 aims at 32 on sm_100, and spills.
 #define SABOT_DEVICE static __device__ __forceinline__
-#define SABOT_KERNEL extern "C" __global__ void __launch_bounds__(SABOT_TILE, 4)
+#define SABOT_UNROLL _Pragma("unroll")
+#define SABOT_KERNEL extern "C" __global__ void __launch_bounds__(SABOT_TILE, SABOT_BLOCKS)
 #endif
 
 SABOT_DEVICE bool sabot_bit(const sabot_u32* input, sabot_u32 at, sabot_u32 row) {

@@ -8,6 +8,7 @@
 // Blocks run one after the other. What they share lies together, so that each finds it spoilt.
 #define __shared__ static __attribute__((section("emu_shared")))
 #define SABOT_DEVICE static inline
+#define SABOT_UNROLL
 #define SABOT_KERNEL static void
 
 struct emu_index {

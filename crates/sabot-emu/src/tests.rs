@@ -7,7 +7,7 @@ use sabot_codegen::testing::{random_batch, random_spec};
 use sabot_codegen::{Program, evaluate, lower_filter_projects};
 use sabot_gpu_ops::testing::check_group_bys;
 use sabot_gpu_ops::{
-    Device, Dialect, Fault, GpuBackend, GpuOptions, KernelSource, run_in_groups, run_once, same_row,
+    Device, Dialect, Fault, GpuBackend, GpuOptions, KernelSource, TILE, run_in_groups, run_once, same_row,
 };
 use sabot_ops::FilterProjectSpec;
 use sabot_ops::conformance::{self, Options, Required};
@@ -45,6 +45,8 @@ fn random_programs_are_what_they_are_by_hand() {
     let Some(mut plain) = device(EmuOptions::default()) else { return };
     let Some(mut checked) = device(EmuOptions { sanitize: true, seed: 7 }) else { return };
     let mut case = 0;
+    // Kernels of which a thread takes several rows at once.
+    let mut several = 0;
     while case < programs() {
         if case > 0 && case % (100 * TOGETHER) == 0 {
             // Files of kernels that were run go away with their device.
@@ -53,8 +55,9 @@ fn random_programs_are_what_they_are_by_hand() {
         }
         let device = if (case / TOGETHER).is_multiple_of(8) { &*checked } else { &*plain };
         let drawn: Vec<_> = (0..TOGETHER.min(programs() - case))
-            .map(|_| {
-                let batch = random_batch(&mut rng, 300);
+            .map(|number| {
+                // Some have more rows than any tile.
+                let batch = random_batch(&mut rng, if number % 4 == 0 { 1_100 } else { 300 });
                 let spec = random_spec(&mut rng, &batch.schema(), Program::is_exact);
                 let program = lower_filter_projects(&[&spec]).unwrap().program;
                 (batch, spec, KernelSource::filter_project(program, Dialect::Cuda).unwrap())
@@ -64,9 +67,11 @@ fn random_programs_are_what_they_are_by_hand() {
         device.compile_together(&sources).unwrap();
         for (batch, spec, source) in drawn {
             check(device, &batch, &spec, &source, case);
+            several += usize::from(source.tile_rows() > TILE);
             case += 1;
         }
     }
+    assert!(several > case / 20 && several < case, "{several} of {case} kernels take several rows at once");
 }
 
 /// Holds a kernel against what its program is by hand.
@@ -170,16 +175,16 @@ fn a_missing_bound_and_a_divergent_collective_are_caught() {
         return;
     }
     assert_eq!(broken("", ""), Ok(true));
-    let out_of_bounds = broken("row < rows && sabot_is_valid", "sabot_is_valid").unwrap_err().to_string();
+    let out_of_bounds = broken("row < rows ? row : rows - 1", "row").unwrap_err().to_string();
     assert!(out_of_bounds.contains("heap-buffer-overflow"), "{out_of_bounds}");
     // Lanes that are not alone in their warp leave it before the others vote.
     let divergent =
-        broken("bool failed = false;", "bool failed = false; if (row == 70) return;").unwrap_err();
+        broken("bool failed = false;", "bool failed = false; if (threadIdx.x == 70) return;").unwrap_err();
     assert!(divergent.to_string().contains("a lane that has ended"), "{divergent}");
     let misnamed = broken("__any_sync(0xffffffffu", "__any_sync(1u << (threadIdx.x & 31u) ^ 1u").unwrap_err();
     assert!(misnamed.to_string().contains("mask"), "{misnamed}");
     // A wrong result is seen as well.
-    assert_eq!(broken("bits >> bitmap & 1u", "bits >> bitmap & 0u"), Ok(false));
+    assert_eq!(broken("bits[each] >> bitmap & 1u", "bits[each] >> bitmap & 0u"), Ok(false));
 }
 
 /// Text without one of its barriers.

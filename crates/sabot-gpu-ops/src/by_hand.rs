@@ -6,7 +6,7 @@ use sabot_codegen::{
 use std::collections::HashMap;
 
 use crate::slab::load;
-use crate::source::{CLAIMED, FULL, GROUPS, KernelSource, TILE};
+use crate::source::{CLAIMED, FULL, GROUPS, KernelSource};
 
 /// Runs an entry of a kernel.
 pub(crate) fn run(
@@ -68,9 +68,10 @@ impl Rows<'_> {
             let first = self.parameters[at.bitmap(number)] as usize;
             output[first..first + self.count().div_ceil(32)].fill(0);
         }
-        let mut kept: Vec<Vec<Evaluated>> = vec![Vec::new(); self.count().div_ceil(TILE as usize)];
+        let tile = self.source.tile_rows() as usize;
+        let mut kept: Vec<Vec<Evaluated>> = vec![Vec::new(); self.count().div_ceil(tile)];
         let first = self.parameters[Parameters::CHUNKS] as usize;
-        let whole = kept.len() * TILE as usize;
+        let whole = kept.len() * tile;
         for (row, result) in self.live() {
             status[0] |= u32::from(result.failed);
             for (number, bitmap) in self.source.bitmaps.iter().enumerate() {
@@ -85,7 +86,7 @@ impl Rows<'_> {
             if !self.source.is_packed() {
                 self.store(output, first, (whole, row), &result);
             } else if result.keep {
-                kept[row / TILE as usize].push(result);
+                kept[row / tile].push(result);
             }
         }
         if self.source.is_packed() {

@@ -17,7 +17,7 @@ use crate::front::{Front, Prepared};
 use crate::memory::Held;
 use crate::results::Results;
 use crate::slab::Layout;
-use crate::source::{CLAIMED, STATUS, TILE};
+use crate::source::{CLAIMED, STATUS};
 use crate::tickets::{Next, Operation, Stop, Work, bug};
 
 /// A compiled fragment whose rows stay rows.
@@ -59,7 +59,8 @@ impl Operation for FilterProject {
         let layout = Layout::new(source, &prepared.columns, prepared.rows, prepared.live.is_some());
         let (bindings, buffers, mut steps) = self.front.fill(shared, &prepared, &layout)?;
         let device = &shared.device;
-        let groups = (prepared.rows as u32).div_ceil(TILE).min(device.limits().workgroups_max).max(1);
+        let groups =
+            (prepared.rows as u32).div_ceil(source.tile_rows()).min(device.limits().workgroups_max).max(1);
         let (status, output) = (bindings.status.buffer.clone(), bindings.output.buffer.clone());
         steps.push(WorkStep::Launch { kernel: self.front.loaded.clone(), entry: 0, bindings, groups });
         steps.push(WorkStep::Download { from: status, words: STATUS, to: device.slab(STATUS)? });

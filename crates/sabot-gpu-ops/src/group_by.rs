@@ -105,8 +105,10 @@ impl GroupBy {
         let record = grouping.record_words(&source.program);
         layout.output_words = (slots / 2).max(1) * record;
         let (bindings, buffers, mut steps) = self.front.fill(shared, &prepared, &layout)?;
-        let blocks =
-            (prepared.rows as u32).div_ceil(TILE).min(WORKGROUPS_MAX).min(device.limits().workgroups_max);
+        let blocks = (prepared.rows as u32)
+            .div_ceil(source.tile_rows())
+            .min(WORKGROUPS_MAX)
+            .min(device.limits().workgroups_max);
         let sweep = (slots as u32).div_ceil(TILE).min(WORKGROUPS_MAX).min(device.limits().workgroups_max);
         for (entry, groups) in [blocks, sweep].into_iter().enumerate() {
             let (kernel, bindings) = (self.front.loaded.clone(), bindings.clone());

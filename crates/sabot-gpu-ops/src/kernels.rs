@@ -21,7 +21,7 @@ use crate::device::{Device, Fault, Part, WorkStep};
 use crate::group_by::SLOTS_MIN;
 use crate::once::{bindings, carry_out};
 use crate::slab::Layout;
-use crate::source::{KernelSource, TILE};
+use crate::source::KernelSource;
 
 /// Launches of the longer piece of work.
 const LAUNCHES: usize = 9;
@@ -272,7 +272,7 @@ fn measured(
     parameters.words_mut()[..layout.parameters.len()].copy_from_slice(&layout.parameters);
     let upload = |from, part: &Part| WorkStep::Upload { from, words: part.words, to: part.buffer.clone() };
     carry_out(device, vec![upload(parameters, &bindings.parameters), upload(columns, &bindings.input)])?;
-    let groups = (rows as u32).div_ceil(TILE).min(device.limits().workgroups_max);
+    let groups = (rows as u32).div_ceil(source.tile_rows()).min(device.limits().workgroups_max);
     let groups = if source.grouping.is_some() { groups.min(1_024) } else { groups };
     // Groups are cleared for each launch; what that takes is the launch's.
     let seconds = |launches: usize| -> Result<f64, Fault> {

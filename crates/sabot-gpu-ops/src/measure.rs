@@ -7,7 +7,7 @@ use crate::device::{Device, DeviceBuffer, Fault, WorkStep};
 use crate::kernels::rates;
 use crate::once::{bindings, carry_out};
 use crate::slab::Layout;
-use crate::source::{KernelSource, TILE};
+use crate::source::KernelSource;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use sabot_codegen::lower_filter_projects;
 use sabot_expr::{FunctionRegistry, col, resolve};
@@ -84,7 +84,7 @@ pub fn measure(device: &dyn Device) -> Result<Measured, Fault> {
     let round_trip = best(&|| Ok(Vec::new()))?;
     let up = best(&|| Ok(vec![upload(layout.input_words, &bindings.input.buffer)?]))?;
     let down = best(&|| Ok(vec![download(layout.output_words, &bindings.output.buffer)?]))?;
-    let groups = (ROWS as u32).div_ceil(TILE).min(device.limits().workgroups_max);
+    let groups = (ROWS as u32).div_ceil(source.tile_rows()).min(device.limits().workgroups_max);
     let launch = || WorkStep::Launch { kernel: kernel.clone(), entry: 0, bindings: bindings.clone(), groups };
     let run = best(&|| Ok(vec![launch()]))?;
     // What takes no longer than the way there and back is too fast to be measured so.

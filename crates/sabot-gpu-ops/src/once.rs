@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::device::{Bindings, Device, Fault, Finished, Part, WorkStep};
 use crate::results::Results;
 use crate::slab::Layout;
-use crate::source::{KernelSource, TILE};
+use crate::source::KernelSource;
 
 /// How long is waited for a kernel.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,7 +93,7 @@ pub(crate) fn once(
     let mut steps = vec![upload(parameters, &bindings.parameters), upload(values, &bindings.input)];
     steps.extend(bindings.clear());
     let most = groups_max.min(device.limits().workgroups_max);
-    let groups = layout.parameters[Parameters::ROWS].div_ceil(TILE).min(most);
+    let groups = layout.parameters[Parameters::ROWS].div_ceil(source.tile_rows()).min(most);
     for entry in 0..source.entries.len() {
         let (kernel, bindings) = (kernel.clone(), bindings.clone());
         steps.push(WorkStep::Launch { kernel, entry, bindings, groups });

@@ -8,7 +8,7 @@ use sabot_codegen::{Bitmap, Evaluated, Parameters, Storage};
 use std::sync::Arc;
 
 use crate::slab::{Layout, load};
-use crate::source::{KernelSource, TILE};
+use crate::source::KernelSource;
 
 /// Rows whose values lie in one chunk.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ impl<'a> Results<'a> {
     /// In words, when a chunk lies outside: a bug.
     pub(crate) fn new(source: &'a KernelSource, layout: &'a Layout, slab: &'a [u32]) -> Result<Self, String> {
         let parameter = |number: usize| layout.parameters[number] as usize;
-        let (rows, tile) = (parameter(Parameters::ROWS), TILE as usize);
+        let (rows, tile) = (parameter(Parameters::ROWS), source.tile_rows() as usize);
         let bitmap = |number: usize| {
             let at = parameter(source.parameters().bitmap(number));
             BooleanBuffer::new(Buffer::from_slice_ref(&slab[at..at + rows.div_ceil(32)]), 0, rows)
@@ -144,8 +144,9 @@ impl<'a> Results<'a> {
         if stored == Storage::Bit {
             return self.find(Bitmap::Values(number)).map(|values| u64::from(bit(values)));
         }
+        let tile = self.source.tile_rows() as usize;
         let (tile, place) = match self.source.is_packed() {
-            true => (row / TILE as usize, self.bits(row / TILE as usize * TILE as usize, row)),
+            true => (row / tile, self.bits(row / tile * tile, row)),
             false => (0, row),
         };
         let chunk = self.chunks.get(tile)?;

@@ -8,7 +8,7 @@ use arrow::buffer::BooleanBuffer;
 use sabot_batch::Selection;
 use sabot_codegen::{NOWHERE, Parameters, Storage};
 
-use crate::source::{KernelSource, TILE};
+use crate::source::KernelSource;
 
 /// Words between which columns begin: 256 bytes.
 const ALIGNMENT: usize = 64;
@@ -68,7 +68,8 @@ impl Layout {
         for number in 0..source.bitmaps.len() {
             parameters[at.bitmap(number)] = output.take(Storage::Bit, rows);
         }
-        let (tile, tiles) = (TILE as usize, rows.div_ceil(TILE as usize));
+        let tile = source.tile_rows() as usize;
+        let tiles = rows.div_ceil(tile);
         let chunks = if source.is_packed() {
             parameters[Parameters::TILES] = output.take(Storage::U32, tiles);
             rows / tile * source.chunk.words(tile) + source.chunk.words(rows % tile)

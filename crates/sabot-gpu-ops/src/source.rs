@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::device::Dialect;
 
-/// Rows that a workgroup takes at once, and its threads. Every device has as many; two warps hide less latency.
+/// Threads of a workgroup. Every device has as many; two warps hide less latency.
 pub const TILE: u32 = 256;
 
 /// Words of the status of a filter-project: whether a row failed, and how many words of chunks were claimed.
@@ -45,6 +45,8 @@ pub struct KernelSource {
     pub chunk: ChunkLayout,
     /// How rows are folded, if they are.
     pub grouping: Option<Grouping>,
+    /// Rows that a thread takes at once.
+    pub(crate) rows_each: u32,
     /// How the table of a launch keeps sums.
     pub(crate) sums: Sums,
 }
@@ -59,9 +61,15 @@ impl KernelSource {
             Dialect::Cuda => print_cuda(&program)?,
             Dialect::Wgsl(features) => print_wgsl(&program, features)?,
         };
+        let rows_each = match dialect {
+            Dialect::Cuda => rows_each(&program, &body.stored),
+            // An array that a compiler does not unroll would lie in memory.
+            Dialect::Wgsl(_) => 1,
+        };
         let bitmaps = body.bitmaps.len() as u32;
         let packed = is_packed(&body.bitmaps, &body.chunk);
         let constants = [
+            ("SABOT_EACH", rows_each),
             ("SABOT_BITMAPS", bitmaps),
             // An array has an element at least.
             ("SABOT_WORDS", bitmaps.max(1) * (TILE / 32)),
@@ -73,7 +81,7 @@ impl KernelSource {
         ];
         let Body { text, bitmaps, stored, chunk } = body;
         let text = match dialect {
-            Dialect::Cuda => cuda(&constants, &[&text, sabot_kernels::FILTER_PROJECT]),
+            Dialect::Cuda => cuda(&constants, &program, &[&text, sabot_kernels::FILTER_PROJECT]),
             Dialect::Wgsl(features) => {
                 wgsl(&constants, features, &program, &[&text, sabot_shaders::FILTER_PROJECT])
             }
@@ -86,6 +94,7 @@ impl KernelSource {
             stored,
             chunk,
             grouping: None,
+            rows_each,
             sums: Sums::Carried,
         })
     }
@@ -121,7 +130,9 @@ impl KernelSource {
             ("SABOT_RECORD_WORDS", grouping.record_words(&program) as u32),
         ];
         let text = match dialect {
-            Dialect::Cuda => cuda(&constants, &[sabot_kernels::GROUPS, &body, sabot_kernels::GROUP_BY]),
+            Dialect::Cuda => {
+                cuda(&constants, &program, &[sabot_kernels::GROUPS, &body, sabot_kernels::GROUP_BY])
+            }
             Dialect::Wgsl(features) => {
                 let sums = if wide > 0 { sabot_shaders::GROUP_WIDE } else { "" };
                 let floats = if grouping.floats() > 0 { sabot_shaders::GROUP_FLOATS } else { "" };
@@ -130,12 +141,27 @@ impl KernelSource {
         };
         let entries = &["sabot_group_by", "sabot_groups"];
         let (bitmaps, stored, chunk) = (Vec::new(), Vec::new(), ChunkLayout::default());
-        Ok(Self { entries, text, program, bitmaps, stored, chunk, grouping: Some(grouping), sums })
+        Ok(Self {
+            entries,
+            text,
+            program,
+            bitmaps,
+            stored,
+            chunk,
+            grouping: Some(grouping),
+            rows_each: 1,
+            sums,
+        })
     }
 
     /// Where in the parameters what is.
     pub fn parameters(&self) -> Parameters {
         Parameters::of(&self.program)
+    }
+
+    /// Rows that a workgroup takes at once; those of them that are kept are a chunk.
+    pub fn tile_rows(&self) -> u32 {
+        TILE * self.rows_each
     }
 
     /// Whether rows that are kept lie in chunks of their own, next to each other.
@@ -155,6 +181,20 @@ impl KernelSource {
         let words = 1 + grouping.table_words(&self.program, self.sums);
         (HEAD + slots * words, 2 * slots * grouping.wide_words(&self.program, self.sums))
     }
+}
+
+/// Rows that a thread reads before it computes the first: as many as make 16 bytes that it waits for at once. An H200 reads
+/// 4.8 TB/s, and an answer takes 0.6 µs or so, so that each of its 132 multiprocessors has to wait for 22 KiB at once. Its 2,048 threads wait for
+/// 8 KiB if they have 4 bytes each, and for 32 KiB if they have 16. Registers bound the number, and so does the text, which is
+/// repeated as often.
+fn rows_each(program: &Program, stored: &[Storage]) -> u32 {
+    let bits = |all: &mut dyn Iterator<Item = Storage>| all.map(|storage| storage.bits() as u32).sum::<u32>();
+    let read = bits(&mut program.inputs().iter().map(|input| input.storage));
+    let written = bits(&mut stored.iter().copied());
+    let text = program.instructions().len() as u32;
+    let (functions, _) = program.float_functions();
+    let fits = |each: u32| each * read <= 128 && each * written <= 256 && each * text <= 256;
+    [4, 2].into_iter().find(|each| !functions && fits(*each)).unwrap_or(1)
 }
 
 /// Rows that are dropped leave gaps, unless nothing but bitmaps is written.
@@ -180,9 +220,15 @@ const CONSTANTS: [(&str, u32); 5] = [
     ("SABOT_NOWHERE", NOWHERE),
 ];
 
-fn cuda(constants: &[(&str, u32)], parts: &[&str]) -> String {
+/// 32-bit registers for the results of a row, above which two blocks have to do for a multiprocessor: they wait in them until
+/// all threads know where they go. With twenty of them and what they are computed from a thread takes all of its 64.
+const RESULTS_MAX: u32 = 24;
+
+fn cuda(constants: &[(&str, u32)], program: &Program, parts: &[&str]) -> String {
+    let results: u32 = program.outputs().iter().map(|output| output.storage.bits().div_ceil(32) as u32).sum();
+    let blocks = [("SABOT_BLOCKS", if results > RESULTS_MAX { 2 } else { 4 })];
     let mut text = String::new();
-    for (name, value) in CONSTANTS.iter().chain(constants) {
+    for (name, value) in CONSTANTS.iter().chain(&blocks).chain(constants) {
         let _ = writeln!(text, "#define {name} {value}u");
     }
     text + sabot_kernels::PRIMITIVES + "\n" + &parts.join("\n")

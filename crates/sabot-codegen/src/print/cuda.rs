@@ -62,7 +62,8 @@ pub fn print_cuda_groups(program: &Program, grouping: &Grouping, sums: Sums) -> 
     row_function(program) + &group::functions::<Cuda>(program, grouping, sums)
 }
 
-/// `sabot_row`, and what it gives.
+/// `sabot_fetch`, which reads what a row is computed from, and `sabot_row`, which computes it. A skeleton may read several rows
+/// before it computes the first, so that it waits for memory once.
 fn row_function(program: &Program) -> String {
     let results = results(program);
     let mut text = String::new();
@@ -81,10 +82,25 @@ fn row_function(program: &Program) -> String {
     for (reg, kind) in &results {
         let _ = writeln!(text, "  {} {reg};", type_of(*kind));
     }
+    text.push_str("};\n\n// A struct has a member at least.\nstruct SabotInput {\n  bool none;\n");
+    let parameters = Parameters::of(program);
+    let numbered = || program.instructions().iter().enumerate();
+    let reads = |inst: Inst| matches!(inst, Inst::Load(_) | Inst::IsValid(_));
+    for (at, (_, kind)) in numbered().filter(|(_, (inst, _))| reads(*inst)) {
+        let _ = writeln!(text, "  {} v{at};", type_of(*kind));
+    }
     text.push_str(
-        "};\n\nSABOT_DEVICE SabotRow sabot_row(const sabot_u32* input, const sabot_u32* parameters, sabot_u32 row) {\n",
+        "};\n\nSABOT_DEVICE SabotInput sabot_fetch(const sabot_u32* input, const sabot_u32* parameters, sabot_u32 row) {\n  \
+         SabotInput in;\n",
     );
-    Cuda::instructions(&mut text, program, &vec![true; program.instructions().len()]);
+    for (at, (inst, kind)) in numbered().filter(|(_, (inst, _))| reads(*inst)) {
+        let _ = writeln!(text, "  in.v{at} = {};", value(program, parameters, *inst, *kind));
+    }
+    text.push_str("  return in;\n}\n\nSABOT_DEVICE SabotRow sabot_row(const SabotInput& in) {\n");
+    for (at, (inst, kind)) in numbered() {
+        let value = if reads(*inst) { format!("in.v{at}") } else { value(program, parameters, *inst, *kind) };
+        let _ = writeln!(text, "  const {} v{at} = {value};", type_of(*kind));
+    }
     let failed = program.failed().map_or("false".to_owned(), |reg| reg.to_string());
     let _ = write!(text, "  SabotRow r;\n  r.failed = {failed};\n");
     for (reg, _) in &results {

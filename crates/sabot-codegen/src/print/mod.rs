@@ -1,6 +1,6 @@
 //! Programs as text: a body for the hand-written skeletons of kernels.
 //!
-//! A printed [`Body`] has three functions of one row, in the dialect of its device: `sabot_row` computes it,
+//! A printed [`Body`] has functions of one row, in the dialect of its device: `sabot_row` computes it,
 //! `sabot_bits` packs what goes into bitmaps, one bit a bitmap, and `sabot_store` writes the values that have words of their
 //! own to a chunk, whose length `sabot_chunk_words` says. Everything else, the loop over rows, the bitmaps, the count of errors, stands in the skeleton and is the
 //! same for all programs.

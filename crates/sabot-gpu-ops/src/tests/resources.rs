@@ -52,7 +52,14 @@ fn samples() -> Vec<(&'static str, Option<Expr>, Vec<Expr>)> {
                 t.cast(DataType::Timestamp(TimeUnit::Second, None)),
             ],
         ),
+        ("twelve nullable columns", Some(col("n0").gt(0)), nullable_columns(12)),
+        ("thirty nullable columns", Some(col("n0").gt(0)), nullable_columns(30)),
     ]
+}
+
+/// What is computed from so many columns; what has too many results for 64 registers is given 128.
+fn nullable_columns(count: i64) -> Vec<Expr> {
+    (0..count).map(|number| col(format!("n{number}")) / 3 + number).collect()
 }
 
 fn schema() -> SchemaRef {
@@ -106,7 +113,10 @@ fn grouped(keys: Vec<usize>, windowed: bool, aggregates: Vec<AggregateSpec>) -> 
 }
 
 fn source(predicate: Option<Expr>, exprs: Vec<Expr>) -> KernelSource {
-    let schema = schema();
+    let nullable = (0..30).map(|number| Field::new(format!("n{number}"), DataType::Int64, true));
+    let fields =
+        schema().fields().iter().map(|field| field.as_ref().clone()).chain(nullable).collect::<Vec<_>>();
+    let schema = Schema::new(fields);
     let typed = |expr: Expr| resolve(&expr, &schema, &FunctionRegistry::new()).unwrap();
     let projections = exprs
         .into_iter()
@@ -152,15 +162,15 @@ fn disassembled(nvdisasm: &str, folder: &Path) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// The names of instructions: of "/*0010*/  @P0 LDG.E.64 R2, [R2] ;" it is "LDG.E.64".
+fn instructions<'a>(code: &'a str) -> Vec<&'a str> {
+    let name = |(_, code): (&str, &'a str)| code.split_whitespace().find(|word| !word.starts_with('@'));
+    code.lines().filter_map(|line| line.split_once("*/")).filter_map(name).collect()
+}
+
 /// Whether there is an instruction of this kind.
 fn has(code: &str, what: impl Fn(&str) -> bool) -> bool {
-    // "/*0010*/  @P0 LDG.E.64 R2, [R2] ;"
-    let of_line = |line: &str| {
-        let mut words = line.split_once("*/")?.1.split_whitespace();
-        let first = words.next()?.to_owned();
-        if first.starts_with('@') { words.next().map(str::to_owned) } else { Some(first) }
-    };
-    code.lines().filter_map(of_line).any(|instruction| what(&instruction))
+    instructions(code).into_iter().any(what)
 }
 
 /// Nothing lies in local memory, no atomic operation of shared memory is a loop that spins, and what is added up in the table of a
@@ -184,6 +194,19 @@ fn kernels_are_the_machine_code_that_they_were_written_to_be() {
         for architecture in ARCHITECTURES {
             let code = code(&source, architecture);
             let what = format!("{name} on sm_{architecture}");
+            if name == "filter int32" {
+                // All rows of a thread are read before anything is done with one. (Where columns have bitmaps, or may have,
+                // compilers jump between readings.)
+                let names = instructions(&code);
+                let voted = names.iter().position(|name| name.starts_with("VOTE")).unwrap_or(0);
+                let jumped = names[..voted].iter().rposition(|name| *name == "BRA").unwrap_or(0);
+                let read = names[jumped..voted].iter().filter(|name| name.starts_with("LDG")).count();
+                assert!(
+                    read >= source.rows_each as usize,
+                    "{what}: {read} values are read at once
+{code}"
+                );
+            }
             assert!(has(&code, |i| i.starts_with("LDG")) && has(&code, |i| i == "EXIT"), "{what}:\n{code}");
             assert!(!has(&code, |i| i.starts_with("LDL") || i.starts_with("STL")), "{what}: local memory");
             assert!(!has(&code, |i| i.contains("SPIN")), "{what}: an atomic operation spins");
@@ -243,7 +266,9 @@ fn kernels_spill_nothing_and_take_what_the_table_says() {
                 shared <= SHARED_MAX,
                 "{name} takes {shared} bytes of shared memory on sm_{architecture}"
             );
-            assert!(registers <= REGISTERS_MAX, "{name} takes {registers} registers on sm_{architecture}");
+            let most =
+                if source.text.contains("SABOT_BLOCKS 2u") { 2 * REGISTERS_MAX } else { REGISTERS_MAX };
+            assert!(registers <= most, "{name} takes {registers} registers on sm_{architecture}");
             shared_max = shared_max.max(shared);
             write!(table, " {registers} |").unwrap();
         }
