@@ -231,7 +231,7 @@ fn random_group_bys_are_those_of_the_reference_on_the_first_adapter() {
 
 /// Where memory does not add 64 bits by itself, words of 32 bits are added with carry.
 #[test]
-fn random_group_bys_are_those_of_the_reference_without_atomic_operations_of_64_bits() {
+fn random_group_bys_are_those_of_the_reference_without_atomics_of_64_bits_on_the_first_adapter() {
     let options = WgpuOptions { atomic64: false, ..WgpuOptions::default() };
     let Some(device) = device(options) else { return };
     check_group_bys(device.clone(), group_bys() / 2, 3_000, 9).unwrap();

@@ -91,7 +91,7 @@ fn work_that_hangs_and_memory_that_is_short() {
     assert_eq!(ran.lines, wanted);
     assert_eq!((ran.counters["timed_out"], ran.counters["lost"]), (1, 1), "{:?}", ran.counters);
     // A table for fewer groups fits, of fewer rows.
-    let limits = Limits { memory_bytes: 1 << 20, buffer_bytes_max: 16 << 10, workgroups_max: 65_535 };
+    let limits = Limits { memory_bytes: 1 << 20, buffer_bytes_max: 12 << 10, workgroups_max: 65_535 };
     let device = FakeDevice::with_limits(Script::default(), limits);
     let ran = run(&device, GpuOptions { halve_rows_min: 16, ..apart() });
     assert_eq!(ran.lines, wanted);
