@@ -5,8 +5,7 @@
 // those of a thread are 32 rows apart. Where rows are dropped, the values of those of a tile that are kept become a chunk, for
 // which the block claims room.
 
-SABOT_KERNEL sabot_filter_project(const sabot_u32* __restrict__ input, sabot_u32* output,
-                                  const sabot_u32* parameters,
+SABOT_KERNEL sabot_filter_project(const sabot_u32* __restrict__ input, sabot_u32* output, const sabot_u32* parameters,
                                   sabot_u32* status, sabot_u64*) {
   __shared__ sabot_u32 kept_of_warp[SABOT_TILE / 32];
   __shared__ sabot_u32 chunk;

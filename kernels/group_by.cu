@@ -3,7 +3,8 @@
 // Tables are open addressing over rows: a slot holds the number of a row of its group, and one; a key is compared by
 // computing that row's key once more, so that keys of all types and widths are alike and a slot is one word. The table of
 // the launch lies behind the head of `status`: slots, then the words of each slot's group; the wide words of groups lie in
-// `wide`. A block gives its own groups to it when it has no more rows. What finds no place in the few slots of the block goes there at once.
+// `wide`. A block gives its own groups to it when it has no more rows. What finds no place in the few slots of the block goes
+// there at once.
 
 // The slot of a key in the table of the launch; none if the table is full, which is then known.
 SABOT_DEVICE sabot_u32 sabot_find(const sabot_u32* input, const sabot_u32* parameters, sabot_u32* status,

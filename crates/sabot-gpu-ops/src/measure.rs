@@ -41,15 +41,20 @@ pub struct Measured {
 /// # Errors
 /// [`Fault`] of the device; [`Fault::Launch`] where it has no integers of 64 bits.
 pub fn measure(device: &dyn Device) -> Result<Measured, Fault> {
+    over(device, ROWS)
+}
+
+/// The same over so many rows.
+pub(crate) fn over(device: &dyn Device, rows: usize) -> Result<Measured, Fault> {
     let bug = |error: String| Fault::Launch(error);
-    let column: ArrayRef = Arc::new(Int64Array::from_iter_values((0..ROWS as i64).map(|n| n * 7_919)));
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values((0..rows as i64).map(|n| n * 7_919)));
     let batch = RecordBatch::try_from_iter([("n", column)]).map_err(|error| bug(error.to_string()))?;
     let expr = resolve(&col("n").wrapping_add(1), batch.schema_ref(), &FunctionRegistry::new());
     let projection = Projection { name: "m".to_owned(), expr: expr.map_err(|error| bug(error.to_string()))? };
     let spec = FilterProjectSpec { predicate: None, projections: vec![projection], carried: Vec::new() };
     let program = lower_filter_projects(&[&spec]).map_err(|refused| bug(refused.to_string()))?.program;
     let source = KernelSource::filter_project(program, device.dialect()).map_err(|e| bug(e.to_string()))?;
-    let layout = Layout::new(&source, batch.columns(), ROWS, false);
+    let layout = Layout::new(&source, batch.columns(), rows, false);
     let kernel = device.load(&source)?;
     let bindings = bindings(device, &source, &layout)?;
     let upload = |words: usize, to: &Arc<dyn DeviceBuffer>| -> Result<WorkStep, Fault> {
@@ -84,12 +89,12 @@ pub fn measure(device: &dyn Device) -> Result<Measured, Fault> {
     let round_trip = best(&|| Ok(Vec::new()))?;
     let up = best(&|| Ok(vec![upload(layout.input_words, &bindings.input.buffer)?]))?;
     let down = best(&|| Ok(vec![download(layout.output_words, &bindings.output.buffer)?]))?;
-    let groups = (ROWS as u32).div_ceil(source.tile_rows()).min(device.limits().workgroups_max);
+    let groups = (rows as u32).div_ceil(source.tile_rows()).min(device.limits().workgroups_max);
     let launch = || WorkStep::Launch { kernel: kernel.clone(), entry: 0, bindings: bindings.clone(), groups };
     let run = best(&|| Ok(vec![launch()]))?;
     // What takes no longer than the way there and back is too fast to be measured so.
     let rate = |words: usize, seconds: f64| words as f64 * 4.0 / (seconds - round_trip).max(1e-9);
-    let (operations_per_s, folds_per_s) = rates(device, ROWS)?;
+    let (operations_per_s, folds_per_s) = rates(device, rows)?;
     Ok(Measured {
         round_trip_us: round_trip * 1e6,
         upload_bytes_per_s: rate(layout.input_words, up),

@@ -184,9 +184,9 @@ impl KernelSource {
 }
 
 /// Rows that a thread reads before it computes the first: as many as make 16 bytes that it waits for at once. An H200 reads
-/// 4.8 TB/s, and an answer takes 0.6 µs or so, so that each of its 132 multiprocessors has to wait for 22 KiB at once. Its 2,048 threads wait for
-/// 8 KiB if they have 4 bytes each, and for 32 KiB if they have 16. Registers bound the number, and so does the text, which is
-/// repeated as often.
+/// 4.8 TB/s, and an answer takes 0.6 µs or so, so that each of its 132 multiprocessors has to wait for 22 KiB at once. Its
+/// 2,048 threads wait for 8 KiB if they have 4 bytes each, and for 32 KiB if they have 16. Registers bound the number, and so
+/// does the text, which is repeated as often.
 fn rows_each(program: &Program, stored: &[Storage]) -> u32 {
     let bits = |all: &mut dyn Iterator<Item = Storage>| all.map(|storage| storage.bits() as u32).sum::<u32>();
     let read = bits(&mut program.inputs().iter().map(|input| input.storage));
@@ -221,7 +221,7 @@ const CONSTANTS: [(&str, u32); 5] = [
 ];
 
 /// 32-bit registers for the results of a row, above which two blocks have to do for a multiprocessor: they wait in them until
-/// all threads know where they go. With twenty of them and what they are computed from a thread takes all of its 64.
+/// all threads know where they go. With 24 of them, and what they are computed from, a thread takes all of its 64.
 const RESULTS_MAX: u32 = 24;
 
 fn cuda(constants: &[(&str, u32)], program: &Program, parts: &[&str]) -> String {

@@ -81,6 +81,26 @@ pub fn check_group_bys(
     }
 }
 
+/// What is measured of a device, over so many rows.
+///
+/// # Errors
+/// In words, what the device says, or which rate is none.
+pub fn check_measured(device: &dyn Device, rows: usize) -> Result<(), String> {
+    let found = crate::measure::over(device, rows).map_err(|fault| fault.to_string())?;
+    let rates = [
+        found.round_trip_us,
+        found.upload_bytes_per_s,
+        found.download_bytes_per_s,
+        found.memory_bytes_per_s,
+        found.operations_per_s,
+        found.folds_per_s,
+    ];
+    match rates.iter().all(|rate| rate.is_finite() && *rate > 0.0) {
+        true => Ok(()),
+        false => Err(format!("{found:?}")),
+    }
+}
+
 /// The first rows and the counts of the groups of a fragment that counts rows by key, whose kernel's text is edited first.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use sabot_codegen::testing::{random_batch, random_spec};
 use sabot_codegen::{Program, evaluate, lower_filter_projects};
 use sabot_expr::{Expr, FunctionRegistry, col};
-use sabot_gpu_ops::testing::check_group_bys;
+use sabot_gpu_ops::testing::{check_group_bys, check_measured};
 use sabot_gpu_ops::{Device, GpuBackend, GpuOptions, KernelSource, run_in_groups, run_once, same_row};
 use sabot_ops::conformance::{self, Options, Required};
 use sabot_ops::{FilterProjectSpec, Projection};
@@ -227,6 +227,12 @@ fn random_group_bys_are_those_of_the_reference_on_the_first_adapter() {
     // More than are fetched with the first answer, and than the first table holds.
     let many = check_group_bys(device, groups / 5, 50_000, 8).unwrap();
     assert!(many.groups > 10_000 && many.grown > 0, "{many:?}");
+}
+
+#[test]
+fn a_device_is_measured_on_the_first_adapter() {
+    let Some(device) = device(WgpuOptions::default()) else { return };
+    check_measured(&*device, 100_000).unwrap();
 }
 
 /// Where memory does not add 64 bits by itself, words of 32 bits are added with carry.

@@ -1,6 +1,6 @@
 //! Group-bys with few groups and many.
 
-use crate::testing::check_group_bys;
+use crate::testing::{check_group_bys, check_measured};
 use crate::{FakeDevice, Script};
 
 #[test]
@@ -17,6 +17,7 @@ fn random_group_bys_are_those_of_the_reference() {
 fn every_kernel_that_is_measured_runs() {
     let device = FakeDevice::new(Script::default());
     let times = crate::measure_kernels(&*device, 3_000).unwrap();
+    check_measured(&*device, 3_000).unwrap();
     assert_eq!(times.len(), 8);
     assert!(times.iter().all(|time| time.rows_per_s() > 0.0 && time.bytes_per_s() > 0.0), "{times:?}");
 }
