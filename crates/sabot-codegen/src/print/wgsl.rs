@@ -84,10 +84,11 @@ pub fn print_wgsl(program: &Program, features: WgslFeatures) -> Result<Body, Unp
     Ok(Body { text, bitmaps, stored, chunk })
 }
 
-/// Prints a program whose rows are folded by key: the functions of `sabot_row` and those of the grouping.
+/// Prints a program whose rows are folded by key: the functions of `sabot_row` and those of the grouping. [`Sums::Wide`] is for
+/// devices that have atomic operations of 64 bits.
 ///
 /// # Errors
-/// As [`print_wgsl`]; also for wide sums, and for those of floats, where the device has no atomic operations of 64 bits.
+/// As [`print_wgsl`]; also for sums of floats where the device has no atomic operations of 64 bits.
 pub fn print_wgsl_groups(
     program: &Program,
     grouping: &Grouping,
