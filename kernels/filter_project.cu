@@ -18,28 +18,31 @@ SABOT_KERNEL sabot_filter_project(const sabot_u32* __restrict__ input, sabot_u32
   for (sabot_u32 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     // The first row of the warp.
     const sabot_u32 first = tile * tile_rows + threadIdx.x / 32 * 32 * SABOT_EACH;
-    SabotInput in[SABOT_EACH];
-    bool taken[SABOT_EACH];
-    SABOT_UNROLL
-    for (sabot_u32 each = 0; each < SABOT_EACH; ++each) {
-      const sabot_u32 row = first + 32 * each + lane;
-      // Behind the last row it is read once more, and not taken.
-      const sabot_u32 read = row < rows ? row : rows - 1;
-      // A single one is read where it is computed, for which fewer registers do.
-      if (SABOT_EACH > 1) {
-        in[each] = sabot_fetch(input, parameters, read);
-      }
-      taken[each] = row < rows && sabot_is_valid(input, live, read);
-    }
     SabotRow r[SABOT_EACH];
     sabot_u32 bits[SABOT_EACH];
     bool failed = false;
+    // Several rows are computed whether they are taken or not, as compilers would put what is read behind a condition. Behind the
+    // last row it is read once more. A single row is read where it is computed, for which fewer registers do.
+    if (SABOT_EACH > 1) {
+      SabotInput in[SABOT_EACH];
+      SABOT_UNROLL
+      for (sabot_u32 each = 0; each < SABOT_EACH; ++each) {
+        const sabot_u32 row = first + 32 * each + lane;
+        in[each] = sabot_fetch(input, parameters, row < rows ? row : rows - 1);
+      }
+      SABOT_UNROLL
+      for (sabot_u32 each = 0; each < SABOT_EACH; ++each) {
+        r[each] = sabot_row(in[each]);
+      }
+    }
     SABOT_UNROLL
     for (sabot_u32 each = 0; each < SABOT_EACH; ++each) {
-      bits[each] = 0;
       const sabot_u32 row = first + 32 * each + lane;
-      if (taken[each]) {
-        r[each] = sabot_row(SABOT_EACH > 1 ? in[each] : sabot_fetch(input, parameters, row));
+      bits[each] = 0;
+      if (row < rows && sabot_is_valid(input, live, row)) {
+        if (SABOT_EACH == 1) {
+          r[each] = sabot_row(sabot_fetch(input, parameters, row));
+        }
         failed |= r[each].failed;
         bits[each] = sabot_bits(r[each]);
         if (!SABOT_PACKED) {

@@ -4,7 +4,7 @@
 // computing that row's key once more, so that keys of all types and widths are alike and a slot is one word. The table of
 // the launch lies behind the head of `status`: slots, then the words of each slot's group; the wide words of groups lie in
 // `wide`. A block gives its own groups to it when it has no more rows. What finds no place in the few slots of the block goes
-// there at once.
+// there at once. A warp whose rows are all of one group adds them up in registers first.
 
 // The slot of a key in the table of the launch; none if the table is full, which is then known.
 SABOT_DEVICE sabot_u32 sabot_find(const sabot_u32* input, const sabot_u32* parameters, sabot_u32* status,
@@ -72,27 +72,44 @@ SABOT_KERNEL sabot_group_by(const sabot_u32* input, sabot_u32* output, const sab
   __syncthreads();
   for (sabot_u32 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const sabot_u32 row = tile * SABOT_TILE + threadIdx.x;
-    if (row >= rows || !sabot_is_valid(input, live, row)) {
-      continue;
-    }
-    const SabotRow r = sabot_row(sabot_fetch(input, parameters, row));
-    if (r.failed) {
-      atomicOr(status, 1u);
-    }
-    if (r.failed || !sabot_keeps(input, parameters, r)) {
-      continue;
-    }
-    const SabotKeys keys = sabot_keys_of(input, parameters, r);
+    SabotRow r;
+    // In the table of the block, or in that of the launch.
+    sabot_u32 near_slot = SABOT_NOWHERE;
     sabot_u32 slot = SABOT_NOWHERE;
-    if (SABOT_NEAR > 1) {
-      slot = sabot_find_near(input, parameters, near, keys, row);
+    if (row < rows && sabot_is_valid(input, live, row)) {
+      r = sabot_row(sabot_fetch(input, parameters, row));
+      if (r.failed) {
+        atomicOr(status, 1u);
+      } else if (sabot_keeps(input, parameters, r)) {
+        const SabotKeys keys = sabot_keys_of(input, parameters, r);
+        if (SABOT_NEAR > 1) {
+          near_slot = sabot_find_near(input, parameters, near, keys, row);
+        }
+        if (near_slot == SABOT_NOWHERE) {
+          slot = sabot_find(input, parameters, status, keys, row);
+        }
+      }
     }
-    if (slot != SABOT_NOWHERE) {
-      sabot_accumulate_block(input, parameters, near + SABOT_NEAR + slot * SABOT_GROUP_WORDS, wide, row, r);
+    const bool is_near = SABOT_NEAR > 1 && near_slot != SABOT_NOWHERE;
+    const bool is_taken = is_near || slot != SABOT_NOWHERE;
+    const sabot_u32 taken = __ballot_sync(0xffffffffu, is_taken);
+    if (taken == 0) {
       continue;
     }
-    slot = sabot_find(input, parameters, status, keys, row);
-    if (slot != SABOT_NOWHERE) {
+    const sabot_u32 one_near = __shfl_sync(0xffffffffu, near_slot, __ffs(taken) - 1);
+    const sabot_u32 one = __shfl_sync(0xffffffffu, slot, __ffs(taken) - 1);
+    if (__all_sync(0xffffffffu, !is_taken || (near_slot == one_near && slot == one))) {
+      const sabot_u32 first = row - (threadIdx.x & 31u);
+      if (SABOT_NEAR > 1 && one_near != SABOT_NOWHERE) {
+        sabot_accumulate_warp_block(input, parameters, near + SABOT_NEAR + one_near * SABOT_GROUP_WORDS, wide, first, r,
+                                    taken);
+      } else {
+        sabot_accumulate_warp_table(input, parameters, groups + one * SABOT_TABLE_WORDS, wide + one * SABOT_TABLE_WIDE,
+                                    first, r, taken);
+      }
+    } else if (is_near) {
+      sabot_accumulate_block(input, parameters, near + SABOT_NEAR + near_slot * SABOT_GROUP_WORDS, wide, row, r);
+    } else if (is_taken) {
       sabot_accumulate_table(input, parameters, groups + slot * SABOT_TABLE_WORDS, wide + slot * SABOT_TABLE_WIDE, row, r);
     }
   }

@@ -51,6 +51,16 @@ SABOT_DEVICE void sabot_add_float(sabot_u64* at, double value) {
   atomicAdd(reinterpret_cast<double*>(at), value);
 }
 
+// The sum of what the threads of a warp have, for the first of them.
+template <typename T>
+SABOT_DEVICE T sabot_sum_of_warp(T value) {
+  SABOT_UNROLL
+  for (sabot_u32 delta = 16; delta > 0; delta /= 2) {
+    value += __shfl_down_sync(0xffffffffu, value, delta);
+  }
+  return value;
+}
+
 // Puts a value in the place of the one that was held, unless another one is there; gives what was there.
 SABOT_DEVICE sabot_u32 sabot_swap(sabot_u32* at, sabot_u32 held, sabot_u32 value) {
   return atomicCAS(at, held, value);

@@ -2,9 +2,10 @@
 //
 // Tables are open addressing over rows: a slot holds the number of a row of its group, and one; a key is compared by
 // computing that row's key once more, so that keys of all types and widths are alike and a slot is one word. The table of
-// the launch lies behind the head of `sabot_status`: slots, then the words of each slot's group; wide words, of devices
-// that have any, lie apart. A workgroup gives its own groups to it when it has no more rows. What finds no place in the few slots of the workgroup goes there at once. Nobody
-// waits for another thread: a swap that fails has seen what some other thread has done.
+// the launch lies behind the head of `sabot_status`: slots, then the words of each slot's group; wide words lie apart, where
+// devices have any. A workgroup gives its own groups to the table of the launch when it has no more rows. What finds no place in
+// the few slots of the workgroup goes there at once. Nobody waits for another thread: a swap that fails has seen what some
+// other thread has done.
 
 // Slots, then the words of each slot's group.
 var<workgroup> sabot_near: array<atomic<u32>, SABOT_NEAR_WORDS>;

@@ -1,4 +1,4 @@
-// Sums of floats in wide words, to which no device adds floats by itself.
+// Sums of floats in wide words: WGSL has no addition of floats that is atomic.
 fn sabot_add_float(at: u32, value: f64) {
   var held = atomicLoad(&sabot_wide[at]);
   loop {

@@ -1,13 +1,13 @@
-//! Rows that are folded by key: what a kernel keeps of each group, in 32-bit words.
+//! Rows that are folded by key: what a kernel keeps of each group.
 //!
-//! All words are changed by atomic operations of 32 bits, which every device has, also in the memory of a block. They begin
-//! as zeros. The first says which row of the group came first, as the greatest complement of a row's number. An integer
+//! A block keeps its groups in words that are changed by atomic operations of 32 bits, which every device has, also in the memory
+//! of a block. They begin as zeros. The first says which row of the group came first, as the greatest complement of a row's number. An integer
 //! sum has a word more than its argument, as many rows add up to more than one holds: words are added from the lowest on, each
 //! with the carry of the one before. A least or greatest value is the row that has it, and one: rows are compared by
 //! computing their values once more, so values of all types are alike.
 //!
-//! A group of the launch's table, the last of its tables, has *wide* words besides, of 64 bits. Sums of floats stand in them,
-//! and nowhere else. With [`Sums::Wide`] those of integers do so too, which memory then adds by itself: nobody waits for a
+//! The table of the launch has such words too, and *wide* words besides, of 64 bits. Sums of floats stand in them, and nowhere
+//! else. With [`Sums::Wide`] those of integers do so too, which memory then adds by itself: nobody waits for a
 //! carry. An argument of 32 bits is added to one wide word. One of 64 bits is taken apart into a low half that is signed
 //! and a high half, each added to a wide word of its own, as fewer than 2^32 halves cannot overflow one; the high half of
 //! a small number, of either sign, is zero, and is not added.
@@ -79,7 +79,7 @@ pub enum Recorded {
 }
 
 impl Grouping {
-    /// 32-bit words that an accumulator takes; none of those that stand elsewhere.
+    /// 32-bit words that an accumulator takes in the table of a block and in a record; sums of floats have none.
     pub fn words_of(&self, program: &Program, accumulator: usize) -> usize {
         let Accumulator { fold, output } = self.accumulators[accumulator];
         match (fold, output) {
@@ -97,7 +97,7 @@ impl Grouping {
         1 + (0..accumulator).map(|before| self.words_of(program, before)).sum::<usize>()
     }
 
-    /// Words of a group.
+    /// 32-bit words of a group in the table of a block, and those with which its record begins.
     pub fn words(&self, program: &Program) -> usize {
         self.offset(program, self.accumulators.len())
     }

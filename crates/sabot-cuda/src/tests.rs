@@ -5,8 +5,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot_codegen::testing::{random_batch, random_spec};
 use sabot_codegen::{Program, evaluate, lower_filter_projects};
-use sabot_gpu_ops::testing::check_group_bys;
-use sabot_gpu_ops::{Dialect, GpuBackend, GpuOptions, KernelSource, run_once, same_row};
+use sabot_gpu_ops::testing::{check_group_bys, check_measured};
+use sabot_gpu_ops::{Dialect, GpuBackend, GpuOptions, KernelSource, TILE, run_in_groups, same_row};
 use sabot_ops::conformance::{self, Options, Required};
 use sabot_ops::{AggregateSpec, Fragment, GroupByMode, GroupBySpec};
 use std::sync::Arc;
@@ -128,17 +128,22 @@ fn random_work_is_right_on_the_first_cuda_device() {
         let text = format!("{program:?}");
         !text.contains("Math(") && !text.contains("Pow") && !text.contains("Atan2")
     };
+    let mut several = 0;
     for case in 0..200 {
-        let batch = random_batch(&mut rng, 600);
+        // Tiles have up to 1,024 rows; of some morsels a block takes several.
+        let batch = random_batch(&mut rng, if case % 4 == 0 { 9_000 } else { 600 });
         let spec = random_spec(&mut rng, &batch.schema(), exact);
         let program = lower_filter_projects(&[&spec]).unwrap().program;
         let source = KernelSource::filter_project(program.clone(), Dialect::Cuda).unwrap();
-        let ran = run_once(&*device, &source, batch.columns()).unwrap();
+        let ran = run_in_groups(&*device, &source, batch.columns(), 1 + case % 3).unwrap();
+        several += usize::from(source.tile_rows() > TILE);
         for row in 0..batch.num_rows() {
             let (found, wanted) = (ran.row(row), evaluate(&program, batch.columns(), row));
             assert!(wanted.failed || same_row(&program, found, &wanted), "case {case}, row {row}: {spec}");
         }
     }
+    assert!(several > 10, "{several} kernels take several rows at once");
     check_group_bys(device.clone(), 200, 3_000, 1).unwrap();
-    check_group_bys(device, 20, 1_000_000, 2).unwrap();
+    check_group_bys(device.clone(), 20, 1_000_000, 2).unwrap();
+    check_measured(&*device, 4 << 20).unwrap();
 }

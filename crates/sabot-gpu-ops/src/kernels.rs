@@ -118,7 +118,8 @@ const SAMPLES: [Sample; 8] = [
     },
 ];
 
-/// Operations of a longer chain than any that a column is loaded for. Four times as many are nested as deep as expressions may be.
+/// Operations of a longer chain than any that a column is loaded for. Four times as many are not yet nested deeper than
+/// expressions may be.
 const CHAIN: usize = 48;
 
 /// Operations a second, and rows a second that are looked up in a table of a thousand groups, of kernels over so many rows.

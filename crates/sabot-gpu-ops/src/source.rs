@@ -1,8 +1,8 @@
 //! Kernels as text, ready for a device's compiler.
 
 use sabot_codegen::{
-    Bitmap, Body, ChunkLayout, Fold, Grouping, NOWHERE, Parameters, Program, Storage, Sums, Unprintable,
-    WgslFeatures, print_cuda, print_cuda_groups, print_wgsl, print_wgsl_groups,
+    Binary, Bitmap, Body, ChunkLayout, Fold, Grouping, Inst, NOWHERE, Parameters, Program, Storage, Sums,
+    Unprintable, WgslFeatures, print_cuda, print_cuda_groups, print_wgsl, print_wgsl_groups,
 };
 use std::fmt::Write as _;
 
@@ -105,7 +105,7 @@ impl KernelSource {
     /// [`Unprintable`] for what the dialect does not have.
     pub fn group_by(program: Program, grouping: Grouping, dialect: Dialect) -> Result<Self, Unprintable> {
         let sums = match dialect {
-            Dialect::Wgsl(features) if !features.atomic64 => Sums::Carried,
+            Dialect::Wgsl(features) if !(features.int64 && features.atomic64) => Sums::Carried,
             _ => Sums::Wide,
         };
         let body = match dialect {
@@ -183,18 +183,29 @@ impl KernelSource {
     }
 }
 
-/// Rows that a thread reads before it computes the first: as many as make 16 bytes that it waits for at once. An H200 reads
-/// 4.8 TB/s, and an answer takes 0.6 µs or so, so that each of its 132 multiprocessors has to wait for 22 KiB at once. Its
-/// 2,048 threads wait for 8 KiB if they have 4 bytes each, and for 32 KiB if they have 16. Registers bound the number, and so
-/// does the text, which is repeated as often.
+/// Rows that a thread reads before it computes the first: up to four, of up to 16 bytes, that it waits for at once. An H200 reads
+/// 4.8 TB/s, and an answer takes 0.6 µs or so, so that each of its 132 multiprocessors has to wait for 22 KiB at once. The 1,536
+/// threads that have room for their registers wait for 6 KiB if they have 4 bytes each, and for 24 KiB if they have 16. Registers
+/// bound the number, and so does the text, which is repeated as often.
 fn rows_each(program: &Program, stored: &[Storage]) -> u32 {
-    let bits = |all: &mut dyn Iterator<Item = Storage>| all.map(|storage| storage.bits() as u32).sum::<u32>();
-    let read = bits(&mut program.inputs().iter().map(|input| input.storage));
-    let written = bits(&mut stored.iter().copied());
-    let text = program.instructions().len() as u32;
-    let (functions, _) = program.float_functions();
-    let fits = |each: u32| each * read <= 128 && each * written <= 256 && each * text <= 256;
-    [4, 2].into_iter().find(|each| !functions && fits(*each)).unwrap_or(1)
+    let bits: usize = program.inputs().iter().map(|input| input.storage.bits()).sum();
+    let registers =
+        registers(program.inputs().iter().map(|input| input.storage)) + registers(stored.iter().copied());
+    let weight = |inst: Inst| match inst {
+        // Of integers of 64 bits they are long.
+        Inst::Binary(Binary::Div | Binary::Rem, ..) => 16,
+        _ => 1,
+    };
+    let text: u32 = program.instructions().iter().map(|(inst, _)| weight(*inst)).sum();
+    // Nobody knows how long a function of the user's is.
+    let long = program.float_functions().0 || !program.functions().is_empty();
+    let fits = |each: u32| each * bits as u32 <= 128 && each * registers <= 24 && each * text <= 256;
+    [4, 2].into_iter().find(|each| !long && fits(*each)).unwrap_or(1)
+}
+
+/// Registers that values of a row take; each has its own, and so may have whether it is null, but not all of those.
+fn registers(stored: impl Iterator<Item = Storage>) -> u32 {
+    stored.map(|storage| storage.bits().div_ceil(32) as u32).sum()
 }
 
 /// Rows that are dropped leave gaps, unless nothing but bitmaps is written.
@@ -225,7 +236,7 @@ const CONSTANTS: [(&str, u32); 5] = [
 const RESULTS_MAX: u32 = 24;
 
 fn cuda(constants: &[(&str, u32)], program: &Program, parts: &[&str]) -> String {
-    let results: u32 = program.outputs().iter().map(|output| output.storage.bits().div_ceil(32) as u32).sum();
+    let results = registers(program.outputs().iter().map(|output| output.storage));
     let blocks = [("SABOT_BLOCKS", if results > RESULTS_MAX { 2 } else { 4 })];
     let mut text = String::new();
     for (name, value) in CONSTANTS.iter().chain(&blocks).chain(constants) {

@@ -81,7 +81,7 @@ pub fn check_group_bys(
     }
 }
 
-/// What is measured of a device, over so many rows.
+/// That a device can be measured, over so many rows: its kernels are compiled and run, whatever the rates are.
 ///
 /// # Errors
 /// In words, what the device says, or which rate is none.

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::group::{self, Language, Table, Type};
+use super::warp;
 use super::{Body, ChunkLayout, Parameters, Unprintable, bit_of, bitmaps, results};
 use crate::group::{Grouping, Sums};
 use crate::ir::{Binary, Inst, Kind, Program, Reg, Storage, Unary};
@@ -59,7 +60,8 @@ pub fn print_cuda(program: &Program) -> Result<Body, Unprintable> {
 
 /// Prints a program whose rows are folded by key: the functions of `sabot_row` and those of the grouping.
 pub fn print_cuda_groups(program: &Program, grouping: &Grouping, sums: Sums) -> String {
-    row_function(program) + &group::functions::<Cuda>(program, grouping, sums)
+    let functions = group::functions::<Cuda>(program, grouping, sums);
+    row_function(program) + &functions + &warp::functions(program, grouping, sums)
 }
 
 /// `sabot_fetch`, which reads what a row is computed from, and `sabot_row`, which computes it. A skeleton may read several rows
@@ -111,7 +113,7 @@ fn row_function(program: &Program) -> String {
 }
 
 /// The language of groupings.
-struct Cuda;
+pub(super) struct Cuda;
 
 impl Cuda {
     fn type_name(of: Type) -> &'static str {

@@ -54,7 +54,7 @@ pub(super) enum Table {
 }
 
 impl Table {
-    const BOTH: [Self; 2] = [Self::Block, Self::Launch];
+    pub(super) const BOTH: [Self; 2] = [Self::Block, Self::Launch];
 
     /// How functions end that are printed for each table.
     pub(super) fn ending(self) -> &'static str {
@@ -248,7 +248,7 @@ fn accumulate<L: Language>(
 }
 
 /// Adds a number, given by its words from the lowest on, to a sum.
-fn added<L: Language>(table: Table, place: Place, words: Vec<String>) -> String {
+pub(super) fn added<L: Language>(table: Table, place: Place, words: Vec<String>) -> String {
     let offset = match place {
         Place::Words(offset) => offset,
         Place::Wide(at) => {

@@ -1,9 +1,9 @@
 //! Programs as text: a body for the hand-written skeletons of kernels.
 //!
-//! A printed [`Body`] has functions of one row, in the dialect of its device: `sabot_row` computes it,
-//! `sabot_bits` packs what goes into bitmaps, one bit a bitmap, and `sabot_store` writes the values that have words of their
-//! own to a chunk, whose length `sabot_chunk_words` says. Everything else, the loop over rows, the bitmaps, the count of errors, stands in the skeleton and is the
-//! same for all programs.
+//! A printed [`Body`] has functions of one row, in the dialect of its device: `sabot_row` computes it, in CUDA from what
+//! `sabot_fetch` has read, `sabot_bits` packs what goes into bitmaps, one bit a bitmap, and `sabot_store` writes the values that
+//! have words of their own to a chunk, whose length `sabot_chunk_words` says. Everything else, the loop over rows, the bitmaps,
+//! the count of errors, stands in the skeleton and is the same for all programs.
 //!
 //! Columns lie in one slab of 32-bit words for the input and one for the output. Where in it is told by [`Parameters`],
 //! which the kernel reads, so that one kernel serves morsels of all sizes.
@@ -11,6 +11,7 @@
 mod chunk;
 mod cuda;
 mod group;
+mod warp;
 mod wgsl;
 
 pub use chunk::ChunkLayout;
