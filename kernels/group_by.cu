@@ -4,7 +4,7 @@
 // computing that row's key once more, so that keys of all types and widths are alike and a slot is one word. The table of
 // the launch lies behind the head of `status`: slots, then the words of each slot's group; the wide words of groups lie in
 // `wide`. A block gives its own groups to it when it has no more rows. What finds no place in the few slots of the block goes
-// there at once. A warp whose rows are all of one group adds them up in registers first.
+// there at once. A warp of which all rows that are taken are of one group adds them up in registers first.
 
 // The slot of a key in the table of the launch; none if the table is full, which is then known.
 SABOT_DEVICE sabot_u32 sabot_find(const sabot_u32* input, const sabot_u32* parameters, sabot_u32* status,
@@ -98,7 +98,8 @@ SABOT_KERNEL sabot_group_by(const sabot_u32* input, sabot_u32* output, const sab
     }
     const sabot_u32 one_near = __shfl_sync(0xffffffffu, near_slot, __ffs(taken) - 1);
     const sabot_u32 one = __shfl_sync(0xffffffffu, slot, __ffs(taken) - 1);
-    if (__all_sync(0xffffffffu, !is_taken || (near_slot == one_near && slot == one))) {
+    const bool is_one = !is_taken || (near_slot == one_near && slot == one);
+    if (__all_sync(0xffffffffu, is_one) && (taken & (taken - 1)) != 0) {
       const sabot_u32 first = row - (threadIdx.x & 31u);
       if (SABOT_NEAR > 1 && one_near != SABOT_NOWHERE) {
         sabot_accumulate_warp_block(input, parameters, near + SABOT_NEAR + one_near * SABOT_GROUP_WORDS, wide, first, r,

@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sabot_codegen::testing::{random_batch, random_spec};
 use sabot_codegen::{Program, evaluate, lower_filter_projects};
-use sabot_gpu_ops::testing::check_group_bys;
+use sabot_gpu_ops::testing::{check_group_bys, records_of_groups};
 use sabot_gpu_ops::{
     Device, Dialect, Fault, GpuBackend, GpuOptions, KernelSource, TILE, run_in_groups, run_once, same_row,
 };
@@ -233,12 +233,55 @@ fn a_missing_barrier_is_caught() {
                 None => text.to_owned(),
                 Some(number) => without_barrier(text, number),
             };
-            sabot_gpu_ops::testing::count_groups(&*device, &fragment, &batch, edit)
+            let records = records_of_groups(&*device, &fragment, &batch, edit)?;
+            Ok::<_, String>(records.into_iter().map(|record| (record[0], record[1])).collect::<Vec<_>>())
         });
         let wanted: Vec<(u32, u32)> = (0..7).map(|n| (n, if n < 3 { 572 } else { 571 })).collect();
         assert_eq!(counts[0].as_ref(), Ok(&wanted));
         assert!(counts[1].as_ref() != Ok(&wanted), "seed {seed}: the first barrier is missing");
         assert!(counts[2].as_ref() != Ok(&wanted), "seed {seed}: the second barrier is missing");
+    }
+}
+
+/// Without a key all rows of a warp are added up in a tree; a tree without a branch, and one with the values of nulls, are seen.
+#[test]
+fn rows_of_one_group_are_added_up() {
+    use arrow::array::{Array, ArrayRef, Int64Array, UInt64Array};
+    use arrow::buffer::NullBuffer;
+    use arrow::record_batch::RecordBatch;
+    use sabot_ops::{AggregateFunction, AggregateSpec, Fragment, GroupByMode, GroupBySpec};
+    let Some(device) = device(EmuOptions { sanitize: true, seed: 5 }) else { return };
+    let extreme = |n: i64| [i64::MIN, i64::MAX, -1, n, -n * 5_000_000_000][n as usize % 5];
+    let nulls = NullBuffer::from((0..4_000).map(|n| n % 3 > 0).collect::<Vec<_>>());
+    let signed: ArrayRef =
+        Arc::new(Int64Array::new((0..4_000).map(extreme).collect::<Vec<_>>().into(), Some(nulls.clone())));
+    let unsigned: ArrayRef = Arc::new(UInt64Array::new(
+        (0..4_000).map(|n| extreme(n) as u64).collect::<Vec<_>>().into(),
+        Some(nulls),
+    ));
+    for (column, is_signed) in [(signed, true), (unsigned, false)] {
+        let batch = RecordBatch::try_from_iter_with_nullable([("n", column.clone(), true)]).unwrap();
+        let of = |function| AggregateSpec::new(function, [(0, column.data_type().clone())], "a");
+        let aggregates = vec![of(AggregateFunction::Sum)];
+        let spec =
+            GroupBySpec { keys: vec![], hashed: vec![], seed: 0, aggregates, mode: GroupByMode::Partial };
+        let fragment = Fragment::new(batch.schema(), vec![spec.into()]).unwrap();
+        let values = (0..4_000).filter(|n| n % 3 > 0).map(extreme);
+        let sum: i128 = values.map(|n| if is_signed { i128::from(n) } else { i128::from(n as u64) }).sum();
+        let wanted = Ok([0, sum as u32, (sum >> 32) as u32, (sum >> 64) as u32]);
+        let broken = |what: &str, by: &str| {
+            let edit = |text: &str| {
+                assert!(text.contains(what), "the kernel has no {what}");
+                text.replace(what, by)
+            };
+            records_of_groups(&*device, &fragment, &batch, edit).map(|records| {
+                assert_eq!(records.len(), 1);
+                [0, 1, 2, 3].map(|word| records[0][word])
+            })
+        };
+        assert_eq!(broken("delta = 16", "delta = 16"), wanted);
+        assert_ne!(broken("delta = 16", "delta = 8"), wanted);
+        assert_ne!(broken("(counts ?", "(is_taken ?"), wanted);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Kernels as text, ready for a device's compiler.
 
 use sabot_codegen::{
-    Binary, Bitmap, Body, ChunkLayout, Fold, Grouping, Inst, NOWHERE, Parameters, Program, Storage, Sums,
-    Unprintable, WgslFeatures, print_cuda, print_cuda_groups, print_wgsl, print_wgsl_groups,
+    Binary, Bitmap, Body, ChunkLayout, Fold, Grouping, Inst, Kind, NOWHERE, Parameters, Program, Storage,
+    Sums, Unprintable, WgslFeatures, print_cuda, print_cuda_groups, print_wgsl, print_wgsl_groups,
 };
 use std::fmt::Write as _;
 
@@ -191,12 +191,12 @@ fn rows_each(program: &Program, stored: &[Storage]) -> u32 {
     let bits: usize = program.inputs().iter().map(|input| input.storage.bits()).sum();
     let registers =
         registers(program.inputs().iter().map(|input| input.storage)) + registers(stored.iter().copied());
-    let weight = |inst: Inst| match inst {
-        // Of integers of 64 bits they are long.
-        Inst::Binary(Binary::Div | Binary::Rem, ..) => 16,
+    let weight = |(inst, kind): &(Inst, Kind)| match inst {
+        // A loop, written out.
+        Inst::Binary(Binary::Div | Binary::Rem, ..) if kind.bits() == 64 => 16,
         _ => 1,
     };
-    let text: u32 = program.instructions().iter().map(|(inst, _)| weight(*inst)).sum();
+    let text: u32 = program.instructions().iter().map(weight).sum();
     // Nobody knows how long a function of the user's is.
     let long = program.float_functions().0 || !program.functions().is_empty();
     let fits = |each: u32| each * bits as u32 <= 128 && each * registers <= 24 && each * text <= 256;

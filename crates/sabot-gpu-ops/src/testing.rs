@@ -101,16 +101,17 @@ pub fn check_measured(device: &dyn Device, rows: usize) -> Result<(), String> {
     }
 }
 
-/// The first rows and the counts of the groups of a fragment that counts rows by key, whose kernel's text is edited first.
+/// The records of the groups of a fragment, whose kernel's text is edited first: each begins with its first row, and then has the
+/// words of what is kept of it.
 ///
 /// # Errors
 /// In words, what the device says.
-pub fn count_groups(
+pub fn records_of_groups(
     device: &dyn Device,
     fragment: &Fragment,
     batch: &RecordBatch,
     edit: impl Fn(&str) -> String,
-) -> Result<Vec<(u32, u32)>, String> {
+) -> Result<Vec<Vec<u32>>, String> {
     let lowered = lower_fragment(fragment).map_err(|refused| refused.to_string())?;
     let Tail::Groups(groups) = lowered.tail else { return Err("rows stay rows".to_owned()) };
     let record = groups.grouping.record_words(&lowered.program);
@@ -124,8 +125,8 @@ pub fn count_groups(
     let ran = once(device, &source, batch.columns(), &layout, u32::MAX);
     let (status, output) = ran.map_err(|fault| fault.to_string())?;
     let count = status[GROUPS] as usize;
-    let mut found: Vec<(u32, u32)> =
-        output.chunks(record).take(count).map(|record| (!record[0], record[1])).collect();
+    let mut found: Vec<Vec<u32>> = output.chunks(record).take(count).map(<[u32]>::to_vec).collect();
+    found.iter_mut().for_each(|record| record[0] = !record[0]);
     found.sort_unstable();
     Ok(found)
 }

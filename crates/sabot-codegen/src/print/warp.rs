@@ -1,6 +1,6 @@
-//! The fold of a warp whose rows are all of one group, in CUDA: without a key, with few keys, or where rows come in order of
-//! theirs. Threads that add to one word wait for each other, so values are added up in registers first, in a tree, and one
-//! thread adds the sum.
+//! The fold of a warp of which all rows that are taken are of one group, in CUDA: without a key, where rows come in order of theirs,
+//! and where hardly any row is of another group. Threads that add to one word wait for each other, so values are counted and added
+//! up in registers first, in a tree, and one thread adds the sum. Least and greatest values are not: most rows only read them.
 //!
 //! `sabot_accumulate_warp_block` and `sabot_accumulate_warp_table` are what `sabot_accumulate_block` and
 //! `sabot_accumulate_table` are for a row. All threads of the warp call them, with the group of all of its rows that are taken.
