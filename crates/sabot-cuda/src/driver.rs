@@ -261,7 +261,8 @@ impl Stream {
         let mut arguments = pointers.each_mut().map(|at| (at as *mut sys::CUdeviceptr).cast::<c_void>());
         let (grid, block) = ((blocks, 1, 1), (threads, 1, 1));
         // SAFETY: every kernel takes five pointers; the driver copies them before it returns. What they point to lives until
-        // the work is over, and is as large as the parameters say, which is what the emulator's sanitizers check.
+        // the work is over, and is as large as the parameters say, which is what the emulator's sanitizers check. A null
+        // pointer is that of wide words, which a kernel without any does not touch.
         unsafe { result::launch_kernel(function.0, grid, block, 0, self.handle, &mut arguments) }
             .map_err(|error| fault(error, 0))
     }

@@ -203,7 +203,7 @@ fn rows_each(program: &Program, stored: &[Storage]) -> u32 {
     [4, 2].into_iter().find(|each| !long && fits(*each)).unwrap_or(1)
 }
 
-/// Registers that values of a row take; each has its own, and so may have whether it is null, but not all of those.
+/// Registers of the values of a row, of which each has its own, however narrow it is. Whether one is null is not counted.
 fn registers(stored: impl Iterator<Item = Storage>) -> u32 {
     stored.map(|storage| storage.bits().div_ceil(32) as u32).sum()
 }
